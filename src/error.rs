@@ -1,0 +1,105 @@
+//! One error type for the whole crate: what failed, where, why, and what to do about it.
+
+use std::fmt;
+
+/// A `Result` whose error is podling's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the exit code must tell the caller about a failure (the convention of `docker run` and `podman run`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// podling itself failed, or its input was refused: exit code 125.
+    #[default]
+    Podling,
+    /// The container's command exists but cannot be executed: exit code 126.
+    NotExecutable,
+    /// The container's command was not found: exit code 127.
+    NotFound,
+}
+
+/// A failure, with the chain of what podling was doing and, where one is known, the mend.
+///
+/// Texts are lower case without a full stop; `main` prints them once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    what: String,
+    mend: Option<String>,
+    kind: Kind,
+}
+
+impl Error {
+    /// A failure described by `what`, for example `"image \"web\" is not in the store"`.
+    pub fn new(what: impl Into<String>) -> Self {
+        Error { what: what.into(), mend: None, kind: Kind::Podling }
+    }
+
+    /// Adds what the user can do: one sentence or one command line.
+    #[must_use]
+    pub fn mend(mut self, mend: impl Into<String>) -> Self {
+        self.mend = Some(mend.into());
+        self
+    }
+
+    /// Sets the exit-code class.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Puts `context` before the description: `context: what`.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.what = format!("{context}: {}", self.what);
+        self
+    }
+
+    /// The description without the mend.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// The mend, where there is one.
+    pub fn hint(&self) -> Option<&str> {
+        self.mend.as_deref()
+    }
+
+    /// The exit code that a podling command ends with because of this error.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind {
+            Kind::Podling => 125,
+            Kind::NotExecutable => 126,
+            Kind::NotFound => 127,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(mend) = &self.mend {
+            write!(f, "\n  {mend}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Adds context to the error of a `Result`, as `anyhow` does.
+pub trait Context<T> {
+    /// Puts the lazily made `context` before the error's description.
+    fn context<C: fmt::Display>(self, context: impl FnOnce() -> C) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
+    fn context<C: fmt::Display>(self, context: impl FnOnce() -> C) -> Result<T> {
+        self.map_err(|e| e.into().context(context()))
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Self {
+        Error::new(e.to_string())
+    }
+}

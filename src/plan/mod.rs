@@ -1,0 +1,110 @@
+//! Deciding: said objects + image configs + host facts -> a [`PodPlan`]. PURE: no system call, no clock, no file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use oci_spec::runtime::Spec;
+
+use crate::host::IdMap;
+
+/// Everything that will be done to run one pod, decided before anything is created.
+#[derive(Debug, Clone)]
+pub struct PodPlan {
+    /// The pod's `metadata.name` (or `--name`).
+    pub name: String,
+    /// The host name inside the pod's uts namespace, at most 63 bytes (gethostname(2) in Kubernetes' rules).
+    pub hostname: String,
+    /// The id map of the pod's user namespace.
+    pub ids: IdMap,
+    /// Whether and when finished containers start again.
+    pub restart_policy: RestartPolicy,
+    /// Time between the stop signal and SIGKILL.
+    pub grace_period: Duration,
+    /// The pod's directory in the supervisor's mount namespace, a tmpfs; nothing of it reaches the host's file system.
+    pub run_dir: PathBuf,
+    /// The tmpfs mounts beside the containers: volumes, and the pod's own `/etc/hosts` and `/etc/resolv.conf`.
+    pub volumes: Vec<VolumePlan>,
+    /// Init containers, run to success one after the other.
+    pub init_containers: Vec<ContainerPlan>,
+    /// The pod's containers, all at once.
+    pub containers: Vec<ContainerPlan>,
+    /// What is emulated rather than enforced, one sentence each, with the field's path and line.
+    pub report: Vec<Verdict>,
+}
+
+/// `spec.restartPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// A finished container always starts again.
+    Always,
+    /// Only a failed container starts again.
+    OnFailure,
+    /// A finished container stays finished.
+    Never,
+}
+
+/// One tmpfs that the supervisor mounts, fills and hands to containers as the source of bind mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumePlan {
+    /// The volume's name in the Pod, or `etc` for the pod's own files.
+    pub name: String,
+    /// Where it is mounted in the supervisor's mount namespace, `RUN_DIR/volumes/NAME` or `RUN_DIR/etc`.
+    pub path: PathBuf,
+    /// The tmpfs's size limit in bytes, where one is written or implied.
+    pub size_limit: Option<u64>,
+    /// Permission bits of the volume's root directory.
+    pub mode: u32,
+    /// Files put there before the first container starts.
+    pub files: Vec<FilePlan>,
+}
+
+/// One file of a volume.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FilePlan {
+    /// Path below the volume's root, without `..`; missing directories are made with mode 0755.
+    pub path: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+    /// The content; `podling plan` prints its length only, since it may be a Secret's.
+    pub content: Vec<u8>,
+}
+
+impl std::fmt::Debug for FilePlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FilePlan")
+            .field("path", &self.path)
+            .field("mode", &format_args!("{:#o}", self.mode))
+            .field("bytes", &self.content.len())
+            .finish()
+    }
+}
+
+/// One container: the overlay that becomes its root, and the OCI Spec that the runtime executes in it.
+#[derive(Debug, Clone)]
+pub struct ContainerPlan {
+    /// `containers[].name`.
+    pub name: String,
+    /// The normalized image reference.
+    pub image: String,
+    /// overlayfs lower directories, bottom layer first.
+    pub layers: Vec<PathBuf>,
+    /// overlayfs upper directory, this container's own.
+    pub upper: PathBuf,
+    /// overlayfs work directory, beside the upper one.
+    pub work: PathBuf,
+    /// The signal that asks the container to end (image `StopSignal`, else SIGTERM), as a number of the host's architecture.
+    pub stop_signal: i32,
+    /// What the runtime executes. `root.path` is where the overlay is mounted.
+    pub spec: Spec,
+}
+
+/// How a field of the YAML is honoured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Where the field is written: `file:line`.
+    pub at: String,
+    /// The field's path, `spec.containers[0].image`.
+    pub path: String,
+    /// How it is emulated and where that differs from a cluster.
+    pub how: String,
+}
