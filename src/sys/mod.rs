@@ -3,6 +3,10 @@
 //! A failure names the call and its object, as strace prints it: `mount("overlay", "/x") = EPERM (Operation not permitted)`.
 #![allow(unsafe_code)]
 
+pub mod clone;
+pub mod mount;
+pub mod process;
+
 use std::fmt;
 
 use nix::errno::Errno;
