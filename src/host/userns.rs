@@ -118,7 +118,7 @@ pub fn run_mapped(facts: &HostFacts, job: &mut dyn FnMut() -> Result<Vec<u8>>) -
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
         let (tag, bytes) = match entered.map_err(|e| explain(e.into())).and_then(|()| job()) {
             Ok(bytes) => (b'+', bytes),
-            Err(e) => (b'-', format!("{}\0{}", e.what(), e.hint().unwrap_or_default()).into_bytes()),
+            Err(e) => (b'-', e.encode()),
         };
         let mut pipe = std::fs::File::from(write_answer);
         i32::from(pipe.write_all(&[tag]).and_then(|()| pipe.write_all(&bytes)).is_err())
@@ -129,12 +129,7 @@ pub fn run_mapped(facts: &HostFacts, job: &mut dyn FnMut() -> Result<Vec<u8>>) -
     let exit = child.wait()?;
     match said.split_first() {
         Some((b'+', bytes)) => Ok(bytes.to_vec()),
-        Some((_, failure)) => {
-            let text = String::from_utf8_lossy(failure);
-            let (what, mend) = text.split_once('\0').unwrap_or((&text, ""));
-            let error = Error::new(what);
-            Err(if mend.is_empty() { error } else { error.mend(mend) })
-        }
+        Some((_, failure)) => Err(Error::decode(failure)),
         None => Err(died(exit)),
     }
 }
