@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 pub mod clone;
+pub mod fds;
 pub mod mount;
 pub mod process;
 
