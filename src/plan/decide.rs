@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use oci_spec::runtime::{
-    Linux, LinuxNamespace, LinuxNamespaceType, PosixRlimitBuilder, PosixRlimitType, Process, Root, Spec, User,
+    Capabilities, Linux, LinuxNamespace, LinuxNamespaceType, PosixRlimitBuilder, PosixRlimitType, Process, Root, Spec,
+    User,
 };
 
 use super::scope::{Scope, Subject, plain_name};
 use super::user::Identity;
 use super::{
-    ContainerPlan, Options, PodPaths, PodPlan, RestartPolicy, Verdict, command, env, mounts, security, signal, user,
-    volumes,
+    ContainerPlan, Options, PodPaths, PodPlan, RestartPolicy, Verdict, command, env, mounts, seccomp, security, signal,
+    user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -43,7 +44,7 @@ pub fn plan(
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
     let hostname = hostname(spec, name);
-    let scope = Scope { said: pod, spec, bundle, ids: &host.ids, paths, options, hostname: &hostname };
+    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
     let mut report = Vec::new();
     let volumes = volumes::volumes(&scope, &mut report)?;
     let mut container_plans = |list: &[Container], path: &str| -> Result<Vec<ContainerPlan>> {
@@ -54,7 +55,7 @@ pub fn plan(
     let containers = container_plans(&spec.containers, "spec.containers")?;
     if host.ids.is_single() {
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \
-                   and chown to another id fails";
+                   and changing a file's owner is answered with success and does nothing";
         report.push(scope.verdict("spec.containers", how));
     }
     Ok(PodPlan {
@@ -99,6 +100,7 @@ fn container(
 }
 
 fn container_spec(subject: &Subject, identity: &Identity, report: &mut Vec<Verdict>) -> Result<Spec> {
+    let held = security::capabilities(subject)?;
     let mut root = Root::default();
     root.set_path(subject.scope.paths.run_dir.join("rootfs").join(&subject.container.name))
         .set_readonly(Some(security::read_only_root(subject)));
@@ -108,12 +110,12 @@ fn container_spec(subject: &Subject, identity: &Identity, report: &mut Vec<Verdi
         .set_mounts(Some(mounts::mounts(subject)?))
         .set_hostname(None)
         .set_annotations(None)
-        .set_process(Some(process(subject, identity, report)?))
-        .set_linux(Some(linux(subject, identity)));
+        .set_process(Some(process(subject, identity, &held, report)?))
+        .set_linux(Some(linux(subject, identity, &held)?));
     Ok(spec)
 }
 
-fn process(subject: &Subject, identity: &Identity, report: &mut Vec<Verdict>) -> Result<Process> {
+fn process(subject: &Subject, identity: &Identity, held: &Capabilities, report: &mut Vec<Verdict>) -> Result<Process> {
     let said = env::said_variables(subject, report)?;
     let mut user = User::default();
     user.set_uid(identity.uid)
@@ -131,13 +133,13 @@ fn process(subject: &Subject, identity: &Identity, report: &mut Vec<Verdict>) ->
         .set_args(Some(command::arguments(subject, &said)?))
         .set_env(Some(env::environment(subject, &said, &identity.home)?.strings()))
         .set_cwd(command::working_dir(subject)?)
-        .set_capabilities(Some(security::sets(&security::capabilities(subject)?)))
+        .set_capabilities(Some(security::sets(held)))
         .set_rlimits(Some(vec![pids]))
         .set_no_new_privileges(Some(security::no_new_privileges(subject)));
     Ok(process)
 }
 
-fn linux(subject: &Subject, identity: &Identity) -> Linux {
+fn linux(subject: &Subject, identity: &Identity, held: &Capabilities) -> Result<Linux> {
     let mut linux = Linux::default();
     linux
         .set_namespaces(Some(namespaces(subject)))
@@ -146,8 +148,9 @@ fn linux(subject: &Subject, identity: &Identity) -> Linux {
         .set_masked_paths(Some(mounts::masked_paths()))
         .set_readonly_paths(Some(mounts::read_only_paths()))
         .set_resources(None)
-        .set_devices(None);
-    linux
+        .set_devices(None)
+        .set_seccomp(Some(seccomp::runtime_default(held, subject.scope.host)?));
+    Ok(linux)
 }
 
 /// New pid, mount and cgroup namespaces, the pod's net, ipc and uts, and the last wall: one more user namespace.

@@ -9,6 +9,7 @@ mod fixture;
 mod mounts;
 mod render;
 mod scope;
+mod seccomp;
 mod security;
 mod signal;
 mod size;

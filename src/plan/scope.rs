@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret};
 
 use super::{Options, PodPaths, Verdict};
 use crate::error::{Error, Result};
-use crate::host::IdMap;
+use crate::host::{HostFacts, IdMap};
 use crate::image::Image;
 use crate::manifest::{Bundle, ObjectKey, Said};
 
@@ -16,6 +16,7 @@ pub(super) struct Scope<'a> {
     pub said: &'a Said<Pod>,
     pub spec: &'a PodSpec,
     pub bundle: &'a Bundle,
+    pub host: &'a HostFacts,
     pub ids: &'a IdMap,
     pub paths: &'a PodPaths,
     pub options: &'a Options,
