@@ -1,11 +1,50 @@
 //! Deciding: said objects + image configs + host facts -> a [`PodPlan`]. PURE: no system call, no clock, no file.
 
+mod command;
+mod decide;
+mod env;
+mod expand;
+#[cfg(test)]
+mod fixture;
+mod mounts;
+mod render;
+mod scope;
+mod seccomp;
+mod security;
+mod signal;
+mod size;
+#[cfg(test)]
+mod tests;
+mod user;
+mod volumes;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use oci_spec::runtime::Spec;
 
 use crate::host::IdMap;
+
+pub use decide::plan;
+pub use render::render;
+
+/// Where a pod's files are, in the supervisor's mount namespace.
+#[derive(Debug, Clone)]
+pub struct PodPaths {
+    /// The pod's private tmpfs: volumes, the pod's own `/etc` files, namespace files and the containers' roots.
+    pub run_dir: PathBuf,
+    /// The pod's directory on disk, with `CONTAINER/upper` and `CONTAINER/work`.
+    pub state_dir: PathBuf,
+}
+
+/// What the command line says beside the YAML.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--name`: replaces `metadata.name`.
+    pub name: Option<String>,
+    /// `-e NAME=VALUE`, for every container; wins over the YAML.
+    pub env: Vec<(String, String)>,
+}
 
 /// Everything that will be done to run one pod, decided before anything is created.
 #[derive(Debug, Clone)]
