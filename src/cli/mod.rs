@@ -1,1 +1,54 @@
-//! (being built)
+//! The command line: verbs, exit codes, and the one place where errors are printed.
+
+mod data;
+mod input;
+mod plan;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Run Kubernetes pods on this machine: no root, no daemon, no container engine.
+#[derive(Debug, Parser)]
+#[command(name = "podling", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "Examples:
+  podling image load busybox.docker.tar    put an image into the store
+  podling run examples/hello.yaml          run a pod and show what its containers print
+  podling plan examples/hello.yaml         show what would be done, and do nothing";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run pods in the foreground until they have ended.
+    Run(run::Args),
+    /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
+    Plan(plan::Args),
+}
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            // Help and version are answers, not failures; a wrong command line is podling's own error.
+            return if e.use_stderr() { ExitCode::from(125) } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = match cli.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Plan(args) => plan::run(&args).map(|()| 0),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            eprintln!("podling: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}

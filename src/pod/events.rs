@@ -59,7 +59,9 @@ impl Source {
     }
 }
 
-/// The descriptors that the supervisor waits for. A closed descriptor leaves by itself.
+/// The descriptors that the supervisor waits for.
+///
+/// A closed descriptor does not leave by itself while a container that is being started still has its copy: it must be forgotten.
 #[derive(Debug)]
 pub(super) struct Events(Epoll);
 

@@ -213,19 +213,20 @@ impl<'a> Supervisor<'a> {
     fn proceed(&mut self, n: usize) -> Result<()> {
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
         let State::Starting(child, starting, _) = &container.state else { return Ok(()) };
-        match starting.proceed(child, container.prepared)? {
-            Progress::Waiting => Ok(()),
-            Progress::Started => {
-                if let State::Starting(child, starting, since) = std::mem::replace(&mut container.state, State::Ended) {
-                    self.events.forget(&starting);
-                    container.state = State::Running(child, since);
-                }
+        let progress = starting.proceed(child, container.prepared)?;
+        if matches!(progress, Progress::Waiting) {
+            return Ok(());
+        }
+        let State::Starting(child, starting, since) = std::mem::replace(&mut container.state, State::Ended) else {
+            return Ok(());
+        };
+        self.events.forget(&starting);
+        match progress {
+            Progress::Waiting | Progress::Started => {
+                container.state = State::Running(child, since);
                 Ok(())
             }
             Progress::Failed(error) => {
-                let State::Starting(child, _, since) = std::mem::replace(&mut container.state, State::Ended) else {
-                    return Ok(());
-                };
                 self.events.forget(&child);
                 let exit = child.wait()?;
                 self.ended(n, End { exit, failure: Some(error), since })
@@ -237,7 +238,14 @@ impl<'a> Supervisor<'a> {
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
         match container.reap()? {
             Some(end) => {
-                container.state = State::Ended;
+                match std::mem::replace(&mut container.state, State::Ended) {
+                    State::Starting(child, starting, _) => {
+                        self.events.forget(&starting);
+                        self.events.forget(&child);
+                    }
+                    State::Running(child, _) => self.events.forget(&child),
+                    State::Planned | State::BackingOff(..) | State::Ended => {}
+                }
                 self.ended(n, end)
             }
             None => Ok(()),
@@ -251,7 +259,9 @@ impl<'a> Supervisor<'a> {
         self.pump(n, Source::ContainerStderr(n), usize::MAX)?;
         let is_init = n < self.plan.init_containers.len();
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        (container.stdout, container.stderr) = (None, None);
+        for stream in [container.stdout.take(), container.stderr.take()].into_iter().flatten() {
+            self.events.forget(&stream);
+        }
         let name = container.plan.name.clone();
         if let Some(error) = end.failure {
             // A command that cannot be started cannot be started the next time either: its image does not change.
