@@ -22,7 +22,7 @@ pub(super) enum Kind {
 
 /// A decoded object.
 pub(super) enum Object {
-    Pod(Said<Pod>),
+    Pod(Box<Said<Pod>>),
     ConfigMap(Said<ConfigMap>),
     Secret(Said<Secret>),
 }
@@ -70,7 +70,7 @@ fn document_objects(node: Node, mut source: Source, problems: &mut Problems, obj
             }
         }
         Some(mistakes::Said::One(Kind::Pod)) => {
-            objects.extend(object(Kind::Pod, &node, source, problems).map(Object::Pod))
+            objects.extend(object(Kind::Pod, &node, source, problems).map(Box::new).map(Object::Pod))
         }
         Some(mistakes::Said::One(Kind::ConfigMap)) => {
             objects.extend(object(Kind::ConfigMap, &node, source, problems).map(Object::ConfigMap));
@@ -128,7 +128,13 @@ impl Walk<'_> {
                 // The API server skips line breaks in base64, as `base64` on the command line writes them.
                 Value::String(text.replace(['\n', '\r'], ""))
             }
-            Yaml::Text(text) => Value::String(text.clone()),
+            Yaml::Text(text) => {
+                if self.kind == Kind::Pod && text.contains('\0') {
+                    // Arguments, variables and paths end at the first NUL on their way through the kernel.
+                    self.problems.add(&self.source, path, "holds a NUL character, which the kernel would cut it at");
+                }
+                Value::String(text.clone())
+            }
             Yaml::List(items) => {
                 let (path_end, pattern_end) = (path.len(), pattern.len());
                 pattern.push_str("[]");
@@ -220,8 +226,8 @@ fn is_unset(node: &Node) -> bool {
 }
 
 fn is_quantity(pattern: &str) -> bool {
-    pattern.ends_with(".requests.*")
-        || pattern.ends_with(".limits.*")
+    pattern.contains(".requests.")
+        || pattern.contains(".limits.")
         || pattern.ends_with(".sizeLimit")
         || pattern.ends_with(".overhead.*")
 }
