@@ -124,7 +124,7 @@ impl Walk<'_> {
             // A quantity may be written as a number, and is a text in the API's types.
             Yaml::Number(value, _) if is_quantity(pattern) => Value::String(value.to_string()),
             Yaml::Number(value, _) => Value::Number(value.clone()),
-            Yaml::Text(text) if self.kind == Kind::Secret && pattern == "data.*" => {
+            Yaml::Text(text) if is_base64(self.kind, pattern) => {
                 // The API server skips line breaks in base64, as `base64` on the command line writes them.
                 Value::String(text.replace(['\n', '\r'], ""))
             }
@@ -204,7 +204,7 @@ impl Walk<'_> {
     fn only(&mut self, node: &Node, path: &str, taken: &[&str], why: &str) {
         let value = match &node.value {
             Yaml::Bool(value, _) => value.to_string(),
-            Yaml::Text(text) => text.clone(),
+            Yaml::Text(text) if taken != ["false"] => text.clone(),
             // Unset, or of the wrong type, which the decoder tells better.
             _ => return,
         };
@@ -222,6 +222,15 @@ fn is_unset(node: &Node) -> bool {
         Yaml::Text(text) => text.is_empty(),
         Yaml::List(items) => items.is_empty(),
         _ => false,
+    }
+}
+
+/// Whether the field at `pattern` (or `path`) holds bytes, which are written in base64.
+pub(super) fn is_base64(kind: Kind, pattern: &str) -> bool {
+    match kind {
+        Kind::Pod => false,
+        Kind::ConfigMap => pattern.starts_with("binaryData"),
+        Kind::Secret => pattern.starts_with("data"),
     }
 }
 

@@ -279,7 +279,7 @@ const POD: &[Field] = &[
     ("spec.volumes[].emptyDir", Honoured),
     (
         "spec.volumes[].emptyDir.medium",
-        Only(&["", "Memory"], "podling does not hand out huge pages; \"\" and Memory it takes"),
+        Only(&["", "Memory"], "podling takes \"\" and Memory here, and hands out no huge pages"),
     ),
     ("spec.volumes[].emptyDir.mode", YET),
     ("spec.volumes[].emptyDir.sizeLimit", Honoured),
@@ -338,13 +338,13 @@ pub(super) fn children<'a>(kind: Kind, pattern: &'a str) -> impl Iterator<Item =
     })
 }
 
-/// Where else `kind` has a field called `name`, the shortest path first: for a field that was written in the wrong place.
-pub(super) fn elsewhere(kind: Kind, name: &str) -> Option<&'static str> {
-    let parents = rows(kind).filter_map(|(path, rule)| match path.rsplit_once('.') {
-        Some((parent, last)) if last == name && !matches!(rule, Refused(_)) => Some(parent),
-        _ => None,
+/// Where else `kind` has a field called `name`, for a field that was written in the wrong place.
+pub(super) fn elsewhere(kind: Kind, name: &str) -> Vec<&'static str> {
+    let parents = rows(kind).filter_map(|(path, rule)| {
+        let (parent, last) = path.rsplit_once('.').unwrap_or(("the top level", path));
+        (last == name && !matches!(rule, Refused(_))).then_some(parent)
     });
-    parents.min_by_key(|parent| parent.len())
+    parents.collect()
 }
 
 /// All rows of `kind`.

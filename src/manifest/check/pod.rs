@@ -97,9 +97,10 @@ impl Check<'_> {
 
     fn mode(&mut self, path: &str, mode: Option<i32>) {
         if let Some(mode) = mode.filter(|mode| !(0..=0o777).contains(mode)) {
-            let problem = self.problem(path, format!("{mode} is outside 0 to 0777 (511 in decimal)"));
-            // 644 without its leading zero is decimal, and nobody means that.
-            if u32::from_str_radix(&mode.to_string(), 8).is_ok_and(|meant| meant <= 0o777) {
+            let octal = if mode < 0 { String::new() } else { format!(", 0{mode:o} in octal,") };
+            let problem = self.problem(path, format!("{mode}{octal} is outside 0 to 0777"));
+            // The usual modes, when the zero that makes them octal is forgotten.
+            if matches!(mode, 600 | 640 | 644 | 660 | 664 | 666 | 700 | 750 | 755 | 770 | 775 | 777) {
                 problem.mend(format!("did you mean 0{mode}?"));
             }
         }
