@@ -22,7 +22,7 @@ pub(super) enum Kind {
 
 /// A decoded object.
 pub(super) enum Object {
-    Pod(Said<Pod>),
+    Pod(Box<Said<Pod>>),
     ConfigMap(Said<ConfigMap>),
     Secret(Said<Secret>),
 }
@@ -70,7 +70,7 @@ fn document_objects(node: Node, mut source: Source, problems: &mut Problems, obj
             }
         }
         Some(mistakes::Said::One(Kind::Pod)) => {
-            objects.extend(object(Kind::Pod, &node, source, problems).map(Object::Pod))
+            objects.extend(object(Kind::Pod, &node, source, problems).map(Box::new).map(Object::Pod))
         }
         Some(mistakes::Said::One(Kind::ConfigMap)) => {
             objects.extend(object(Kind::ConfigMap, &node, source, problems).map(Object::ConfigMap));
@@ -124,11 +124,17 @@ impl Walk<'_> {
             // A quantity may be written as a number, and is a text in the API's types.
             Yaml::Number(value, _) if is_quantity(pattern) => Value::String(value.to_string()),
             Yaml::Number(value, _) => Value::Number(value.clone()),
-            Yaml::Text(text) if self.kind == Kind::Secret && pattern == "data.*" => {
+            Yaml::Text(text) if is_base64(self.kind, pattern) => {
                 // The API server skips line breaks in base64, as `base64` on the command line writes them.
                 Value::String(text.replace(['\n', '\r'], ""))
             }
-            Yaml::Text(text) => Value::String(text.clone()),
+            Yaml::Text(text) => {
+                if self.kind == Kind::Pod && text.contains('\0') {
+                    // Arguments, variables and paths end at the first NUL on their way through the kernel.
+                    self.problems.add(&self.source, path, "holds a NUL character, which the kernel would cut it at");
+                }
+                Value::String(text.clone())
+            }
             Yaml::List(items) => {
                 let (path_end, pattern_end) = (path.len(), pattern.len());
                 pattern.push_str("[]");
@@ -198,7 +204,7 @@ impl Walk<'_> {
     fn only(&mut self, node: &Node, path: &str, taken: &[&str], why: &str) {
         let value = match &node.value {
             Yaml::Bool(value, _) => value.to_string(),
-            Yaml::Text(text) => text.clone(),
+            Yaml::Text(text) if taken != ["false"] => text.clone(),
             // Unset, or of the wrong type, which the decoder tells better.
             _ => return,
         };
@@ -219,9 +225,18 @@ fn is_unset(node: &Node) -> bool {
     }
 }
 
+/// Whether the field at `pattern` (or `path`) holds bytes, which are written in base64.
+pub(super) fn is_base64(kind: Kind, pattern: &str) -> bool {
+    match kind {
+        Kind::Pod => false,
+        Kind::ConfigMap => pattern.starts_with("binaryData"),
+        Kind::Secret => pattern.starts_with("data"),
+    }
+}
+
 fn is_quantity(pattern: &str) -> bool {
-    pattern.ends_with(".requests.*")
-        || pattern.ends_with(".limits.*")
+    pattern.contains(".requests.")
+        || pattern.contains(".limits.")
         || pattern.ends_with(".sizeLimit")
         || pattern.ends_with(".overhead.*")
 }

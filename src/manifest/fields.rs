@@ -101,6 +101,15 @@ const POD: &[Field] = &[
     ("spec.containers[].command", Honoured),
     ("spec.containers[].command[]", Honoured),
     ("spec.containers[].env", Honoured),
+    ("spec.containers[].envFrom", Honoured),
+    ("spec.containers[].envFrom[]", Honoured),
+    ("spec.containers[].envFrom[].configMapRef", Honoured),
+    ("spec.containers[].envFrom[].configMapRef.name", Honoured),
+    ("spec.containers[].envFrom[].configMapRef.optional", Honoured),
+    ("spec.containers[].envFrom[].prefix", Honoured),
+    ("spec.containers[].envFrom[].secretRef", Honoured),
+    ("spec.containers[].envFrom[].secretRef.name", Honoured),
+    ("spec.containers[].envFrom[].secretRef.optional", Honoured),
     ("spec.containers[].env[]", Honoured),
     ("spec.containers[].env[].name", Honoured),
     ("spec.containers[].env[].value", Honoured),
@@ -116,15 +125,6 @@ const POD: &[Field] = &[
     ("spec.containers[].env[].valueFrom.secretKeyRef.key", Honoured),
     ("spec.containers[].env[].valueFrom.secretKeyRef.name", Honoured),
     ("spec.containers[].env[].valueFrom.secretKeyRef.optional", Honoured),
-    ("spec.containers[].envFrom", Honoured),
-    ("spec.containers[].envFrom[]", Honoured),
-    ("spec.containers[].envFrom[].configMapRef", Honoured),
-    ("spec.containers[].envFrom[].configMapRef.name", Honoured),
-    ("spec.containers[].envFrom[].configMapRef.optional", Honoured),
-    ("spec.containers[].envFrom[].prefix", Honoured),
-    ("spec.containers[].envFrom[].secretRef", Honoured),
-    ("spec.containers[].envFrom[].secretRef.name", Honoured),
-    ("spec.containers[].envFrom[].secretRef.optional", Honoured),
     ("spec.containers[].image", Honoured),
     ("spec.containers[].imagePullPolicy", IMAGES),
     ("spec.containers[].lifecycle", Refused("podling does not honour lifecycle hooks yet")),
@@ -144,7 +144,10 @@ const POD: &[Field] = &[
     ("spec.containers[].resources.limits", Honoured),
     ("spec.containers[].resources.limits.*", LIMITS),
     ("spec.containers[].resources.requests", Honoured),
-    ("spec.containers[].resources.requests.*", SHARE),
+    ("spec.containers[].resources.requests.*", Refused("this machine offers cpu, memory and ephemeral-storage only")),
+    ("spec.containers[].resources.requests.cpu", SHARE),
+    ("spec.containers[].resources.requests.ephemeral-storage", SHARE),
+    ("spec.containers[].resources.requests.memory", SHARE),
     ("spec.containers[].restartPolicy", Refused("podling does not honour a container's own restartPolicy yet")),
     ("spec.containers[].restartPolicyRules", Refused("podling does not honour a container's own restart rules yet")),
     ("spec.containers[].securityContext", Honoured),
@@ -220,7 +223,10 @@ const POD: &[Field] = &[
     ("spec.resources.limits", Honoured),
     ("spec.resources.limits.*", LIMITS),
     ("spec.resources.requests", Honoured),
-    ("spec.resources.requests.*", SHARE),
+    ("spec.resources.requests.*", Refused("this machine offers cpu, memory and ephemeral-storage only")),
+    ("spec.resources.requests.cpu", SHARE),
+    ("spec.resources.requests.ephemeral-storage", SHARE),
+    ("spec.resources.requests.memory", SHARE),
     ("spec.restartPolicy", Honoured),
     ("spec.runtimeClassName", Refused("podling is the runtime")),
     ("spec.schedulerName", ONE_NODE),
@@ -273,7 +279,7 @@ const POD: &[Field] = &[
     ("spec.volumes[].emptyDir", Honoured),
     (
         "spec.volumes[].emptyDir.medium",
-        Only(&["", "Memory"], "podling does not hand out huge pages; \"\" and Memory it takes"),
+        Only(&["", "Memory"], "podling takes \"\" and Memory here, and hands out no huge pages"),
     ),
     ("spec.volumes[].emptyDir.mode", YET),
     ("spec.volumes[].emptyDir.sizeLimit", Honoured),
@@ -320,33 +326,40 @@ pub(super) fn rule(kind: Kind, pattern: &str) -> Option<Rule> {
     if let Some(rest) = pattern.strip_prefix("spec.initContainers[].") {
         return find(POD, &format!("spec.containers[].{rest}"));
     }
-    find(COMMON, pattern).or_else(|| find(table(kind), pattern))
+    tables(kind).into_iter().find_map(|table| find(table, pattern))
 }
 
 /// The fields that `kind` may have directly below the object at `pattern`, with their rules.
 pub(super) fn children<'a>(kind: Kind, pattern: &'a str) -> impl Iterator<Item = (&'static str, Rule)> + 'a {
     let pattern = if pattern == "spec.initContainers[]" { "spec.containers[]" } else { pattern };
-    COMMON.iter().chain(table(kind)).filter_map(move |&(path, rule)| {
+    rows(kind).filter_map(move |&(path, rule)| {
         let name = if pattern.is_empty() { path } else { path.strip_prefix(pattern)?.strip_prefix('.')? };
         (!name.is_empty() && !name.contains(['.', '[', '*'])).then_some((name, rule))
     })
 }
 
-/// Where else `kind` has a field called `name`, the shortest path first: for a field that was written in the wrong place.
-pub(super) fn elsewhere(kind: Kind, name: &str) -> Option<&'static str> {
-    let parents = COMMON.iter().chain(table(kind)).filter_map(|(path, rule)| match path.rsplit_once('.') {
-        Some((parent, last)) if last == name && !matches!(rule, Refused(_)) => Some(parent),
-        _ => None,
+/// Where else `kind` has a field called `name`, for a field that was written in the wrong place.
+pub(super) fn elsewhere(kind: Kind, name: &str) -> Vec<&'static str> {
+    let parents = rows(kind).filter_map(|(path, rule)| {
+        let (parent, last) = path.rsplit_once('.').unwrap_or(("the top level", path));
+        (last == name && !matches!(rule, Refused(_))).then_some(parent)
     });
-    parents.min_by_key(|parent| parent.len())
+    parents.collect()
 }
 
-fn table(kind: Kind) -> &'static [Field] {
-    match kind {
+/// All rows of `kind`.
+pub(super) fn rows(kind: Kind) -> impl Iterator<Item = &'static Field> {
+    tables(kind).into_iter().flatten()
+}
+
+/// The tables of `kind`, each in the order of its paths.
+pub(super) fn tables(kind: Kind) -> [&'static [Field]; 2] {
+    let own = match kind {
         Kind::Pod => POD,
         Kind::ConfigMap => CONFIG_MAP,
         Kind::Secret => SECRET,
-    }
+    };
+    [COMMON, own]
 }
 
 /// The rows are in the order of their paths, so that a look-up is a binary search.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::Source;
-use super::decode::{Kind, push_key};
+use super::decode::{Kind, is_base64, push_key};
 use super::fields::{self, Rule};
 use super::problems::Problems;
 use super::yaml::{Node, Yaml};
@@ -71,7 +71,7 @@ pub(super) fn kind_of(node: &Node, source: &Source, problems: &mut Problems) -> 
     let version = version?;
     if version != "v1" {
         let line = node.entry("apiVersion").map_or(node.line, |entry| entry.line);
-        let why = format!("{}: a {kind} has v1, found {version:?}", source.full_path("apiVersion"));
+        let why = format!("{}: expected v1, found {version:?}", source.full_path("apiVersion"));
         problems.add_line(source.order, &source.file, line, why).mend("write apiVersion: v1");
         return None;
     }
@@ -106,26 +106,23 @@ pub(super) fn list_items(node: Node, source: &Source, problems: &mut Problems) -
 
 /// Reports the field at `path`, which `kind` does not have.
 pub(super) fn unknown_field(kind: Kind, path: &str, source: &Source, problems: &mut Problems) {
-    let (parent, name) = match path.rsplit_once('.') {
-        Some((parent, name)) => (parent, name),
-        None => ("", path),
+    let (parent, name) = match path.strip_suffix(']').and_then(|path| path.rsplit_once('[')) {
+        Some(split) => split,
+        None => path.rsplit_once('.').unwrap_or(("", path)),
     };
     let problem = problems.add(source, path, "unknown field");
+    let homes = fields::elsewhere(kind, name);
     let siblings: Vec<(&str, Rule)> = fields::children(kind, &pattern_of(parent)).collect();
+    let taken = siblings.iter().filter(|(_, rule)| !matches!(rule, Rule::Refused(_))).map(|&(sibling, _)| sibling);
+    let taken: Vec<&str> = taken.collect();
     if let Some(meant) = nearest(name, siblings.iter().map(|&(sibling, _)| sibling)) {
         problem.mend(format!("did you mean \"{meant}\"?"));
-    } else if let Some(home) = fields::elsewhere(kind, name) {
-        let place = if home.is_empty() { "the top of the object" } else { home };
-        problem.mend(format!("{name} belongs to {place}; is the indentation right?"));
-    } else {
-        let known: Vec<&str> = siblings
-            .iter()
-            .filter(|(_, rule)| !matches!(rule, Rule::Refused(_)))
-            .map(|&(sibling, _)| sibling)
-            .collect();
-        if (1..=8).contains(&known.len()) {
-            problem.mend(format!("podling takes {} here", known.join(", ")));
-        }
+    } else if (1..=2).contains(&homes.len()) {
+        problem.mend(format!("{name} belongs to {}; is the indentation right?", homes.join(" or ")));
+    } else if let Some(meant) = same_end(name, &taken) {
+        problem.mend(format!("did you mean \"{meant}\"?"));
+    } else if (1..=8).contains(&taken.len()) {
+        problem.mend(format!("podling takes {} here", taken.join(", ")));
     }
 }
 
@@ -138,6 +135,18 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     // Two slips of the finger in a long name, one in a short one.
     let allowed = if name.chars().count() > 5 { 2 } else { 1 };
     (best.0 <= allowed).then_some(best.1)
+}
+
+/// The only one of `known` that begins or ends as `name` does: `secretName` for `name`, `mountPath` for `path`.
+fn same_end<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let mut alike = known.iter().copied().filter(|candidate| {
+        let candidate = candidate.to_lowercase();
+        let (short, long) = if name.len() < candidate.len() { (&name, &candidate) } else { (&candidate, &name) };
+        short.len() >= 4 && (long.starts_with(short.as_str()) || long.ends_with(short.as_str()))
+    });
+    let only = alike.next()?;
+    alike.next().is_none().then_some(only)
 }
 
 /// Reports each field of `value` that has not the type which `T` wants.
@@ -200,9 +209,14 @@ fn leave_out(value: &mut Value, segments: &[&Segment]) -> bool {
 
 /// What was expected and what was found, and the mend, from the decoder's `message`.
 fn wrong_type(kind: Kind, path: &str, message: &str, found: &Node) -> (String, Option<String>) {
-    if kind == Kind::Secret && path.starts_with("data") && matches!(found.value, Yaml::Text(_)) {
-        let mend = "write plain text under stringData, or encode it: printf %s TEXT | base64 -w0";
-        return ("expected base64, which this is not".into(), Some(mend.into()));
+    if is_base64(kind, path) && matches!(found.value, Yaml::Text(_) | Yaml::Number(..) | Yaml::Bool(..)) {
+        let plain = if kind == Kind::Secret { "stringData" } else { "data" };
+        // What stands there may be a secret in plain text, so it is not repeated.
+        let mend = format!("plain text belongs to {plain}; `printf %s TEXT | base64 -w0` encodes it");
+        return ("expected base64, which this is not".into(), Some(mend));
+    }
+    if kind == Kind::Secret && path.starts_with("stringData.") {
+        return ("expected a text, found something else".into(), Some("put the value in quotes".into()));
     }
     let Some((_, wanted)) = message.rsplit_once(", expected ") else {
         return (format!("{} cannot be read: {message}", found.describe()), None);
@@ -232,11 +246,20 @@ fn wrong_type(kind: Kind, path: &str, message: &str, found: &Node) -> (String, O
         }
         ("a string" | "a base64-encoded string" | "Quantity", _) => ("a text", None),
         ("a sequence", Yaml::Text(text)) if text.len() <= 40 => {
-            ("a list", Some(format!("write a list: [{}]", quoted(text))))
+            // Quotes inside the text would say where its words end.
+            let words: Vec<String> = match text.contains(['"', '\'']) {
+                true => vec![quoted(text)],
+                false => text.split_whitespace().map(quoted).collect(),
+            };
+            ("a list", Some(format!("write a list: [{}]", words.join(", "))))
         }
         ("a sequence", Yaml::Map(_)) => ("a list", Some("put \"- \" before the first field of each item".into())),
         ("a sequence", _) => ("a list", None),
         ("a map", _) => ("a mapping of names to values", None),
+        (_, Yaml::Text(text)) if path.contains(".env[") && text.contains('=') => {
+            let (name, value) = text.split_once('=').unwrap_or_default();
+            ("a mapping of fields", Some(format!("write {{name: {}, value: {}}}", quoted(name), quoted(value))))
+        }
         (_, Yaml::List(_)) => ("a mapping of fields", Some("remove the \"- \" before its fields".into())),
         _ => ("a mapping of fields", None),
     };

@@ -12,12 +12,18 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 
 use crate::error::{Error, Result};
 
+mod check;
 mod decode;
 mod fields;
 mod mistakes;
+mod names;
 mod problems;
+mod quantity;
+mod references;
 mod scalar;
 mod yaml;
+
+pub use quantity::Quantity;
 
 use decode::Object;
 use problems::Problems;
@@ -87,7 +93,11 @@ pub fn read(inputs: &[Input]) -> Result<Bundle> {
     problems.into_result()?;
 
     let mut problems = Problems::default();
+    for object in &objects {
+        check::check(object, &mut problems);
+    }
     let bundle = bundle(objects, &mut problems);
+    references::check(&bundle, &mut problems);
     problems.into_result()?;
     if bundle.pods.is_empty() {
         let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
@@ -109,7 +119,7 @@ fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
                     Some(first) => twice("Pod", &key, &pod.source, &first.source, problems),
                     None => {
                         pods.insert(key, bundle.pods.len());
-                        bundle.pods.push(pod);
+                        bundle.pods.push(*pod);
                     }
                 }
             }
@@ -145,6 +155,10 @@ where
 }
 
 fn twice(kind: &str, key: &ObjectKey, second: &Source, first: &Source, problems: &mut Problems) {
+    if key.name.is_empty() {
+        // The missing name is reported already.
+        return;
+    }
     let why = format!("{kind} {:?} is already defined at {}", key.name, first.at("metadata.name"));
     problems.add(second, "metadata.name", why).mend("rename one of them, or give it another namespace");
 }
@@ -199,3 +213,6 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -360,8 +360,30 @@ fn key_name(value: &Yaml, line: usize) -> Result<String, Fault> {
 /// The parser's complaint, with a mend for the mistakes that newcomers make.
 fn syntax_fault(e: &ScanError, text: &str) -> Fault {
     let line = e.marker().line();
-    let written = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    let indent = &written[..written.len() - written.trim_start().len()];
-    let fault = Fault::new(line, e.info());
-    if indent.contains('\t') { fault.mend("the line is indented with a tab; YAML takes spaces only") } else { fault }
+    let complaint = e.info();
+    let fault = Fault::new(line, format!("not YAML: {complaint}"));
+    // The parser may complain at the end of the line before the one with the tab.
+    let near = text.lines().skip(line.saturating_sub(1)).take(2);
+    if complaint.contains("tab")
+        && near.clone().any(|line| line.starts_with([' ', '\t']) && line.trim_start_matches(' ').starts_with('\t'))
+    {
+        return fault.mend("a line is indented with a tab; YAML takes spaces only");
+    }
+    let mends = [
+        ("mapping values are not allowed", "is the indentation right? a value that contains \": \" must be in quotes"),
+        ("did not find expected '-'", "is the indentation right? the items of a list begin in the same column"),
+        ("did not find expected key", "is the indentation right? the fields of a mapping begin in the same column"),
+        ("simple key", "is a colon missing after the name of a field?"),
+        ("unexpected character: `\\", "remove the control character, or write it as an escape in double quotes"),
+        ("unexpected character", "a value that begins with this character must be in quotes"),
+        (
+            "unknown anchor",
+            "a * at the beginning refers to an anchor (&name) further up; quote the value if that is not meant",
+        ),
+        ("after single-quoted scalar", "a quote inside single quotes is written twice: ''"),
+    ];
+    match mends.into_iter().find(|(words, _)| complaint.contains(words)) {
+        Some((_, mend)) => fault.mend(mend),
+        None => fault,
+    }
 }

@@ -1,0 +1,7 @@
+//! What the manifest room reads, what it refuses, and in which words.
+
+mod hostile;
+mod messages;
+mod reading;
+mod schema;
+mod table;
