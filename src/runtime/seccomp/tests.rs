@@ -1,11 +1,13 @@
 //! Runs compiled programs as the kernel would, and compares them with the profile read by the letter.
 
+use std::rc::Rc;
+
 use oci_spec::runtime::LinuxSeccomp;
 use proptest::prelude::*;
 use seccompiler::sock_filter;
 use serde_json::{Value, json};
 
-use super::{compile, numbers};
+use super::{Compiled, compile, numbers};
 
 const ALLOW: u32 = 0x7fff_0000;
 const KILL_PROCESS: u32 = 0x8000_0000;
@@ -119,6 +121,17 @@ fn what_no_filter_can_do_is_refused() {
     let mut flagged = profile(json!([]));
     flagged.set_flags(Some(vec![oci_spec::runtime::LinuxSeccompFilterFlag::SeccompFilterFlagLog]));
     assert!(compile(&flagged).is_err());
+}
+
+#[test]
+fn equal_profiles_share_their_programs() {
+    let (read, again) = (profile(json!([allow("read", json!([]))])), profile(json!([allow("read", json!([]))])));
+    let write = profile(json!([allow("write", json!([]))]));
+    let mut compiled = Compiled::default();
+    let first = compiled.get(&read).unwrap();
+    assert!(Rc::ptr_eq(&first, &compiled.get(&again).unwrap()));
+    assert!(!Rc::ptr_eq(&first, &compiled.get(&write).unwrap()));
+    assert_eq!(compiled.get(&write).unwrap()[..], compile(&write).unwrap()[..]);
 }
 
 /// Numbers around the borders where comparisons of halves go wrong.
