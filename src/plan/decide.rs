@@ -6,7 +6,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::scope::{Scope, Subject, plain_name};
-use super::{ContainerPlan, Options, PodPaths, PodPlan, RestartPolicy, Verdict, oci, security, signal, user, volumes};
+use super::{
+    ContainerPlan, Options, PodPaths, PodPlan, RestartPolicy, Verdict, nested, oci, security, signal, user, volumes,
+};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
@@ -31,10 +33,11 @@ pub fn plan(
     let Some(name) = name else {
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
-    let hostname = hostname(spec, name);
+    let hostname = hostname(pod, spec, name)?;
     let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
     let mut report = Vec::new();
-    let volumes = volumes::volumes(&scope, &mut report)?;
+    let mut volumes = volumes::volumes(&scope, &mut report)?;
+    nested::add_mount_points(&scope, &mut volumes)?;
     let mut container_plans = |list: &[Container], path: &str| -> Result<Vec<ContainerPlan>> {
         let one = |(i, said): (usize, &Container)| container(&scope, images, said, format!("{path}[{i}]"), &mut report);
         list.iter().enumerate().map(one).collect()
@@ -90,13 +93,18 @@ fn container(
 }
 
 /// `spec.hostname`, else the pod's name, cut to the 63 bytes that a host name may have.
-fn hostname(spec: &PodSpec, name: &str) -> String {
-    let said = spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()).unwrap_or(name);
-    let mut end = said.len().min(63);
-    while !said.is_char_boundary(end) {
-        end -= 1;
+fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str) -> Result<String> {
+    let (path, said) = match spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
+        Some(hostname) => ("spec.hostname", hostname),
+        None => ("metadata.name", name),
+    };
+    let cut = said.get(..63).unwrap_or(said).trim_end_matches(['-', '.']);
+    // It becomes a line of /etc/hosts.
+    let clean = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if cut.is_empty() || !said.bytes().all(clean) {
+        return Err(pod.source.error(path, format!("{said:?} cannot be a host name")));
     }
-    said.get(..end).unwrap_or(said).trim_end_matches(['-', '.']).to_owned()
+    Ok(cut.to_owned())
 }
 
 fn restart_policy(scope: &Scope) -> Result<RestartPolicy> {
@@ -153,8 +161,10 @@ mod tests {
         let mut nameless = Fixture::container(json!({}));
         nameless.pod["metadata"] = json!({});
         assert!(nameless.refusal().contains("--name"));
-        nameless.options.name = Some("é".repeat(40));
-        assert_eq!(nameless.plan().unwrap().hostname, "é".repeat(31));
+        for name in ["é".repeat(40), "-".to_owned(), "a\n10.0.0.1 b".to_owned()] {
+            nameless.options.name = Some(name);
+            assert!(nameless.refusal().contains("cannot be a host name"));
+        }
     }
 
     #[test]

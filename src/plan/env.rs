@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar};
 use super::Verdict;
 use super::expand::expand;
 use super::scope::Subject;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -77,6 +77,9 @@ pub(super) fn said_variables(subject: &Subject, report: &mut Vec<Verdict>) -> Re
         }
     }
     for (name, value) in &subject.scope.options.env {
+        if let Some(why) = unfit(name, value) {
+            return Err(Error::new(format!("-e: {why}")));
+        }
         vars.set(name, Text::plain(value));
     }
     Ok(vars)
@@ -192,24 +195,26 @@ fn text(subject: &Subject, field: &str, key: &str, value: &ByteString) -> Result
     }
 }
 
-fn missing(subject: &Subject, field: &str, kind: &str, name: &str) -> crate::error::Error {
+fn missing(subject: &Subject, field: &str, kind: &str, name: &str) -> Error {
     subject
         .error(field, format!("there is no {kind} {name:?} in the pod's namespace"))
         .mend(format!("add the {kind} to the input, or write `optional: true`"))
 }
 
-fn missing_key(subject: &Subject, field: &str, kind: &str, name: &str, key: &str) -> crate::error::Error {
+fn missing_key(subject: &Subject, field: &str, kind: &str, name: &str, key: &str) -> Error {
     subject.error(field, format!("{kind} {name:?} has no key {key:?}")).mend("add the key, or write `optional: true`")
 }
 
 fn check(subject: &Subject, field: &str, name: &str, value: &str) -> Result<()> {
+    unfit(name, value).map_or(Ok(()), |why| Err(subject.error(field, why)))
+}
+
+/// Why execve(2) cannot pass the variable on.
+fn unfit(name: &str, value: &str) -> Option<String> {
     if name.is_empty() || name.contains(['=', '\0']) {
-        return Err(subject.error(field, format!("{name:?} cannot be a variable's name")));
+        return Some(format!("{name:?} cannot be a variable's name"));
     }
-    if value.contains('\0') {
-        return Err(subject.error(field, format!("the value of {name:?} contains a NUL byte, which ends a string")));
-    }
-    Ok(())
+    value.contains('\0').then(|| format!("the value of {name:?} contains a NUL byte, which ends a string"))
 }
 
 /// Kubernetes' relaxed rule (since 1.34 the only one): any printable ASCII character but `=`.

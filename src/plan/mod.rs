@@ -7,6 +7,7 @@ mod expand;
 #[cfg(test)]
 mod fixture;
 mod mounts;
+mod nested;
 mod oci;
 mod render;
 mod scope;
@@ -94,6 +95,8 @@ pub struct VolumePlan {
     pub size_limit: Option<u64>,
     /// Permission bits of the volume's root directory.
     pub mode: u32,
+    /// Directories made there, mode 0755, because some container mounts another volume at them.
+    pub directories: Vec<PathBuf>,
     /// Files put there before the first container starts.
     pub files: Vec<FilePlan>,
 }

@@ -137,7 +137,7 @@ fn reserved(path: &Path) -> Option<&'static str> {
 }
 
 /// An absolute path without `.` and `..`, as the kubelet cleans it.
-fn cleaned(path: &str) -> PathBuf {
+pub(super) fn cleaned(path: &str) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for component in Path::new(path).components() {
         match component {

@@ -40,6 +40,7 @@ fn volume(volume: &VolumePlan) -> Value {
         "path": volume.path.to_string_lossy(),
         "mode": octal(volume.mode),
         "sizeLimit": volume.size_limit,
+        "directories": volume.directories.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "files": volume.files.iter().map(file).collect::<Vec<_>>(),
     })
 }

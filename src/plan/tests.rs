@@ -1,5 +1,6 @@
 //! Golden plans: what a whole pod becomes.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::fixture::Fixture;
@@ -65,6 +66,70 @@ fn secrets_are_printed_as_lengths_only() {
 fn the_same_input_gives_the_same_plan() {
     let (one, two) = (three_containers(), three_containers());
     assert_eq!(render(&one.plan().unwrap()).unwrap().to_string(), render(&two.plan().unwrap()).unwrap().to_string());
+}
+
+proptest! {
+    #[test]
+    fn no_string_makes_a_plan_panic(
+        odd in prop::collection::vec((0..PLAIN.len(), odd_string()), 0..3),
+        user in prop_oneof![Just(1000), any::<i64>()],
+        mode in prop_oneof![Just(0o600), any::<i32>()],
+    ) {
+        let mut strings = PLAIN.map(str::to_owned);
+        for (i, odd) in odd {
+            strings[i] = odd;
+        }
+        let s = |i: usize| strings[i].clone();
+        let mut fixture = Fixture::new(json!({
+            "metadata": { "name": s(0), "namespace": s(1) },
+            "spec": {
+                "hostname": s(2),
+                "volumes": [
+                    { "name": s(3), "emptyDir": { "sizeLimit": s(4) } },
+                    { "name": s(5), "configMap": { "name": s(1), "items": [{ "key": s(6), "path": s(7), "mode": mode }] } },
+                ],
+                "containers": [{
+                    "name": s(8),
+                    "image": "busybox",
+                    "command": [s(9)],
+                    "args": [s(10)],
+                    "workingDir": s(11),
+                    "env": [{ "name": s(12), "value": s(13) }, { "name": s(14), "value": s(15) }],
+                    "envFrom": [{ "prefix": s(16), "configMapRef": { "name": s(1) } }],
+                    "securityContext": { "runAsUser": user, "capabilities": { "add": [s(17)], "drop": [s(18)] } },
+                    "volumeMounts": [{ "name": s(3), "mountPath": s(19) }, { "name": s(5), "mountPath": s(20) }],
+                }],
+            },
+        }))
+        .config(json!({ "User": s(21), "WorkingDir": s(22), "StopSignal": s(23), "Env": [s(13)] }))
+        .config_map(json!({ "metadata": { "name": s(1) }, "data": { (s(6)): s(7) } }));
+        let plain = strings == PLAIN && (user, mode) == (1000, 0o600);
+        for _ in 0..2 {
+            match fixture.plan() {
+                Ok(plan) => prop_assert!(render(&plan).is_ok()),
+                Err(e) => prop_assert!(!plain, "{}", e),
+            }
+            fixture = fixture.single_id();
+        }
+    }
+}
+
+/// Strings that make a plan where the test above puts them.
+const PLAIN: [&str; 24] = [
+    "pod", "default", "host", "data", "1Mi", "conf", "key", "dir/file", "main", "/bin/sh", "$(A)", "/srv", "A",
+    "x=$(B)", "B", "$$(A)", "P_", "CHOWN", "ALL", "/data", "/conf", "app:adm", "/", "SIGINT",
+];
+
+/// Mostly short strings of the characters that mean something somewhere.
+fn odd_string() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{1,3}",
+        "[-./:$()=0-9a-zA-Z\\x00\n\u{e9}\u{ff}]{0,12}",
+        Just("default".to_owned()),
+        Just("4294967295".to_owned()),
+        Just("../..".to_owned()),
+        Just("$($(A)$".to_owned()),
+    ]
 }
 
 fn three_containers() -> Fixture {

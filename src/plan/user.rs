@@ -76,10 +76,12 @@ fn single(subject: &Subject, identity: Identity, report: &mut Vec<Verdict>) -> R
         );
         report.push(subject.verdict("image", how));
     }
+    let only = |extents: &[IdExtent]| extents.first().map_or(0, |extent| extent.inside);
+    let ids = subject.scope.ids;
     Ok(Identity {
         groups: Vec::new(),
-        uid_mappings: vec![mapping(identity.uid, 0, 1)?],
-        gid_mappings: vec![mapping(identity.gid, 0, 1)?],
+        uid_mappings: vec![mapping(identity.uid, only(&ids.uids), 1)?],
+        gid_mappings: vec![mapping(identity.gid, only(&ids.gids), 1)?],
         ..identity
     })
 }

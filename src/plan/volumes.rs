@@ -34,6 +34,7 @@ pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<Vo
             path: path(scope, &volume.name),
             size_limit: None,
             mode: 0o755,
+            directories: Vec::new(),
             files: Vec::new(),
         };
         plans.push(if let Some(source) = &volume.empty_dir {
@@ -87,6 +88,7 @@ fn etc(scope: &Scope) -> VolumePlan {
         path: scope.paths.run_dir.join("etc"),
         size_limit: Some(ETC_LIMIT),
         mode: 0o755,
+        directories: Vec::new(),
         files: vec![
             file("hosts", hosts),
             file("resolv.conf", resolv.to_owned()),
@@ -101,6 +103,7 @@ fn shared_memory(scope: &Scope) -> VolumePlan {
         path: shared_memory_path(scope),
         size_limit: Some(SHARED_MEMORY_LIMIT),
         mode: 0o1777,
+        directories: Vec::new(),
         files: Vec::new(),
     }
 }
