@@ -23,7 +23,7 @@ pub(super) fn spec(subject: &Subject, identity: &Identity, report: &mut Vec<Verd
         .set_readonly(Some(security::read_only_root(subject)));
     let (process, secret) = process(subject, identity, &held, report)?;
     let mut spec = Spec::default();
-    spec.set_version("1.2.0".to_owned())
+    spec.set_version("1.1.0".to_owned())
         .set_root(Some(root))
         .set_mounts(Some(mounts::mounts(subject)?))
         .set_hostname(None)
