@@ -4,6 +4,8 @@
 //! This one makes a single program with any number of actions, which finds the number by bisection. The kernel runs the
 //! program for every number when it is loaded, to learn which are always allowed, so the jumps saved are saved twice.
 
+#[cfg(test)]
+pub(crate) mod interpret;
 mod numbers;
 mod program;
 #[cfg(test)]
