@@ -1,28 +1,18 @@
 //! The plan of a pod: every decision put together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
-use oci_spec::runtime::{
-    Capabilities, Linux, LinuxNamespace, LinuxNamespaceType, PosixRlimitBuilder, PosixRlimitType, Process, Root, Spec,
-    User,
-};
 
 use super::scope::{Scope, Subject, plain_name};
-use super::user::Identity;
 use super::{
-    ContainerPlan, Options, PodPaths, PodPlan, RestartPolicy, Verdict, command, env, mounts, seccomp, security, signal,
-    user, volumes,
+    ContainerPlan, Options, PodPaths, PodPlan, RestartPolicy, Verdict, nested, oci, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{Bundle, Said};
-
-/// Processes and threads of one pod at any time.
-const PIDS: u64 = 2048;
 
 /// Decides everything about one pod: pure, so the same input always gives the same plan.
 ///
@@ -43,10 +33,11 @@ pub fn plan(
     let Some(name) = name else {
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
-    let hostname = hostname(spec, name);
+    let hostname = hostname(pod, spec, name)?;
     let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
     let mut report = Vec::new();
-    let volumes = volumes::volumes(&scope, &mut report)?;
+    let mut volumes = volumes::volumes(&scope, &mut report)?;
+    nested::add_mount_points(&scope, &mut volumes)?;
     let mut container_plans = |list: &[Container], path: &str| -> Result<Vec<ContainerPlan>> {
         let one = |(i, said): (usize, &Container)| container(&scope, images, said, format!("{path}[{i}]"), &mut report);
         list.iter().enumerate().map(one).collect()
@@ -88,6 +79,7 @@ fn container(
     security::check(&subject)?;
     let identity = user::identity(&subject, report)?;
     let state = scope.paths.state_dir.join(name);
+    let (spec, secret) = oci::spec(&subject, &identity, report)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
         image: image.reference.clone(),
@@ -95,91 +87,24 @@ fn container(
         upper: state.join("upper"),
         work: state.join("work"),
         stop_signal: stop_signal(&subject)?,
-        spec: container_spec(&subject, &identity, report)?,
+        spec,
+        secret,
     })
 }
 
-fn container_spec(subject: &Subject, identity: &Identity, report: &mut Vec<Verdict>) -> Result<Spec> {
-    let held = security::capabilities(subject)?;
-    let mut root = Root::default();
-    root.set_path(subject.scope.paths.run_dir.join("rootfs").join(&subject.container.name))
-        .set_readonly(Some(security::read_only_root(subject)));
-    let mut spec = Spec::default();
-    spec.set_version("1.2.0".to_owned())
-        .set_root(Some(root))
-        .set_mounts(Some(mounts::mounts(subject)?))
-        .set_hostname(None)
-        .set_annotations(None)
-        .set_process(Some(process(subject, identity, &held, report)?))
-        .set_linux(Some(linux(subject, identity, &held)?));
-    Ok(spec)
-}
-
-fn process(subject: &Subject, identity: &Identity, held: &Capabilities, report: &mut Vec<Verdict>) -> Result<Process> {
-    let said = env::said_variables(subject, report)?;
-    let mut user = User::default();
-    user.set_uid(identity.uid)
-        .set_gid(identity.gid)
-        .set_umask(Some(0o022))
-        .set_additional_gids(Some(identity.groups.clone()).filter(|groups| !groups.is_empty()));
-    // The kernel counts RLIMIT_NPROC for each user namespace and its descendants (since 5.14), so set before the
-    // container's last user namespace is made, it bounds the whole pod.
-    let pids = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNproc).hard(PIDS).soft(PIDS).build();
-    let pids = pids.map_err(|e| Error::new(e.to_string()))?;
-    let mut process = Process::default();
-    process
-        .set_terminal(None)
-        .set_user(user)
-        .set_args(Some(command::arguments(subject, &said)?))
-        .set_env(Some(env::environment(subject, &said, &identity.home)?.strings()))
-        .set_cwd(command::working_dir(subject)?)
-        .set_capabilities(Some(security::sets(held)))
-        .set_rlimits(Some(vec![pids]))
-        .set_no_new_privileges(Some(security::no_new_privileges(subject)));
-    Ok(process)
-}
-
-fn linux(subject: &Subject, identity: &Identity, held: &Capabilities) -> Result<Linux> {
-    let mut linux = Linux::default();
-    linux
-        .set_namespaces(Some(namespaces(subject)))
-        .set_uid_mappings(Some(identity.uid_mappings.clone()))
-        .set_gid_mappings(Some(identity.gid_mappings.clone()))
-        .set_masked_paths(Some(mounts::masked_paths()))
-        .set_readonly_paths(Some(mounts::read_only_paths()))
-        .set_resources(None)
-        .set_devices(None)
-        .set_seccomp(Some(seccomp::runtime_default(held, subject.scope.host)?));
-    Ok(linux)
-}
-
-/// New pid, mount and cgroup namespaces, the pod's net, ipc and uts, and the last wall: one more user namespace.
-fn namespaces(subject: &Subject) -> Vec<LinuxNamespace> {
-    let namespace = |typ: LinuxNamespaceType, path: Option<PathBuf>| {
-        let mut namespace = LinuxNamespace::default();
-        namespace.set_typ(typ).set_path(path);
-        namespace
-    };
-    let pods = |name: &str| Some(subject.scope.paths.run_dir.join("ns").join(name));
-    vec![
-        namespace(LinuxNamespaceType::Pid, None),
-        namespace(LinuxNamespaceType::Mount, None),
-        namespace(LinuxNamespaceType::Cgroup, None),
-        namespace(LinuxNamespaceType::Network, pods("net")),
-        namespace(LinuxNamespaceType::Ipc, pods("ipc")),
-        namespace(LinuxNamespaceType::Uts, pods("uts")),
-        namespace(LinuxNamespaceType::User, None),
-    ]
-}
-
 /// `spec.hostname`, else the pod's name, cut to the 63 bytes that a host name may have.
-fn hostname(spec: &PodSpec, name: &str) -> String {
-    let said = spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()).unwrap_or(name);
-    let mut end = said.len().min(63);
-    while !said.is_char_boundary(end) {
-        end -= 1;
+fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str) -> Result<String> {
+    let (path, said) = match spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
+        Some(hostname) => ("spec.hostname", hostname),
+        None => ("metadata.name", name),
+    };
+    let cut = said.get(..63).unwrap_or(said).trim_end_matches(['-', '.']);
+    // It becomes a line of /etc/hosts.
+    let clean = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if cut.is_empty() || !said.bytes().all(clean) {
+        return Err(pod.source.error(path, format!("{said:?} cannot be a host name")));
     }
-    said.get(..end).unwrap_or(said).trim_end_matches(['-', '.']).to_owned()
+    Ok(cut.to_owned())
 }
 
 fn restart_policy(scope: &Scope) -> Result<RestartPolicy> {
@@ -209,4 +134,66 @@ fn stop_signal(subject: &Subject) -> Result<i32> {
         subject.error("image", why)
     };
     signal::number(name).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use crate::plan::RestartPolicy;
+    use crate::plan::fixture::Fixture;
+
+    fn with(field: &str, value: Value) -> Fixture {
+        let mut fixture = Fixture::container(json!({}));
+        fixture.pod["spec"][field] = value;
+        fixture
+    }
+
+    #[test]
+    fn names_and_host_names() {
+        let mut fixture = Fixture::container(json!({}));
+        fixture.options.name = Some(format!("{}-.{}", "a".repeat(61), "b".repeat(9)));
+        let plan = fixture.plan().unwrap();
+        assert_eq!((plan.name.len(), plan.hostname), (72, "a".repeat(61)));
+        assert_eq!(with("hostname", json!("db")).plan().unwrap().hostname, "db");
+        let mut nameless = Fixture::container(json!({}));
+        nameless.pod["metadata"] = json!({});
+        assert!(nameless.refusal().contains("--name"));
+        for name in ["é".repeat(40), "-".to_owned(), "a\n10.0.0.1 b".to_owned()] {
+            nameless.options.name = Some(name);
+            assert!(nameless.refusal().contains("cannot be a host name"));
+        }
+    }
+
+    #[test]
+    fn restart_policy_and_grace_period() {
+        assert_eq!(Fixture::container(json!({})).plan().unwrap().restart_policy, RestartPolicy::Always);
+        assert_eq!(with("restartPolicy", json!("Never")).plan().unwrap().restart_policy, RestartPolicy::Never);
+        assert!(with("restartPolicy", json!("never")).plan().is_err());
+        let grace = |seconds: i64| with("terminationGracePeriodSeconds", json!(seconds)).plan().map(|p| p.grace_period);
+        assert_eq!(Fixture::container(json!({})).plan().unwrap().grace_period, Duration::from_secs(30));
+        assert_eq!(grace(0), Ok(Duration::ZERO));
+        assert!(grace(-1).is_err());
+    }
+
+    #[test]
+    fn images_and_their_stop_signals() {
+        let signal =
+            |config: Value| Fixture::container(json!({})).config(config).plan().map(|p| p.containers[0].stop_signal);
+        assert_eq!(signal(json!({ "Cmd": ["sh"] })), Ok(15));
+        assert_eq!(signal(json!({ "Cmd": ["sh"], "StopSignal": "SIGRTMIN+3" })), Ok(37));
+        assert!(signal(json!({ "Cmd": ["sh"], "StopSignal": "SIGNOPE" })).is_err());
+        let missing = Fixture::container(json!({ "image": "none" })).refusal();
+        assert!(missing.contains("spec.containers[0].image: image \"none\" is not in the store"), "{missing}");
+        assert!(Fixture::container(json!({ "name": "a/b" })).refusal().contains("spec.containers[0].name"));
+    }
+
+    #[test]
+    fn an_empty_pod_is_an_error_and_not_a_panic() {
+        let mut fixture = Fixture::container(json!({}));
+        fixture.pod = json!({ "metadata": { "name": "pod" } });
+        assert!(fixture.refusal().contains("spec: is missing"));
+    }
 }

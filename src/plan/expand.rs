@@ -4,7 +4,7 @@
 ///
 /// The syntax is the one of the API reference of `Container.command`: an unresolved or unterminated reference is not an
 /// error, and what a reference expands to is not expanded again.
-pub(super) fn expand<'a>(input: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
+pub(super) fn expand<'a>(input: &str, mut lookup: impl FnMut(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(input.len());
     let mut rest = input;
     while let Some((before, after)) = rest.split_once('$') {

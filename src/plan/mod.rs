@@ -7,6 +7,8 @@ mod expand;
 #[cfg(test)]
 mod fixture;
 mod mounts;
+mod nested;
+mod oci;
 mod render;
 mod scope;
 mod seccomp;
@@ -93,6 +95,8 @@ pub struct VolumePlan {
     pub size_limit: Option<u64>,
     /// Permission bits of the volume's root directory.
     pub mode: u32,
+    /// Directories made there, mode 0755, because some container mounts another volume at them.
+    pub directories: Vec<PathBuf>,
     /// Files put there before the first container starts.
     pub files: Vec<FilePlan>,
 }
@@ -119,7 +123,7 @@ impl std::fmt::Debug for FilePlan {
 }
 
 /// One container: the overlay that becomes its root, and the OCI Spec that the runtime executes in it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ContainerPlan {
     /// `containers[].name`.
     pub name: String,
@@ -135,6 +139,24 @@ pub struct ContainerPlan {
     pub stop_signal: i32,
     /// What the runtime executes. `root.path` is where the overlay is mounted.
     pub spec: Spec,
+    /// Which strings of `spec.process` hold values of Secrets; `podling plan` prints their lengths only.
+    pub secret: SecretStrings,
+}
+
+/// The strings of a process that hold values of Secrets, whether written there or by way of `$(NAME)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretStrings {
+    /// Names of variables.
+    pub env: Vec<String>,
+    /// Indices into `args`.
+    pub args: Vec<usize>,
+}
+
+impl std::fmt::Debug for ContainerPlan {
+    /// Leaves the spec out, which may hold values of Secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContainerPlan").field("name", &self.name).field("image", &self.image).finish_non_exhaustive()
+    }
 }
 
 /// How a field of the YAML is honoured.

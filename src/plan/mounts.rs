@@ -137,7 +137,7 @@ fn reserved(path: &Path) -> Option<&'static str> {
 }
 
 /// An absolute path without `.` and `..`, as the kubelet cleans it.
-fn cleaned(path: &str) -> PathBuf {
+pub(super) fn cleaned(path: &str) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for component in Path::new(path).components() {
         match component {
@@ -167,4 +167,81 @@ fn mount(destination: impl Into<PathBuf>, typ: &str, source: impl Into<PathBuf>,
         .set_source(Some(source.into()))
         .set_options(Some(options.iter().map(|option| (*option).to_owned()).collect()));
     mount
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::plan::fixture::Fixture;
+
+    fn fixture(mounts: Value) -> Fixture {
+        let mut fixture = Fixture::container(json!({ "volumeMounts": mounts }));
+        fixture.pod["spec"]["volumes"] = json!([
+            { "name": "data", "emptyDir": { "medium": "Memory" } },
+            { "name": "conf", "configMap": { "name": "none", "optional": true } },
+        ]);
+        fixture
+    }
+
+    fn binds(fixture: &Fixture) -> Vec<(String, String)> {
+        let spec = fixture.spec();
+        let mounts = spec["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        mounts.map(|mount| (text(&mount["destination"]), text(&mount["options"][2]))).collect()
+    }
+
+    #[test]
+    fn parents_come_before_children() {
+        let fixture = fixture(json!([
+            { "name": "data", "mountPath": "/etc/a/b" },
+            { "name": "conf", "mountPath": "etc/a/" },
+            { "name": "data", "mountPath": "/etc", "readOnly": true },
+            { "name": "data", "mountPath": "/etc/../etc/./hosts" },
+            { "name": "data", "mountPath": "/dev/shm" },
+        ]));
+        let expected = [
+            ("/dev/shm", "rw"),
+            ("/etc", "ro"),
+            ("/etc/a", "ro"),
+            ("/etc/a/b", "rw"),
+            ("/etc/hostname", "rw"),
+            ("/etc/hosts", "rw"),
+            ("/etc/resolv.conf", "rw"),
+        ];
+        assert_eq!(binds(&fixture), expected.map(|(path, access)| (path.to_owned(), access.to_owned())));
+    }
+
+    #[test]
+    fn a_read_only_root_makes_the_pods_files_read_only() {
+        let fixture = Fixture::container(json!({ "securityContext": { "readOnlyRootFilesystem": true } }));
+        assert!(binds(&fixture).iter().filter(|(path, _)| path.starts_with("/etc")).all(|(_, access)| access == "ro"));
+    }
+
+    #[test]
+    fn impossible_mounts() {
+        for (mount, expected) in [
+            (json!({ "name": "data", "mountPath": "/" }), "root"),
+            (json!({ "name": "data", "mountPath": "" }), "root"),
+            (json!({ "name": "data", "mountPath": "/x/.." }), "root"),
+            (json!({ "name": "data", "mountPath": "/proc/sys" }), "kernel"),
+            (json!({ "name": "data", "mountPath": "/sys" }), "kernel"),
+            (json!({ "name": "data", "mountPath": "/dev/" }), "devices"),
+            (json!({ "name": "nope", "mountPath": "/x" }), "no volume \"nope\""),
+            (json!({ "name": "data", "mountPath": "/x", "subPath": "y" }), "subPath"),
+            (json!({ "name": "data", "mountPath": "/x", "subPathExpr": "y" }), "subPathExpr"),
+        ] {
+            let refusal = fixture(json!([mount])).refusal();
+            assert!(refusal.contains(expected) && refusal.contains("volumeMounts[0]"), "{refusal}");
+        }
+        let twice = json!([{ "name": "data", "mountPath": "/x" }, { "name": "conf", "mountPath": "/x/" }]);
+        assert!(fixture(twice).refusal().contains("volumeMounts[1].mountPath"));
+    }
+
+    #[test]
+    fn the_tty_group_is_named_only_where_it_exists() {
+        let options = |fixture: &Fixture| fixture.spec()["mounts"][2]["options"].to_string();
+        assert!(options(&fixture(json!([]))).contains("gid=5"));
+        assert!(!options(&fixture(json!([])).single_id()).contains("gid="));
+    }
 }

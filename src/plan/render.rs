@@ -1,8 +1,8 @@
-//! What `podling plan` prints: the plan as JSON, without the content of ConfigMaps and Secrets.
+//! What `podling plan` prints: the plan as JSON, without the content of volumes and without any value of a Secret.
 
 use serde_json::{Value, json};
 
-use super::{ContainerPlan, PodPlan, RestartPolicy, Verdict, VolumePlan};
+use super::{ContainerPlan, PodPlan, RestartPolicy, SecretStrings, Verdict, VolumePlan};
 use crate::error::{Error, Result};
 use crate::host::IdExtent;
 
@@ -40,6 +40,7 @@ fn volume(volume: &VolumePlan) -> Value {
         "path": volume.path.to_string_lossy(),
         "mode": octal(volume.mode),
         "sizeLimit": volume.size_limit,
+        "directories": volume.directories.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "files": volume.files.iter().map(file).collect::<Vec<_>>(),
     })
 }
@@ -48,6 +49,7 @@ fn container(container: &ContainerPlan) -> Result<Value> {
     let mut spec = serde_json::to_value(&container.spec)
         .map_err(|e| Error::new(e.to_string()).context(format_args!("printing container {:?}", container.name)))?;
     sort_capabilities(&mut spec);
+    hide_secrets(&mut spec, &container.secret);
     Ok(json!({
         "name": container.name,
         "image": container.image,
@@ -66,6 +68,21 @@ fn sort_capabilities(spec: &mut Value) {
     let sets = spec.pointer_mut("/process/capabilities").and_then(Value::as_object_mut);
     for set in sets.into_iter().flat_map(|sets| sets.values_mut()).filter_map(Value::as_array_mut) {
         set.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    }
+}
+
+/// Puts the length in the place of each value that comes from a Secret.
+fn hide_secrets(spec: &mut Value, secret: &SecretStrings) {
+    let hidden = |length: usize| format!("<{length} bytes with a Secret>");
+    for entry in spec.pointer_mut("/process/env").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some((name, value)) = entry.as_str().and_then(|entry| entry.split_once('=')) else { continue };
+        if secret.env.iter().any(|n| n == name) {
+            *entry = Value::String(format!("{name}={}", hidden(value.len())));
+        }
+    }
+    let args = spec.pointer_mut("/process/args").and_then(Value::as_array_mut);
+    for arg in args.into_iter().flatten().enumerate().filter(|(i, _)| secret.args.contains(i)).map(|(_, arg)| arg) {
+        *arg = Value::String(hidden(arg.as_str().map_or(0, str::len)));
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn runtime_default(capabilities: &Capabilities, host: &HostFacts) -> 
     let mut rules = Vec::new();
     if host.ids.is_single() {
         // Only one id exists, so a change of owner can only be an illusion: errno 0 is success.
-        rules.push(errno(CHANGE_OWNER, libc_errno::SUCCESS));
+        rules.push(errno(CHANGE_OWNER, value::SUCCESS));
         rules.push(allow(ALWAYS.iter().filter(|name| !CHANGE_OWNER.contains(name)).copied()));
     } else {
         rules.push(allow(ALWAYS.iter().copied()));
@@ -40,18 +40,18 @@ pub(super) fn runtime_default(capabilities: &Capabilities, host: &HostFacts) -> 
     }
     rules.push(allow_if("clone", argument(0, LinuxSeccompOperator::ScmpCmpMaskedEq, NEW_NAMESPACES, Some(0))?));
     // Its flags are behind a pointer that no filter can follow; on ENOSYS libraries use clone instead.
-    rules.push(errno(&["clone3"], libc_errno::ENOSYS));
+    rules.push(errno(&["clone3"], value::ENOSYS));
     let mut profile = LinuxSeccomp::default();
     profile
         .set_default_action(LinuxSeccompAction::ScmpActErrno)
-        .set_default_errno_ret(Some(libc_errno::EPERM))
+        .set_default_errno_ret(Some(value::EPERM))
         .set_architectures(architecture(&host.arch).map(|arch| vec![arch]))
         .set_syscalls(Some(rules));
     Ok(profile)
 }
 
 /// errno values as the OCI spec wants them; these three are the same on every architecture podling has a table for.
-mod libc_errno {
+mod value {
     pub const SUCCESS: u32 = 0;
     pub const EPERM: u32 = 1;
     pub const ENOSYS: u32 = 38;
@@ -150,3 +150,114 @@ const ALWAYS: &[&str] = &[
     "times", "tkill", "truncate", "umask", "uname", "unlink", "unlinkat", "uretprobe", "utime", "utimensat",
     "utimes", "vfork", "vmsplice", "wait4", "waitid", "write", "writev",
 ];
+
+#[cfg(test)]
+mod tests {
+    use oci_spec::runtime::{Capabilities, LinuxSeccomp};
+
+    use super::*;
+    use crate::host::{IdExtent, IdMap};
+    use crate::runtime::seccomp::interpret::{ALLOW, ENOSYS, EPERM, NATIVE, call, exists, run};
+
+    const SUCCESS: u32 = 0x0005_0000;
+
+    fn profile(capabilities: &[Capability], ids: u32) -> LinuxSeccomp {
+        let extents = vec![IdExtent { inside: 0, outside: 1000, count: ids }];
+        let ids = IdMap { uids: extents.clone(), gids: extents };
+        let host = HostFacts { ids, os: "linux".to_owned(), arch: "amd64".to_owned() };
+        let capabilities: Capabilities = capabilities.iter().copied().collect();
+        runtime_default(&capabilities, &host).unwrap()
+    }
+
+    #[test]
+    fn every_name_is_a_system_call() {
+        let profile = profile(&[Capability::DacReadSearch, Capability::SysChroot, Capability::SysPtrace], 2);
+        for name in profile.syscalls().iter().flatten().flat_map(LinuxSyscall::names) {
+            assert!(exists(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_containers_need_and_what_they_must_not() {
+        let profile = profile(&[], 2);
+        for (name, first, expected) in [
+            ("openat2", 0, ALLOW),
+            ("statx", 0, ALLOW),
+            ("faccessat2", 0, ALLOW),
+            ("close_range", 0, ALLOW),
+            ("rseq", 0, ALLOW),
+            ("landlock_create_ruleset", 0, ALLOW),
+            ("futex_waitv", 0, ALLOW),
+            ("ptrace", 0, ALLOW),
+            ("fchownat", 0, ALLOW),
+            // SIGCHLD alone, a thread, then each with a new user namespace.
+            ("clone", 17, ALLOW),
+            ("clone", 0x003d_0f00, ALLOW),
+            ("clone", 0x1000_0011, EPERM),
+            ("clone", 0x0002_0011, EPERM),
+            ("clone", 0xffff_ffff_1000_0011, EPERM),
+            ("clone3", 0, ENOSYS),
+            ("unshare", 0x1000_0000, EPERM),
+            ("setns", 0, EPERM),
+            ("mount", 0, EPERM),
+            ("umount2", 0, EPERM),
+            ("pivot_root", 0, EPERM),
+            ("open_tree", 0, EPERM),
+            ("open_tree_attr", 0, EPERM),
+            ("move_mount", 0, EPERM),
+            ("fsopen", 0, EPERM),
+            ("fsconfig", 0, EPERM),
+            ("fsmount", 0, EPERM),
+            ("fspick", 0, EPERM),
+            ("mount_setattr", 0, EPERM),
+            ("io_uring_setup", 0, EPERM),
+            ("io_uring_enter", 0, EPERM),
+            ("io_uring_register", 0, EPERM),
+            ("keyctl", 0, EPERM),
+            ("add_key", 0, EPERM),
+            ("request_key", 0, EPERM),
+            ("bpf", 0, EPERM),
+            ("userfaultfd", 0, EPERM),
+            ("perf_event_open", 0, EPERM),
+            ("chroot", 0, EPERM),
+            ("kcmp", 0, EPERM),
+            ("open_by_handle_at", 0, EPERM),
+            ("socket", 1, ALLOW),
+            ("socket", 2, ALLOW),
+            ("socket", 16, ALLOW),
+            ("socket", 38, EPERM),
+            ("socket", 40, EPERM),
+            ("socket", 44, ALLOW),
+            ("socket", 1 << 32 | 38, EPERM),
+            ("socket", 1 << 32 | 40, EPERM),
+            ("personality", 0xffff_ffff, ALLOW),
+            ("personality", 0x0004_0000, EPERM),
+        ] {
+            assert_eq!(call(&profile, name, [first, 0, 0, 0, 0, 0]), expected, "{name}({first:#x})");
+        }
+        let program = &crate::runtime::seccomp::compile(&profile).unwrap()[0];
+        assert_eq!(run(program, NATIVE, 471, [0; 6]), ENOSYS, "a call newer than the profile");
+    }
+
+    #[test]
+    fn capabilities_open_calls() {
+        for (capability, name) in [
+            (Capability::SysChroot, "chroot"),
+            (Capability::SysPtrace, "kcmp"),
+            (Capability::SysPtrace, "pidfd_getfd"),
+            (Capability::DacReadSearch, "open_by_handle_at"),
+        ] {
+            assert_eq!(call(&profile(&[], 2), name, [0; 6]), EPERM, "{name}");
+            assert_eq!(call(&profile(&[capability], 2), name, [0; 6]), ALLOW, "{name}");
+        }
+    }
+
+    #[test]
+    fn with_one_id_a_change_of_owner_succeeds_and_does_nothing() {
+        for name in CHANGE_OWNER.iter().filter(|name| !cfg!(target_arch = "aarch64") || name.starts_with('f')) {
+            assert_eq!(call(&profile(&[], 1), name, [0; 6]), SUCCESS, "{name}");
+            assert_eq!(call(&profile(&[], 2), name, [0; 6]), ALLOW, "{name}");
+        }
+        assert_eq!(call(&profile(&[], 1), "read", [0; 6]), ALLOW);
+    }
+}

@@ -134,3 +134,57 @@ fn bare(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     upper.strip_prefix("CAP_").map(str::to_owned).unwrap_or(upper)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::plan::fixture::Fixture;
+
+    fn with(capabilities: Value) -> Fixture {
+        Fixture::container(json!({ "securityContext": { "capabilities": capabilities } }))
+    }
+
+    #[test]
+    fn add_and_drop() {
+        for (said, expected) in [
+            (json!({ "drop": ["ALL"] }), vec![]),
+            (json!({ "drop": ["all"], "add": ["CAP_CHOWN", "kill"] }), vec!["CAP_CHOWN", "CAP_KILL"]),
+            (json!({ "drop": ["ALL", "KILL"], "add": ["CHOWN", "KILL"] }), vec!["CAP_CHOWN"]),
+            (json!({ "drop": ["ALL"], "add": ["SYS_PTRACE"] }), vec!["CAP_SYS_PTRACE"]),
+        ] {
+            let sets = &with(said.clone()).spec()["process"]["capabilities"];
+            for set in ["bounding", "permitted", "effective"] {
+                assert_eq!(sets[set], json!(expected), "{said}");
+            }
+            assert_eq!((&sets["inheritable"], &sets["ambient"]), (&json!([]), &json!([])));
+        }
+        let kept = with(json!({ "drop": ["NET_ADMIN", "MKNOD", "CHOWN"] })).spec();
+        assert_eq!(kept["process"]["capabilities"]["bounding"].as_array().unwrap().len(), 10);
+    }
+
+    #[test]
+    fn what_needs_the_last_wall_gone_is_refused_by_name() {
+        for name in
+            ["NET_ADMIN", "SYS_ADMIN", "CAP_SYS_TIME", "sys_module", "SYS_BOOT", "SYS_RAWIO", "MKNOD", "NET_RAW", "ALL"]
+        {
+            let refusal = with(json!({ "add": [name] })).refusal();
+            assert!(refusal.contains("last wall") && refusal.contains("capabilities.add[0]"), "{refusal}");
+        }
+        assert!(with(json!({ "add": ["KILL", "FLY"] })).refusal().contains("add[1]: \"FLY\" is not a capability"));
+        assert!(with(json!({ "drop": ["FLY"] })).refusal().contains("drop[0]"));
+        for said in [json!({ "privileged": true }), json!({ "seccompProfile": { "type": "Unconfined" } })] {
+            assert!(Fixture::container(json!({ "securityContext": said })).plan().is_err());
+        }
+    }
+
+    #[test]
+    fn switches() {
+        let said = json!({ "allowPrivilegeEscalation": true, "readOnlyRootFilesystem": true, "privileged": false,
+                           "seccompProfile": { "type": "RuntimeDefault" } });
+        let spec = Fixture::container(json!({ "securityContext": said })).spec();
+        assert_eq!((&spec["process"]["noNewPrivileges"], &spec["root"]["readonly"]), (&json!(false), &json!(true)));
+        let spec = Fixture::container(json!({ "securityContext": { "allowPrivilegeEscalation": false } })).spec();
+        assert_eq!((&spec["process"]["noNewPrivileges"], &spec["root"]["readonly"]), (&json!(true), &json!(false)));
+    }
+}

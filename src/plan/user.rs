@@ -76,10 +76,12 @@ fn single(subject: &Subject, identity: Identity, report: &mut Vec<Verdict>) -> R
         );
         report.push(subject.verdict("image", how));
     }
+    let only = |extents: &[IdExtent]| extents.first().map_or(0, |extent| extent.inside);
+    let ids = subject.scope.ids;
     Ok(Identity {
         groups: Vec::new(),
-        uid_mappings: vec![mapping(identity.uid, 0, 1)?],
-        gid_mappings: vec![mapping(identity.gid, 0, 1)?],
+        uid_mappings: vec![mapping(identity.uid, only(&ids.uids), 1)?],
+        gid_mappings: vec![mapping(identity.gid, only(&ids.gids), 1)?],
         ..identity
     })
 }
@@ -190,4 +192,96 @@ fn forbid_root(subject: &Subject, uid: u32, image_user: Option<&str>, report: &m
         report.push(subject.scope.verdict(path, how));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::plan::fixture::Fixture;
+
+    fn fixture(image_user: &str, pod: Value, container: Value) -> Fixture {
+        let mut fixture = Fixture::container(json!({ "securityContext": container }))
+            .config(json!({ "Cmd": ["sh"], "User": image_user }));
+        fixture.pod["spec"]["securityContext"] = pod;
+        fixture
+    }
+
+    #[test]
+    fn users_groups_and_homes() {
+        let none = || json!({});
+        for (image, pod, container, uid, gid, groups, home) in [
+            ("", none(), none(), 0, 0, json!([0]), "/root"),
+            ("app", none(), none(), 1000, 1000, json!([1000, 4, 33]), "/home/app"),
+            ("1000", none(), none(), 1000, 1000, json!([1000, 4, 33]), "/home/app"),
+            ("app:adm", none(), none(), 1000, 4, json!([4, 33, 1000]), "/home/app"),
+            ("1000:7", none(), none(), 1000, 7, json!([7, 4, 33, 1000]), "/home/app"),
+            ("4242", none(), none(), 4242, 0, json!([0]), "/"),
+            (":33", none(), none(), 0, 33, json!([33]), "/root"),
+            ("app", json!({ "runAsUser": 33 }), none(), 33, 33, json!([33]), "/var/www"),
+            ("app", json!({ "runAsUser": 33 }), json!({ "runAsUser": 4242 }), 4242, 0, json!([0]), "/"),
+            ("app", json!({ "runAsGroup": 9 }), none(), 1000, 9, json!([9, 4, 33, 1000]), "/home/app"),
+            (
+                "app",
+                json!({ "runAsGroup": 9 }),
+                json!({ "runAsGroup": 0 }),
+                1000,
+                0,
+                json!([0, 4, 33, 1000]),
+                "/home/app",
+            ),
+        ] {
+            let spec = fixture(image, pod.clone(), container.clone()).spec();
+            let user = &spec["process"]["user"];
+            assert_eq!(
+                (&user["uid"], &user["gid"], &user["additionalGids"]),
+                (&json!(uid), &json!(gid), &groups),
+                "{image} {pod} {container}"
+            );
+            assert!(spec["process"]["env"].as_array().unwrap().contains(&json!(format!("HOME={home}"))), "{image}");
+        }
+    }
+
+    #[test]
+    fn ids_that_do_not_exist_are_refused() {
+        for (image, pod, expected) in [
+            ("nobody-here", json!({}), "\"nobody-here\", which its own /etc/passwd"),
+            ("app:nothing", json!({}), "\"nothing\", which its own /etc/group"),
+            ("4294967295", json!({}), "/etc/passwd"),
+            ("far", json!({}), "subordinate ids"),
+            ("", json!({ "runAsUser": 65_537 }), "highest is 65536"),
+            ("", json!({ "runAsGroup": 65_537 }), "/etc/subgid"),
+            ("", json!({ "runAsUser": -1 }), "spec.securityContext.runAsUser"),
+            ("", json!({ "runAsUser": 1_i64 << 40 }), "between 0 and 2147483647"),
+        ] {
+            let refusal = fixture(image, pod, json!({})).refusal();
+            assert!(refusal.contains(expected), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn run_as_non_root() {
+        let said = json!({ "runAsNonRoot": true });
+        assert!(
+            fixture("", json!({}), said.clone()).refusal().contains("spec.containers[0].securityContext.runAsNonRoot")
+        );
+        assert!(fixture("root", said.clone(), json!({})).refusal().contains("would run as root"));
+        assert!(fixture("", said.clone(), json!({ "runAsNonRoot": false })).plan().is_ok());
+        assert_eq!(fixture("1000", said.clone(), json!({})).plan().unwrap().report, []);
+        assert_eq!(fixture("app", said.clone(), json!({ "runAsUser": 5 })).plan().unwrap().report, []);
+        let report = fixture("app:adm", said, json!({})).plan().unwrap().report;
+        assert!(report[0].how.contains("\"app\"") && report.len() == 1, "{report:?}");
+    }
+
+    #[test]
+    fn one_id_is_shown_as_the_containers_own() {
+        let fixture = fixture("far:adm", json!({}), json!({})).single_id();
+        let spec = fixture.spec();
+        assert_eq!(spec["linux"]["uidMappings"], json!([{ "containerID": 70_000, "hostID": 0, "size": 1 }]));
+        assert_eq!(spec["linux"]["gidMappings"], json!([{ "containerID": 4, "hostID": 0, "size": 1 }]));
+        assert_eq!(spec["process"]["user"], json!({ "uid": 70_000, "gid": 4, "umask": 18 }));
+        assert_eq!(fixture.plan().unwrap().report.len(), 1);
+        let app = super::tests::fixture("app", json!({}), json!({})).single_id().plan().unwrap();
+        assert!(app.report[0].how.contains("groups 4, 33"), "{:?}", app.report);
+    }
 }

@@ -34,6 +34,7 @@ pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<Vo
             path: path(scope, &volume.name),
             size_limit: None,
             mode: 0o755,
+            directories: Vec::new(),
             files: Vec::new(),
         };
         plans.push(if let Some(source) = &volume.empty_dir {
@@ -87,6 +88,7 @@ fn etc(scope: &Scope) -> VolumePlan {
         path: scope.paths.run_dir.join("etc"),
         size_limit: Some(ETC_LIMIT),
         mode: 0o755,
+        directories: Vec::new(),
         files: vec![
             file("hosts", hosts),
             file("resolv.conf", resolv.to_owned()),
@@ -101,6 +103,7 @@ fn shared_memory(scope: &Scope) -> VolumePlan {
         path: shared_memory_path(scope),
         size_limit: Some(SHARED_MEMORY_LIMIT),
         mode: 0o1777,
+        directories: Vec::new(),
         files: Vec::new(),
     }
 }
@@ -225,4 +228,100 @@ fn below(path: &str) -> Option<PathBuf> {
         }
     }
     (!clean.as_os_str().is_empty() && !path.contains('\0')).then_some(clean)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::plan::VolumePlan;
+    use crate::plan::fixture::Fixture;
+
+    fn fixture(volume: Value) -> Fixture {
+        let mut fixture = Fixture::container(json!({}))
+            .config_map(json!({ "metadata": { "name": "map" }, "data": { "a": "1" }, "binaryData": { "b": "AP8=" } }))
+            .secret(json!({ "metadata": { "name": "hush" }, "data": { "k": "c2VjcmV0" } }));
+        fixture.pod["spec"]["volumes"] = json!([volume]);
+        fixture
+    }
+
+    fn volume(said: Value) -> VolumePlan {
+        fixture(said).plan().unwrap().volumes.pop().unwrap()
+    }
+
+    fn files(said: Value) -> Vec<(String, u32, Vec<u8>)> {
+        let files = volume(said).files.into_iter();
+        files.map(|file| (file.path.to_string_lossy().into_owned(), file.mode, file.content)).collect()
+    }
+
+    #[test]
+    fn empty_directories() {
+        let memory = volume(json!({ "name": "v", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } }));
+        assert_eq!((memory.mode, memory.size_limit, memory.files.len()), (0o777, Some(1 << 20), 0));
+        assert_eq!(memory.path.to_str(), Some("/run/pod/volumes/v"));
+        assert_eq!(volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "0" } })).size_limit, None);
+        let report = fixture(json!({ "name": "v", "emptyDir": {} })).plan().unwrap().report;
+        assert_eq!(report[0].path, "spec.volumes[0].emptyDir");
+    }
+
+    #[test]
+    fn config_maps_and_secrets_become_files() {
+        assert_eq!(
+            files(json!({ "name": "v", "configMap": { "name": "map" } })),
+            [("a".to_owned(), 0o644, b"1".to_vec()), ("b".to_owned(), 0o644, vec![0, 255])]
+        );
+        let items = json!([{ "key": "k", "path": "x/./y" }, { "key": "k", "path": "z", "mode": 0o400 }]);
+        assert_eq!(
+            files(json!({ "name": "v", "secret": { "secretName": "hush", "defaultMode": 0o440, "items": items } })),
+            [("x/y".to_owned(), 0o440, b"secret".to_vec()), ("z".to_owned(), 0o400, b"secret".to_vec())]
+        );
+        assert_eq!(files(json!({ "name": "v", "configMap": { "name": "none", "optional": true } })), []);
+        let items = json!([{ "key": "none", "path": "x" }, { "key": "a", "path": "y" }]);
+        let optional = json!({ "name": "v", "configMap": { "name": "map", "optional": true, "items": items } });
+        assert_eq!(files(optional), [("y".to_owned(), 0o644, b"1".to_vec())]);
+    }
+
+    #[test]
+    fn impossible_volumes() {
+        let item = |path: &str| json!({ "name": "map", "items": [{ "key": "a", "path": path }] });
+        for (said, expected) in [
+            (json!({ "name": "v", "hostPath": { "path": "/" } }), "spec.volumes[0]: only"),
+            (json!({ "name": "../v", "emptyDir": {} }), "spec.volumes[0].name"),
+            (json!({ "name": "v", "emptyDir": { "medium": "HugePages" } }), "emptyDir.medium"),
+            (json!({ "name": "v", "emptyDir": { "sizeLimit": "lots" } }), "emptyDir.sizeLimit: \"lots\""),
+            (json!({ "name": "v", "configMap": { "name": "none" } }), "no ConfigMap \"none\""),
+            (json!({ "name": "v", "secret": { "secretName": "none" } }), "no Secret \"none\""),
+            (json!({ "name": "v", "secret": {} }), "no Secret \"\""),
+            (json!({ "name": "v", "configMap": { "name": "map", "defaultMode": 512 } }), "defaultMode"),
+            (json!({ "name": "v", "configMap": { "name": "map", "defaultMode": -1 } }), "defaultMode"),
+            (json!({ "name": "v", "configMap": item("../x") }), "items[0].path"),
+            (json!({ "name": "v", "configMap": item("/x") }), "items[0].path"),
+            (json!({ "name": "v", "configMap": item("") }), "items[0].path"),
+            (
+                json!({ "name": "v", "configMap": { "name": "map", "items": [{ "key": "z", "path": "x" }] } }),
+                "no key \"z\"",
+            ),
+            (
+                json!({ "name": "v", "configMap": { "name": "map",
+                    "items": [{ "key": "a", "path": "x" }, { "key": "b", "path": "x/y" }] } }),
+                "items[1].path",
+            ),
+        ] {
+            let refusal = fixture(said).refusal();
+            assert!(refusal.contains(expected), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn the_pods_own_files() {
+        let plan = Fixture::container(json!({})).plan().unwrap();
+        let etc = &plan.volumes[0];
+        let text = |name: &str| {
+            let file = etc.files.iter().find(|file| file.path.to_str() == Some(name)).unwrap();
+            String::from_utf8(file.content.clone()).unwrap()
+        };
+        assert!(text("hosts").contains("127.0.0.1\tlocalhost\n") && text("hosts").ends_with("127.0.0.1\tpod\n"));
+        assert_eq!(text("hostname"), "pod\n");
+        assert!(text("resolv.conf").lines().all(|line| line.starts_with('#')));
+    }
 }

@@ -4,17 +4,20 @@
 //! This one makes a single program with any number of actions, which finds the number by bisection. The kernel runs the
 //! program for every number when it is loaded, to learn which are always allowed, so the jumps saved are saved twice.
 
+#[cfg(test)]
+pub(crate) mod interpret;
 mod numbers;
 mod program;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSyscall};
 use seccompiler::BpfProgram;
 
-use self::program::{Comparison, Rule, Verdicts};
+use self::program::{Comparison, Decision, Rule};
 use crate::error::{Error, Result};
 
 /// The filters of `profile`, to be loaded in this order.
@@ -32,27 +35,55 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Vec<BpfProgram>> {
         return Err(Error::new("seccomp filter flags are not honoured"));
     }
     let default = action(profile.default_action(), profile.default_errno_ret())?;
-    let mut rules: BTreeMap<u32, Vec<Rule>> = BTreeMap::new();
-    let mut named = BTreeSet::new();
-    for said in profile.syscalls().iter().flatten() {
-        let said_rules = translate(said)?;
-        for number in said.names().iter().filter_map(|name| numbers::number(name)) {
-            named.insert(number);
-            let chain = rules.entry(number).or_default();
-            // Nothing after a rule without conditions can match.
-            if chain.last().is_none_or(|rule| !rule.comparisons.is_empty()) {
-                chain.extend(said_rules.iter().cloned());
+    let entries = profile.syscalls().as_deref().unwrap_or_default();
+    let rules = entries.iter().map(translate).collect::<Result<Vec<_>>>()?;
+    let mut named: Vec<(u32, usize)> = Vec::with_capacity(512);
+    for (order, entry) in entries.iter().enumerate() {
+        named.extend(entry.names().iter().filter_map(|name| Some((numbers::number(name)?, order))));
+    }
+    if named.is_empty() && !entries.is_empty() {
+        return Err(Error::new("no system call of the seccomp profile exists on this architecture"));
+    }
+    named.sort_unstable();
+    let mut decisions: Vec<Decision> = Vec::with_capacity(named.len());
+    for (number, order) in named {
+        for rule in rules.get(order).into_iter().flatten() {
+            match decisions.last_mut().filter(|decision| decision.number == number) {
+                Some(decision) => decision.add(rule),
+                None => {
+                    let mut decision = Decision::new(number, default);
+                    decision.add(rule);
+                    decisions.push(decision);
+                }
             }
         }
-    }
-    if named.is_empty() && profile.syscalls().as_ref().is_some_and(|list| !list.is_empty()) {
-        return Err(Error::new("no system call of the seccomp profile exists on this architecture"));
     }
     let newer = match profile.default_action() {
         LinuxSeccompAction::ScmpActErrno => action(LinuxSeccompAction::ScmpActErrno, Some(libc::ENOSYS as u32))?,
         _ => default,
     };
-    Ok(vec![program::build(&Verdicts { rules, default, newer })?])
+    Ok(vec![program::build(decisions, default, newer)?])
+}
+
+/// Compiles each distinct profile once; the containers of a pod mostly share one.
+#[derive(Default)]
+pub struct Compiled<'a> {
+    seen: Vec<(&'a LinuxSeccomp, Rc<[BpfProgram]>)>,
+}
+
+impl<'a> Compiled<'a> {
+    /// What [`compile`] makes of `profile`.
+    ///
+    /// # Errors
+    /// Those of [`compile`].
+    pub fn get(&mut self, profile: &'a LinuxSeccomp) -> Result<Rc<[BpfProgram]>> {
+        if let Some((_, programs)) = self.seen.iter().find(|(seen, _)| *seen == profile) {
+            return Ok(Rc::clone(programs));
+        }
+        let programs: Rc<[BpfProgram]> = compile(profile)?.into();
+        self.seen.push((profile, Rc::clone(&programs)));
+        Ok(programs)
+    }
 }
 
 /// The rules of one entry: one whose conditions must all hold, or, where two conditions are about the same argument,

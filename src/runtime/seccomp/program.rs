@@ -1,20 +1,39 @@
 //! The shape of the program: check the ABI, bisect the call's number, then try its rules in order.
 
-use std::collections::BTreeMap;
-
 use oci_spec::runtime::LinuxSeccompOperator as Operator;
 use seccompiler::{BpfProgram, sock_filter};
 
 use crate::error::{Error, Result};
 
-/// What the program must answer.
-pub(super) struct Verdicts {
-    /// The rules of each number; the first that matches decides.
-    pub rules: BTreeMap<u32, Vec<Rule>>,
-    /// The answer where no rule matches.
-    pub default: u32,
-    /// The answer for numbers above all of `rules`.
-    pub newer: u32,
+/// What the program answers to one number.
+pub(super) struct Decision<'a> {
+    pub number: u32,
+    /// The rules with comparisons; the first that matches decides.
+    rules: Vec<&'a Rule>,
+    /// The answer where none matches.
+    otherwise: u32,
+    /// Whether a rule without comparisons has been added, behind which no other can match.
+    complete: bool,
+}
+
+impl<'a> Decision<'a> {
+    /// A decision without rules.
+    pub fn new(number: u32, default: u32) -> Self {
+        Decision { number, rules: Vec::new(), otherwise: default, complete: false }
+    }
+
+    /// Adds `rule` behind those that are there.
+    pub fn add(&mut self, rule: &'a Rule) {
+        if self.complete {
+            return;
+        }
+        if rule.comparisons.is_empty() {
+            self.otherwise = rule.action;
+            self.complete = true;
+        } else {
+            self.rules.push(rule);
+        }
+    }
 }
 
 /// One answer and the comparisons that must all hold for it.
@@ -59,16 +78,16 @@ const X32: u32 = 0x4000_0000;
 /// BPF_MAXINSNS of the kernel.
 const LONGEST: usize = 4096;
 
-/// Builds the program.
-pub(super) fn build(verdicts: &Verdicts) -> Result<BpfProgram> {
+/// Builds the program from one decision for each number, in ascending order.
+///
+/// `default` answers the numbers between them, and `newer` those above all of them.
+pub(super) fn build(decisions: Vec<Decision>, default: u32, newer: u32) -> Result<BpfProgram> {
     let mut program =
         vec![load(offset::ARCH), jump(code::JUMP_EQ, native_arch()?, 1, 0), answer(KILL_PROCESS), load(offset::NUMBER)];
-    program.extend(bisect(&segments(verdicts), verdicts.default)?);
+    program.extend(bisect(&segments(decisions, default, newer), default)?);
     if program.len() > LONGEST {
-        return Err(Error::new(format!(
-            "seccomp profile needs {} instructions, the kernel takes {LONGEST}",
-            program.len()
-        )));
+        let why = format!("seccomp profile needs {} instructions, the kernel takes {LONGEST}", program.len());
+        return Err(Error::new(why));
     }
     Ok(program)
 }
@@ -87,39 +106,30 @@ fn native_arch() -> Result<u32> {
 /// What happens to the numbers from `from` to the next segment's.
 struct Segment<'a> {
     from: u32,
-    rules: &'a [Rule],
-    /// The answer where no rule matches.
+    rules: Vec<&'a Rule>,
     otherwise: u32,
 }
 
 /// All numbers, in order, as few segments as possible.
-fn segments<'a>(verdicts: &'a Verdicts) -> Vec<Segment<'a>> {
+fn segments(decisions: Vec<Decision>, default: u32, newer: u32) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
-    let mut push = |from: u32, rules: &'a [Rule], otherwise: u32| {
-        let segment = match rules {
-            // A first rule without conditions is all there is to say.
-            [Rule { comparisons, action }, ..] if comparisons.is_empty() => {
-                Segment { from, rules: &[], otherwise: *action }
-            }
-            rules => Segment { from, rules, otherwise },
-        };
-        let same =
-            |last: &Segment| last.rules.is_empty() && segment.rules.is_empty() && last.otherwise == segment.otherwise;
+    let mut push = |from: u32, rules: Vec<_>, otherwise: u32| {
+        let same = |last: &Segment| last.rules.is_empty() && rules.is_empty() && last.otherwise == otherwise;
         if !segments.last().is_some_and(same) {
-            segments.push(segment);
+            segments.push(Segment { from, rules, otherwise });
         }
     };
     let mut next = 0;
-    for (number, rules) in &verdicts.rules {
-        if *number > next {
-            push(next, &[], verdicts.default);
+    for decision in decisions {
+        if decision.number > next {
+            push(next, Vec::new(), default);
         }
-        push(*number, rules.as_slice(), verdicts.default);
-        next = number.saturating_add(1);
+        next = decision.number.saturating_add(1);
+        push(decision.number, decision.rules, decision.otherwise);
     }
-    push(next, &[], verdicts.newer);
+    push(next, Vec::new(), newer);
     if cfg!(target_arch = "x86_64") {
-        push(X32, &[], KILL_PROCESS);
+        push(X32, Vec::new(), KILL_PROCESS);
     }
     segments
 }
@@ -145,7 +155,7 @@ fn bisect(segments: &[Segment], default: u32) -> Result<BpfProgram> {
 /// The rules of one segment, tried in order; each path ends in an answer.
 fn leaf(segment: &Segment) -> Result<BpfProgram> {
     let mut program = Vec::new();
-    for rule in segment.rules {
+    for rule in &segment.rules {
         let steps: Vec<Vec<Step>> = rule.comparisons.iter().map(steps).collect();
         let length: usize = steps.iter().map(Vec::len).sum();
         let mut at = 0;

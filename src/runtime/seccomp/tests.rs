@@ -1,20 +1,13 @@
-//! Runs compiled programs as the kernel would, and compares them with the profile read by the letter.
+//! Compares compiled programs with the profile read by the letter.
+
+use std::rc::Rc;
 
 use oci_spec::runtime::LinuxSeccomp;
 use proptest::prelude::*;
-use seccompiler::sock_filter;
 use serde_json::{Value, json};
 
-use super::{compile, numbers};
-
-const ALLOW: u32 = 0x7fff_0000;
-const KILL_PROCESS: u32 = 0x8000_0000;
-const EPERM: u32 = 0x0005_0001;
-const ENOSYS: u32 = 0x0005_0026;
-#[cfg(target_arch = "x86_64")]
-const NATIVE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const NATIVE: u32 = 0xc000_00b7;
+use super::interpret::{ALLOW, ENOSYS, EPERM, KILL_PROCESS, NATIVE, call, run};
+use super::{Compiled, compile, numbers};
 
 fn profile(syscalls: Value) -> LinuxSeccomp {
     let profile = json!({ "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "syscalls": syscalls });
@@ -23,40 +16,6 @@ fn profile(syscalls: Value) -> LinuxSeccomp {
 
 fn allow(name: &str, args: Value) -> Value {
     json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": args })
-}
-
-/// What the program answers to a call: the subset of classic BPF that seccomp filters here use.
-fn run(program: &[sock_filter], arch: u32, number: u32, args: [u64; 6]) -> u32 {
-    let (mut at, mut accumulator) = (0, 0u32);
-    loop {
-        let op = &program[at];
-        at += 1;
-        let branch = |holds: bool| usize::from(if holds { op.jt } else { op.jf });
-        match op.code {
-            0x20 => {
-                accumulator = match op.k {
-                    0 => number,
-                    4 => arch,
-                    k => {
-                        let arg = args[(k as usize - 16) / 8];
-                        if k % 8 == 0 { arg as u32 } else { (arg >> 32) as u32 }
-                    }
-                }
-            }
-            0x54 => accumulator &= op.k,
-            0x05 => at += op.k as usize,
-            0x15 => at += branch(accumulator == op.k),
-            0x25 => at += branch(accumulator > op.k),
-            0x35 => at += branch(accumulator >= op.k),
-            0x06 => return op.k,
-            other => panic!("instruction {other:#x}"),
-        }
-    }
-}
-
-fn call(profile: &LinuxSeccomp, name: &str, args: [u64; 6]) -> u32 {
-    let programs = compile(profile).unwrap();
-    run(&programs[0], NATIVE, numbers::number(name).unwrap(), args)
 }
 
 #[test]
@@ -119,6 +78,17 @@ fn what_no_filter_can_do_is_refused() {
     let mut flagged = profile(json!([]));
     flagged.set_flags(Some(vec![oci_spec::runtime::LinuxSeccompFilterFlag::SeccompFilterFlagLog]));
     assert!(compile(&flagged).is_err());
+}
+
+#[test]
+fn equal_profiles_share_their_programs() {
+    let (read, again) = (profile(json!([allow("read", json!([]))])), profile(json!([allow("read", json!([]))])));
+    let write = profile(json!([allow("write", json!([]))]));
+    let mut compiled = Compiled::default();
+    let first = compiled.get(&read).unwrap();
+    assert!(Rc::ptr_eq(&first, &compiled.get(&again).unwrap()));
+    assert!(!Rc::ptr_eq(&first, &compiled.get(&write).unwrap()));
+    assert_eq!(compiled.get(&write).unwrap()[..], compile(&write).unwrap()[..]);
 }
 
 /// Numbers around the borders where comparisons of halves go wrong.
