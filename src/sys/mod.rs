@@ -3,6 +3,9 @@
 //! A failure names the call and its object, as strace prints it: `mount("overlay", "/x") = EPERM (Operation not permitted)`.
 #![allow(unsafe_code)]
 
+pub mod fs;
+pub mod xattr;
+
 use std::fmt;
 
 use nix::errno::Errno;
