@@ -14,7 +14,7 @@ use super::Image;
 use super::compression::Compression;
 use super::digest::Digest;
 use super::limits::{Limits, human};
-use super::namespace::{InPlace, InUserNamespace};
+use super::namespace::InUserNamespace;
 use super::oci_layout::parse;
 use super::pipeline::{self, Decompressed, Digests, LayerBlob};
 use super::platform;
@@ -109,10 +109,11 @@ impl Store {
     }
 
     fn staged(&self, namespace: &dyn InUserNamespace, make: impl Fn(&Staging) -> Result<Made>) -> Result<Vec<Loaded>> {
-        self.sweep(namespace)?;
+        // Somebody's orphan that cannot be removed, say because its id map is gone, must not keep us from loading.
+        let _ = self.sweep(namespace);
         for _ in 0..ATTEMPTS {
             let staging = Staging::new(&self.staging())?;
-            let outcome = make(&staging).and_then(|made| self.publish(made));
+            let outcome = make(&staging).and_then(|made| self.publish(made, staging.path()));
             let removed = staging.remove(namespace);
             match outcome? {
                 Outcome::Vanished => removed?,
@@ -167,6 +168,11 @@ pub struct Workshop<'a> {
 impl<'a> Workshop<'a> {
     fn new(store: &'a Store, staging: &'a Staging, namespace: &'a dyn InUserNamespace) -> Self {
         Workshop { store, staging, namespace, blobs: Vec::new(), layers: Vec::new(), known: HashMap::new(), made: 0 }
+    }
+
+    /// Where temporary files go: the store's file system.
+    pub fn scratch(&self) -> &Path {
+        self.staging.path()
     }
 
     fn finish(self, images: Vec<StagedImage>) -> Made {
@@ -396,9 +402,4 @@ impl Report {
         let (blob, diff_id) = (Digest::parse(&self.blob)?, Digest::parse(&self.diff_id)?);
         Ok(Digests { blob, length: self.length, diff_id, compression })
     }
-}
-
-/// For jobs that need no other user's ids.
-pub fn in_place() -> &'static dyn InUserNamespace {
-    &InPlace
 }

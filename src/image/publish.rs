@@ -73,23 +73,26 @@ pub enum Outcome {
 
 impl Store {
     /// Moves everything to its place and then names the images, so that no name ever leads to something missing.
-    pub(super) fn publish(&self, made: Made) -> Result<Outcome> {
+    pub(super) fn publish(&self, made: Made, staging: &Path) -> Result<Outcome> {
         let _lock = self.lock()?;
         if !self.is_complete(&made) {
             return Ok(Outcome::Vanished);
         }
+        let mut index = Index::read(&self.images())?;
         let mut moves = Moves::default();
         moves.blobs(self, &made.blobs)?;
         moves.layers(self, &made.layers)?;
         if !made.images.is_empty() {
             self.make_layout()?;
-            let mut index = Index::read(&self.images())?;
             for image in &made.images {
                 index.put(image.name.as_ref(), image.descriptor.clone(), image.index_digest);
             }
             index.write(&self.images())?;
         }
         moves.keep();
+        // What a podling left that was killed at this very point. All of ours is named by now; if some other image cannot be
+        // read, its garbage waits, and `image rm` says why.
+        let _ = self.collect_garbage(&index, staging);
         let loaded = made.images.into_iter();
         let loaded =
             loaded.map(|image| Loaded { reference: image.name, digest: image.digest, warnings: image.warnings });

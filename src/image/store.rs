@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest};
@@ -273,10 +273,6 @@ impl Store {
 
     pub(super) fn has_blob(&self, digest: &Digest, length: u64) -> bool {
         fs::metadata(self.blob_path(digest)).is_ok_and(|stat| stat.is_file() && stat.len() == length)
-    }
-
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
     }
 }
 
