@@ -1,6 +1,7 @@
 //! The command line: verbs, exit codes, and the one place where errors are printed.
 
 mod data;
+mod image;
 mod input;
 mod plan;
 mod run;
@@ -8,6 +9,11 @@ mod run;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use self::image::ImageCommand;
+use crate::error::Result;
+use crate::host::HostFacts;
+use crate::image::Store;
 
 /// Run Kubernetes pods on this machine: no root, no daemon, no container engine.
 #[derive(Debug, Parser)]
@@ -28,6 +34,11 @@ enum Verb {
     Run(run::Args),
     /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
     Plan(plan::Args),
+    /// Load, make, list, inspect and remove images.
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+    /// List the images in the store.
+    Images(image::LsArgs),
 }
 
 /// Runs the command that this process was started with.
@@ -43,6 +54,8 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Plan(args) => plan::run(&args).map(|()| 0),
+        Verb::Image(command) => on_store(&command).map(|()| 0),
+        Verb::Images(args) => on_store(&ImageCommand::Ls(args)).map(|()| 0),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -51,4 +64,10 @@ pub fn main() -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
+}
+
+fn on_store(command: &ImageCommand) -> Result<()> {
+    let facts = HostFacts::gather();
+    let store = Store::open(data::directory()?, &facts.ids)?;
+    image::run(command, &store, &facts)
 }

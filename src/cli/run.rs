@@ -80,7 +80,7 @@ pub(super) fn resolve(bundle: &Bundle, store: &Store, facts: &HostFacts) -> Resu
     image_references(bundle)
         .into_iter()
         .map(|(reference, at)| {
-            let image = store.ready(&reference, facts).context(|| at)?;
+            let image = store.resolve_or_unpack(&reference, facts).context(|| at)?;
             Ok((reference, image))
         })
         .collect()

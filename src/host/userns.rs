@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{Gid, Uid, pipe2, setgroups, setresgid, setresuid};
 
 use super::{HostFacts, IdExtent, Mapper, explain};
@@ -114,6 +114,8 @@ pub fn run_mapped(facts: &HostFacts, job: &mut dyn FnMut() -> Result<Vec<u8>>) -
     let mut write_answer = Some(write_answer);
     let child = spawn_mapped(facts, CloneFlags::empty(), |entered| {
         let Some(write_answer) = write_answer.take() else { return 125 };
+        // The client's death ends the job: it holds copies of the client's locks, and nobody waits for what it makes.
+        let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
         // The client may have blocked signals for its own loop; this child must stay killable from the terminal.
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
         let (tag, bytes) = match entered.map_err(|e| explain(e.into())).and_then(|()| job()) {

@@ -1,8 +1,43 @@
 //! Images: references, archives, the store (an OCI image layout) and unpacked layers.
 
+pub mod accounts;
+pub mod archive;
+pub mod compression;
+pub mod digest;
+pub mod docker_archive;
+pub mod extent;
+pub mod import;
+pub mod index;
+pub mod limits;
+pub mod listing;
+pub mod load;
+pub mod namespace;
+pub mod oci_layout;
+pub mod pack;
+pub mod pipeline;
+pub mod platform;
+pub mod publish;
+pub mod reference;
+pub mod remove;
+pub mod remove_tree;
+pub mod source;
+pub mod staging;
+pub mod store;
+pub mod tar_entry;
+pub mod tar_reader;
+pub mod timestamp;
+pub mod unpack;
+pub mod warnings;
+pub mod whiteout;
+pub mod xattrs;
+
 use std::path::PathBuf;
 
 use oci_spec::image::ImageConfiguration;
+
+pub use namespace::{InPlace, InUserNamespace};
+pub use reference::Reference;
+pub use store::{Found, Hold, Store};
 
 /// An image of the store, ready to run: its config and the directories of its unpacked layers.
 #[derive(Debug, Clone)]

@@ -175,6 +175,14 @@ impl ObjectKey {
     }
 }
 
+/// Whether `name` can be a pod's `metadata.name`; the error says what is wrong with it.
+///
+/// # Errors
+/// It is no DNS subdomain name (RFC 1123, as Kubernetes reads it).
+pub fn check_pod_name(name: &str) -> std::result::Result<(), String> {
+    names::dns_subdomain(name)
+}
+
 impl Source {
     /// `file:line` of the field at `path` (`spec.containers[0].image`), or of its nearest enclosing field that was written.
     pub fn at(&self, path: &str) -> String {

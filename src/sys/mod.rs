@@ -5,8 +5,10 @@
 
 pub mod clone;
 pub mod fds;
+pub mod fs;
 pub mod mount;
 pub mod process;
+pub mod xattr;
 
 use std::fmt;
 

@@ -1,0 +1,115 @@
+//! An archive that is read where it lies: an index of its members, and their bytes by offset.
+
+use std::collections::HashMap;
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+
+use super::compression::Compression;
+use super::extent::Extent;
+use super::limits::{Limits, check_space};
+use super::tar_entry::{Kind, normalize, quote};
+use super::tar_reader::{Seekable, TarReader, in_entry};
+use crate::error::{Context, Error, Result};
+
+/// An archive of images has a few files for each layer; far more than this is something else.
+const MEMBER_LIMIT: usize = 100_000;
+
+/// A seekable tar archive and where its members are.
+pub struct Archive {
+    content: Extent,
+    members: HashMap<Vec<u8>, Member>,
+}
+
+enum Member {
+    File {
+        offset: u64,
+        length: u64,
+    },
+    /// A hard or symbolic link to another member: docker stores equal layers once.
+    Link(Vec<u8>),
+}
+
+impl Archive {
+    /// Reads the headers of all members.
+    pub fn open(content: Extent) -> Result<Archive> {
+        let mut reader = TarReader::new(Seekable::new(content.reader(), content.length()));
+        let mut members = HashMap::new();
+        while let Some(entry) = reader.next_entry()? {
+            let path = normalize(&entry.name).map_err(|why| in_entry(&entry.name, Error::new(why)))?;
+            let member = match entry.kind {
+                Kind::File => Member::File { offset: reader.position(), length: entry.size },
+                Kind::HardLink => Member::Link(entry.link),
+                Kind::Symlink => Member::Link(beside(&path, &entry.link)),
+                _ => continue,
+            };
+            members.insert(path, member);
+            if members.len() > MEMBER_LIMIT {
+                return Err(Error::new(format!(
+                    "it has more than {MEMBER_LIMIT} members, so it is no archive of images"
+                )));
+            }
+        }
+        Ok(Archive { content, members })
+    }
+
+    /// The member at `path`, links followed within the archive.
+    pub fn get(&self, path: &str) -> Result<Option<Extent>> {
+        let mut path = path.as_bytes().to_vec();
+        for _ in 0..8 {
+            let Some(member) = resolve_dots(&path).and_then(|path| self.members.get(&path)) else { return Ok(None) };
+            match member {
+                Member::Link(target) => path.clone_from(target),
+                Member::File { offset, length } => {
+                    let truncated = || in_entry(&path, Error::new("the archive is truncated"));
+                    return self.content.part(*offset, *length).ok_or_else(truncated).map(Some);
+                }
+            }
+        }
+        Err(Error::new(format!("{} is a loop of links", quote(&path))))
+    }
+}
+
+/// The target of a symlink, as seen from the archive's root.
+fn beside(path: &[u8], target: &[u8]) -> Vec<u8> {
+    match path.iter().rposition(|b| *b == b'/') {
+        Some(slash) => [path.get(..slash).unwrap_or_default(), target].join(&b'/'),
+        None => target.to_vec(),
+    }
+}
+
+/// Takes `a/../b` to `b`; `None` for what climbs out of the archive.
+fn resolve_dots(path: &[u8]) -> Option<Vec<u8>> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()?),
+            _ => parts.push(part),
+        }
+    }
+    Some(parts.join(&b'/'))
+}
+
+/// Decompresses a whole archive into an unnamed file in `scratch`, which vanishes with its last descriptor.
+pub fn decompress(archive: &Extent, compression: Compression, scratch: &Path) -> Result<Extent> {
+    let limits = Limits::of_blob(archive.length());
+    let mut file = tempfile::tempfile_in(scratch).context(|| "cannot make a temporary file in the store")?;
+    let mut decoder = compression.decoder(BufReader::with_capacity(256 << 10, archive.reader()))?;
+    let mut buffer = vec![0u8; 256 << 10];
+    let mut total = 0u64;
+    loop {
+        let read = decoder.read(&mut buffer);
+        let count =
+            read.map_err(|e| Error::new(format!("its {} data is truncated or corrupt: {e}", compression.name())))?;
+        if count == 0 {
+            break;
+        }
+        total += count as u64;
+        limits.check(total)?;
+        if total.is_multiple_of(64 << 20) {
+            check_space(std::os::fd::AsFd::as_fd(&file), 64 << 20)?;
+        }
+        file.write_all(buffer.get(..count).unwrap_or_default()).context(|| "cannot decompress it into the store")?;
+    }
+    Extent::whole(file)
+}

@@ -1,0 +1,249 @@
+//! From a blob to a layer in one pass: one thread reads, copies, hashes and decompresses, the other writes the tree.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+use super::compression::Compression;
+use super::digest::{Digest, Hasher};
+use super::extent::Extent;
+use super::limits::{Limits, human};
+use super::tar_reader::Input;
+use crate::error::{Context, Error, Result};
+
+/// Large enough that handing over costs nothing, small enough that a few of them stay in the processor's cache.
+const BUFFER: usize = 256 << 10;
+/// Decompressed buffers that may wait for the writer: the bound on memory, and the slack between the two threads.
+const WAITING: usize = 16;
+
+/// A layer's blob and what it must turn out to be.
+#[derive(Debug, Clone)]
+pub struct LayerBlob {
+    /// Where its bytes are.
+    pub content: Extent,
+    /// Its digest, where something promises one; a docker archive does not.
+    pub digest: Option<Digest>,
+    /// The digest of the tar archive in it, where something promises one; for a root file system nothing does.
+    pub diff_id: Option<Digest>,
+    /// The compression that its media type promises.
+    pub compression: Option<Compression>,
+}
+
+/// What a blob turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digests {
+    /// The blob's digest.
+    pub blob: Digest,
+    /// The blob's length in bytes.
+    pub length: u64,
+    /// The digest of the tar archive in it.
+    pub diff_id: Digest,
+    /// The blob's compression.
+    pub compression: Compression,
+}
+
+/// Gives the decompressed layer to `sink`, writes the blob to `copy`, and checks both digests.
+///
+/// Where the blob itself is corrupt, that is the error, not what `sink` made of it.
+pub fn run<T>(
+    blob: &LayerBlob,
+    copy: Option<&File>,
+    limits: &Limits,
+    sink: impl FnOnce(Decompressed) -> Result<T>,
+) -> Result<(T, Digests)> {
+    let (full, filled) = sync_channel(WAITING);
+    let (give_back, empty) = channel();
+    let (read, written) = thread::scope(|scope| {
+        let reader = scope.spawn(move || read_blob(blob, copy, limits, &full, &empty));
+        let written = sink(Decompressed { filled, give_back, buffer: Vec::new(), position: 0, ended: false });
+        let read = reader.join().unwrap_or_else(|_| Err(Error::new("the thread that reads the layer failed")));
+        (read, written)
+    });
+    match (read?, written) {
+        (Ended::Complete(digests), Ok(value)) => Ok((value, digests)),
+        (_, Err(error)) => Err(error),
+        (Ended::Abandoned, Ok(_)) => Err(Error::new("the layer was not read to its end")),
+    }
+}
+
+/// What the reading thread came to.
+enum Ended {
+    /// All was read and both digests hold.
+    Complete(Digests),
+    /// The writer gave up, and the blob is not to blame.
+    Abandoned,
+}
+
+type Piece = io::Result<Vec<u8>>;
+
+fn read_blob(
+    blob: &LayerBlob,
+    copy: Option<&File>,
+    limits: &Limits,
+    full: &SyncSender<Piece>,
+    empty: &Receiver<Vec<u8>>,
+) -> Result<Ended> {
+    let mut tee = BufReader::with_capacity(
+        BUFFER,
+        Tee { input: blob.content.reader(), copy, copied: Ok(()), hasher: Hasher::default() },
+    );
+    let compression = Compression::sniff(tee.fill_buf()?)?;
+    if let Some(promised) = blob.compression.filter(|promised| *promised != compression) {
+        let (promised, found) = (promised.name(), compression.name());
+        return Err(Error::new(format!("its media type promises {promised}, but it has {found}")));
+    }
+    let mut archive = Hasher::default();
+    let decompressed = decompress(&mut tee, compression, limits, &mut archive, full, empty);
+    if !matches!(decompressed, Ok(Flow::Complete)) {
+        tee.get_mut().copy = None;
+    }
+    // What is left of a blob whose layer failed decides whether the blob is corrupt or its maker meant harm.
+    io::copy(&mut tee, &mut io::sink())?;
+    let tee = tee.into_inner();
+    tee.copied?;
+    let length = tee.hasher.length();
+    let found = tee.hasher.finish();
+    let promised = blob.digest.or(blob.diff_id.filter(|_| compression == Compression::None));
+    if let Some(promised) = promised.filter(|promised| *promised != found) {
+        return Err(Error::new(format!("its content is corrupt: its digest should be {promised} and is {found}")));
+    }
+    match decompressed? {
+        Flow::Abandoned => return Ok(Ended::Abandoned),
+        Flow::Complete => {}
+    }
+    let diff_id = if compression == Compression::None { found } else { archive.finish() };
+    if let Some(promised) = blob.diff_id.filter(|promised| *promised != diff_id) {
+        return Err(Error::new(format!(
+            "its content is not what the image's config promises: its diffID should be {promised} and is {diff_id}"
+        )));
+    }
+    Ok(Ended::Complete(Digests { blob: found, length, diff_id, compression }))
+}
+
+enum Flow {
+    Complete,
+    Abandoned,
+}
+
+fn decompress(
+    input: impl BufRead,
+    compression: Compression,
+    limits: &Limits,
+    archive: &mut Hasher,
+    full: &SyncSender<Piece>,
+    empty: &Receiver<Vec<u8>>,
+) -> Result<Flow> {
+    let corrupt = |e: io::Error| Error::new(format!("its {} data is truncated or corrupt: {e}", compression.name()));
+    let mut decoder = compression.decoder(input)?;
+    let mut total = 0u64;
+    loop {
+        let mut buffer = empty.try_recv().unwrap_or_default();
+        buffer.resize(BUFFER, 0);
+        let count = match fill(&mut decoder, &mut buffer) {
+            Ok(count) => count,
+            Err(error) => {
+                let _ = full.send(Err(io::Error::other("the layer's data is corrupt")));
+                return Err(corrupt(error));
+            }
+        };
+        if count == 0 {
+            return Ok(Flow::Complete);
+        }
+        buffer.truncate(count);
+        if compression != Compression::None {
+            // The hash of what is not compressed is the blob's own.
+            archive.update(&buffer);
+        }
+        total += count as u64;
+        // The writer names the entry that is too large; what it does not look at, like padding, ends here. The slack lets
+        // it come first.
+        limits.check(total.saturating_sub((BUFFER * (WAITING + 2)) as u64))?;
+        if full.send(Ok(buffer)).is_err() {
+            return Ok(Flow::Abandoned);
+        }
+    }
+}
+
+fn fill(decoder: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match decoder.read(rest) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
+
+/// Hashes and copies what passes.
+struct Tee<'a, R> {
+    input: R,
+    copy: Option<&'a File>,
+    /// Kept apart from the errors of reading, which say something about the blob.
+    copied: Result<()>,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Tee<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        let piece = buffer.get(..count).unwrap_or_default();
+        self.hasher.update(piece);
+        if let Some(mut copy) = self.copy {
+            copy.write_all(piece).map_err(|e| {
+                self.copy = None;
+                self.copied = Err(Error::new(format!("cannot copy it to the store: {e}")));
+                io::Error::from(e.kind())
+            })?;
+        }
+        Ok(count)
+    }
+}
+
+/// The writer's end: the decompressed layer as a buffered input that copies nothing.
+pub struct Decompressed {
+    filled: Receiver<Piece>,
+    give_back: Sender<Vec<u8>>,
+    buffer: Vec<u8>,
+    position: usize,
+    ended: bool,
+}
+
+impl BufRead for Decompressed {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.position >= self.buffer.len() && !self.ended {
+            match self.filled.recv() {
+                Ok(piece) => {
+                    let used = std::mem::replace(&mut self.buffer, piece?);
+                    self.position = 0;
+                    // The reader may have ended already and need it no more.
+                    let _ = self.give_back.send(used);
+                }
+                Err(_) => self.ended = true,
+            }
+        }
+        Ok(self.buffer.get(self.position..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.position += count;
+    }
+}
+
+impl Read for Decompressed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl Input for Decompressed {}
+
+/// Says which blob an error is about.
+pub fn in_blob<T>(result: Result<T>, name: &str, length: u64) -> Result<T> {
+    result.context(|| format!("layer {name} ({})", human(length)))
+}

@@ -1,0 +1,112 @@
+//! Choosing this machine's image from an index for several platforms (OCI image-spec image-index.md, "platform").
+
+use oci_spec::image::{Descriptor, Platform};
+
+use crate::error::{Error, Result};
+
+/// The architecture of this program in OCI's words, which are Go's GOARCH.
+pub fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "powerpc64" => "ppc64",
+        "loongarch64" => "loong64",
+        other => other,
+    }
+}
+
+/// The best of `images` for this machine; one that says no platform is taken only where nothing else fits.
+pub fn choose<'a>(images: impl Iterator<Item = &'a Descriptor> + Clone) -> Result<&'a Descriptor> {
+    choose_for(host_architecture(), images)
+}
+
+fn choose_for<'a>(architecture: &str, images: impl Iterator<Item = &'a Descriptor> + Clone) -> Result<&'a Descriptor> {
+    let ranked = images.clone().filter_map(|image| Some((rank(architecture, image.platform().as_ref())?, image)));
+    // Of equals the first one: min_by_key takes it.
+    if let Some((_, best)) = ranked.min_by_key(|(rank, _)| *rank) {
+        return Ok(best);
+    }
+    let mut there: Vec<String> = images.filter_map(|image| image.platform().as_ref().map(describe)).collect();
+    there.retain(|platform| platform != "unknown/unknown");
+    there.dedup();
+    let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+    Err(Error::new(format!("it has no image for linux/{architecture}, only for {there}")))
+}
+
+/// How well a platform fits, 0 best; `None` where it does not.
+fn rank(architecture: &str, platform: Option<&Platform>) -> Option<u8> {
+    let Some(platform) = platform else { return Some(9) };
+    if platform.os().to_string() != "linux" || platform.architecture().to_string() != architecture {
+        return None;
+    }
+    match (architecture, platform.variant().as_deref()) {
+        (_, None | Some("")) => Some(1),
+        ("arm64", Some("v8")) => Some(0),
+        ("amd64", Some("v1")) => Some(0),
+        ("amd64", Some(level)) => amd64_level(level),
+        ("arm", Some("v7")) => Some(0),
+        ("arm", Some("v6")) => Some(2),
+        ("arm", Some("v5")) => Some(3),
+        _ => None,
+    }
+}
+
+/// The x86-64 levels above the first are taken only where the processor has them, and then only for want of a plain image.
+fn amd64_level(level: &str) -> Option<u8> {
+    #[cfg(target_arch = "x86_64")]
+    return match level {
+        "v2" if std::is_x86_feature_detected!("sse4.2") && std::is_x86_feature_detected!("popcnt") => Some(2),
+        "v3" if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2") => Some(3),
+        _ => None,
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    return level.is_empty().then_some(9);
+}
+
+/// `linux/arm/v7`.
+pub fn describe(platform: &Platform) -> String {
+    let variant = platform.variant().as_deref().map(|v| format!("/{v}")).unwrap_or_default();
+    format!("{}/{}{variant}", platform.os(), platform.architecture())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(digit: char, os: &str, architecture: &str, variant: Option<&str>) -> Descriptor {
+        let hex: String = std::iter::repeat_n(digit, 64).collect();
+        let mut platform = serde_json::json!({"os": os, "architecture": architecture});
+        if let Some(variant) = variant {
+            platform["variant"] = variant.into();
+        }
+        serde_json::from_value(serde_json::json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": format!("sha256:{hex}"), "size": 1, "platform": platform,
+        }))
+        .unwrap()
+    }
+
+    fn chosen(architecture: &str, images: &[Descriptor]) -> Result<char> {
+        Ok(choose_for(architecture, images.iter())?.digest().digest().chars().next().unwrap())
+    }
+
+    #[test]
+    fn the_host_platform_is_chosen() {
+        let images = [
+            image('1', "windows", "amd64", None),
+            image('2', "linux", "arm", Some("v6")),
+            image('3', "linux", "arm", Some("v7")),
+            image('4', "linux", "arm64", Some("v8")),
+            image('5', "linux", "amd64", None),
+            image('6', "unknown", "unknown", None),
+        ];
+        assert_eq!(chosen("amd64", &images).unwrap(), '5');
+        assert_eq!(chosen("arm64", &images).unwrap(), '4');
+        assert_eq!(chosen("arm", &images).unwrap(), '3');
+        let error = chosen("s390x", &images).unwrap_err();
+        assert!(error.what().contains("linux/s390x") && error.what().contains("linux/arm/v7"), "{error}");
+        assert!(!error.what().contains("unknown"), "{error}");
+    }
+}

@@ -1,0 +1,120 @@
+//! Places where blobs and layers are made before the store has them.
+//!
+//! A staging directory belongs to whoever holds the flock on it. The kernel drops the lock with its holder, so a directory
+//! that can be locked is an orphan: the next podling removes it.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::namespace::InUserNamespace;
+use super::remove_tree;
+use crate::error::{Context, Error, Result};
+
+/// The name of the unpacked tree in a layer's own directory.
+///
+/// The tree's root has the owner and mode that the image gives it, and may be one that the caller can neither lock nor move;
+/// the directory around it is always the caller's.
+pub const TREE: &str = "tree";
+
+/// A locked directory in the store's file system; removed, with all in it, by [`Staging::remove`] or by a later podling.
+#[derive(Debug)]
+pub struct Staging {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Staging {
+    /// Makes and locks a new directory below `parent`.
+    pub fn new(parent: &Path) -> Result<Staging> {
+        make_directory(parent)?;
+        for _ in 0..16 {
+            let made = tempfile::Builder::new()
+                .prefix("load-")
+                .permissions(fs::Permissions::from_mode(0o700))
+                .tempdir_in(parent);
+            let path = made.context(|| format!("cannot make a directory in {}", parent.display()))?.keep();
+            let lock = File::open(&path).context(|| format!("cannot open {}", path.display()))?;
+            // Between its making and its locking another podling may have taken it for an orphan.
+            if lock.try_lock().is_ok() && is_at(&lock, &path) {
+                return Ok(Staging { path, _lock: lock });
+            }
+        }
+        Err(Error::new(format!("cannot lock a directory in {}", parent.display())))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it and whatever is left in it.
+    pub fn remove(self, namespace: &dyn InUserNamespace) -> Result<()> {
+        remove_staged(&self.path, namespace)
+    }
+}
+
+/// Removes the staging directories below `parent` whose makers are gone. Cheap where there is none.
+pub fn sweep(parent: &Path, namespace: &dyn InUserNamespace) -> Result<()> {
+    let entries = match fs::read_dir(parent) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::new(format!("cannot read {}: {e}", parent.display()))),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let Ok(lock) = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(&path) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() && is_at(&lock, &path) {
+            remove_staged(&path, namespace)?;
+        }
+    }
+    Ok(())
+}
+
+/// Empties the trees inside the user namespace, where their owners are, and removes the rest, which is the caller's, outside.
+fn remove_staged(path: &Path, namespace: &dyn InUserNamespace) -> Result<()> {
+    let failed = || format!("cannot remove {}", path.display());
+    for layer in fs::read_dir(path).context(failed)? {
+        let tree = layer?.path().join(TREE);
+        empty_tree(&tree, namespace)?;
+    }
+    fs::remove_dir_all(path).context(failed)
+}
+
+/// Removes a layer's directory that is no longer anybody's.
+pub fn remove_layer(path: &Path, namespace: &dyn InUserNamespace) -> Result<()> {
+    empty_tree(&path.join(TREE), namespace)?;
+    fs::remove_dir_all(path).context(|| format!("cannot remove {}", path.display()))
+}
+
+fn empty_tree(tree: &Path, namespace: &dyn InUserNamespace) -> Result<()> {
+    let open = File::options().custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW).read(true).open(tree);
+    let dir = match open {
+        Ok(dir) => dir,
+        Err(e) if e.kind() == ErrorKind::NotFound || e.kind() == ErrorKind::NotADirectory => return Ok(()),
+        Err(e) => return Err(Error::new(format!("cannot open {}: {e}", tree.display()))),
+    };
+    let mut job = || remove_tree::empty(dir.as_fd()).map(|()| Vec::new());
+    namespace.run(&mut job).context(|| format!("cannot empty {}", tree.display()))?;
+    Ok(())
+}
+
+/// Whether `path` still is the directory that `file` was opened from.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
+        _ => false,
+    }
+}
+
+/// Makes a directory of the store, and those above it, for the caller alone.
+pub fn make_directory(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
+        Error::new(format!("cannot make the directory {}: {e}", path.display()))
+            .mend("set XDG_DATA_HOME to a directory where you may write")
+    })
+}

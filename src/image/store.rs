@@ -1,0 +1,303 @@
+//! The store: an OCI image layout with the blobs, and beside it the layers, unpacked.
+//!
+//! ```text
+//! images/                             an OCI image layout, which skopeo reads as it is
+//! layers/<id map>/sha256/<diffID>/    a layer's directory: whole or absent; a shared flock on it keeps it from removal
+//!     tree/                           its unpacked tree, an overlayfs lower directory
+//! staging/                            where both are made; each directory is locked by its maker
+//! lock                                held exclusively while index.json, blobs and layers change
+//! ```
+//!
+//! A layer's owners are on disk as the host's ids, so its tree is right for one id map only: each map has its own directory.
+//! Under the lock nothing is made, only moved; so it is held for moments, and a load that fails has changed nothing.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use nix::fcntl::OFlag;
+use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest};
+
+use super::digest::Digest;
+use super::extent::Extent;
+use super::index::{Index, JSON_LIMIT, name_of};
+use super::reference::Reference;
+use super::staging::{self, TREE};
+use super::{Image, accounts};
+use crate::error::{Context, Error, Result};
+use crate::host::{IdExtent, IdMap};
+use crate::sys::xattr;
+
+/// The image store of one user.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+    ids: IdMap,
+}
+
+/// What the store has of an image.
+#[derive(Debug)]
+pub enum Found {
+    /// Everything.
+    Ready(Image),
+    /// Its blobs; these layers are not unpacked for the current id map. [`Store::ensure_unpacked`] mends that.
+    NotUnpacked(Record),
+}
+
+/// An image's own documents.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The name it was found by, or its digest.
+    pub reference: String,
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// The manifest.
+    pub manifest: ImageManifest,
+    /// The config.
+    pub config: ImageConfiguration,
+    /// The layers' diffIDs, bottom first.
+    pub diff_ids: Vec<Digest>,
+}
+
+/// Keeps the layers of an image from being removed, until it is dropped or its holder dies.
+#[derive(Debug)]
+pub struct Hold(#[expect(dead_code, reason = "held for its locks")] Vec<File>);
+
+impl Store {
+    /// The store at `dir` for pods with the id map `ids`. Nothing is made before something is loaded.
+    pub fn open(dir: impl Into<PathBuf>, ids: &IdMap) -> Result<Store> {
+        Ok(Store { dir: dir.into(), ids: ids.clone() })
+    }
+
+    /// The image that `reference` names, ready to run.
+    ///
+    /// An image whose layers are not unpacked for this id map is an error here; [`Store::find`] tells that case apart.
+    pub fn resolve(&self, reference: &str) -> Result<Image> {
+        match self.find(reference)? {
+            Found::Ready(image) => Ok(image),
+            Found::NotUnpacked(record) => Err(Error::new(format!(
+                "image {:?} is in the store, but its layers are not unpacked for the current user and group ids",
+                record.reference
+            ))
+            .mend("load it again with `podling image load`")),
+        }
+    }
+
+    /// The image that `reference` names: a short or full name, or `sha256:` and the digest of its manifest or config.
+    pub fn find(&self, reference: &str) -> Result<Found> {
+        let record = self.record(reference)?;
+        let mut trees = Vec::with_capacity(record.diff_ids.len());
+        // From the top, since a layer whose root is opaque hides all those below; overlayfs itself heeds the mark only in
+        // directories below the root.
+        for diff_id in record.diff_ids.iter().rev() {
+            let path = self.layer_dir(diff_id).join(TREE);
+            let open =
+                File::options().read(true).custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits()).open(&path);
+            let tree = match open {
+                Ok(tree) => OwnedFd::from(tree),
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::NotUnpacked(record)),
+                Err(e) => return Err(Error::new(format!("cannot open the layer {}: {e}", path.display()))),
+            };
+            let opaque = xattr::get(&tree, super::whiteout::OPAQUE)?.is_some_and(|value| value == b"y");
+            trees.push((path, tree));
+            if opaque {
+                break;
+            }
+        }
+        trees.reverse();
+        let (layers, trees): (Vec<PathBuf>, Vec<OwnedFd>) = trees.into_iter().unzip();
+        let accounts = accounts::read(&trees).context(|| format!("image {:?}", record.reference))?;
+        let Record { reference, digest, config, .. } = record;
+        Ok(Found::Ready(Image { reference, digest: digest.to_string(), config, layers, accounts }))
+    }
+
+    /// The documents of the image that `reference` names, whether its layers are unpacked or not.
+    pub fn record(&self, reference: &str) -> Result<Record> {
+        let index = Index::read(&self.images())?;
+        let image = self.lookup(&index, reference)?;
+        self.record_of(image)
+    }
+
+    /// The documents of an image of the index.
+    pub fn record_of(&self, image: &Descriptor) -> Result<Record> {
+        let digest = Digest::parse(image.digest().as_ref())?;
+        let reference = name_of(image).map_or_else(|| digest.to_string(), str::to_owned);
+        let manifest: ImageManifest = self.json_blob(&digest, "manifest").context(|| format!("image {reference:?}"))?;
+        let config_digest = Digest::parse(manifest.config().digest().as_ref())?;
+        let config: ImageConfiguration =
+            self.json_blob(&config_digest, "config").context(|| format!("image {reference:?}"))?;
+        let diff_ids = config.rootfs().diff_ids().iter().map(|id| Digest::parse(id)).collect::<Result<_>>()?;
+        Ok(Record { reference, digest, manifest, config, diff_ids })
+    }
+
+    /// Keeps the layers of `image` from removal. Fails if they were removed since the image was resolved.
+    ///
+    /// The lock is a shared flock on each layer's directory: it lives as long as a process has the descriptors open.
+    pub fn hold(&self, image: &Image) -> Result<Hold> {
+        let mut locks = Vec::with_capacity(image.layers.len());
+        for dir in image.layers.iter().filter_map(|tree| tree.parent()) {
+            let gone = || Error::new(format!("image {:?} was removed just now", image.reference)).mend("load it again");
+            let lock = File::open(dir).map_err(|_| gone())?;
+            lock.lock_shared().context(|| format!("cannot lock {}", dir.display()))?;
+            if !staging::is_at(&lock, dir) {
+                return Err(gone());
+            }
+            locks.push(lock);
+        }
+        Ok(Hold(locks))
+    }
+
+    /// Finds an image by name, by `sha256:` digest, or by the beginning of its id.
+    pub(super) fn lookup<'a>(&self, index: &'a Index, text: &str) -> Result<&'a Descriptor> {
+        if let Some(found) = self.lookup_id(index, text)? {
+            return Ok(found);
+        }
+        let reference = Reference::parse(text)?;
+        index.find(&reference).ok_or_else(|| self.not_found(index, &reference, text))
+    }
+
+    /// An id is the digest of the image's config, as docker shows it, or of its manifest. A name that exists goes first.
+    fn lookup_id<'a>(&self, index: &'a Index, text: &str) -> Result<Option<&'a Descriptor>> {
+        let (hex, whole) = match text.strip_prefix("sha256:") {
+            Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => (hex, hex.len() == 64),
+            Some(_) => return Ok(None),
+            None => (text, text.len() == 64),
+        };
+        let is_prefix = (4..=64).contains(&hex.len()) && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_prefix || (!whole && Reference::parse(text).is_ok_and(|name| index.find(&name).is_some())) {
+            return Ok(None);
+        }
+        let mut found: Option<&Descriptor> = None;
+        for image in &index.images {
+            let manifest = Digest::parse(image.digest().as_ref())?;
+            let matches = manifest.hex().starts_with(hex) || self.config_digest(&manifest)?.hex().starts_with(hex);
+            if matches && found.is_some_and(|other| other.digest() != image.digest()) {
+                return Err(Error::new(format!("the id {hex:?} fits several images")).mend("write more of its digits"));
+            }
+            if matches {
+                found = found.or(Some(image));
+            }
+        }
+        match found {
+            None if text.starts_with("sha256:") => Err(Error::new(format!("there is no image {text:?} in the store"))
+                .mend("`podling images` lists the images there are")),
+            found => Ok(found),
+        }
+    }
+
+    fn config_digest(&self, manifest: &Digest) -> Result<Digest> {
+        let manifest: ImageManifest = self.json_blob(manifest, "manifest")?;
+        Digest::parse(manifest.config().digest().as_ref())
+    }
+
+    fn not_found(&self, index: &Index, reference: &Reference, text: &str) -> Error {
+        let wanted = reference.familiar();
+        let mut near: Vec<(f64, String)> = index
+            .names()
+            .filter_map(|name| Reference::parse(name).ok())
+            .map(|name| (likeness(&wanted, &name), name.familiar()))
+            .filter(|(likeness, _)| *likeness > 0.75)
+            .collect();
+        near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let names: Vec<String> = near.into_iter().take(3).map(|(_, name)| format!("{name:?}")).collect();
+        let meant = if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) };
+        let full = reference.to_string();
+        let what = if full == text { format!("{text:?}") } else { format!("{text:?} ({full})") };
+        Error::new(format!("image {what} is not in the store{meant}")).mend(
+            "`podling image load FILE` loads it from an archive or a directory; `podling images` lists what there is",
+        )
+    }
+
+    pub(super) fn json_blob<T: serde::de::DeserializeOwned>(&self, digest: &Digest, what: &str) -> Result<T> {
+        let damaged = |why: String| {
+            Error::new(format!("the store's {what} {digest} is damaged: {why}"))
+                .mend("remove the image and load it again")
+        };
+        let path = self.blob_path(digest);
+        let content =
+            Extent::open(&path).and_then(|blob| blob.read_all(JSON_LIMIT)).map_err(|e| damaged(e.what().to_owned()))?;
+        if Digest::of(&content) != *digest {
+            return Err(damaged("its digest does not match".into()));
+        }
+        serde_json::from_slice(&content).map_err(|e| damaged(e.to_string()))
+    }
+
+    /// Takes the store's lock, waiting for whoever has it.
+    pub(super) fn lock(&self) -> Result<File> {
+        staging::make_directory(&self.dir)?;
+        let path = self.dir.join("lock");
+        let failed = || format!("cannot lock {}", path.display());
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .context(failed)?;
+        file.lock().context(failed)?;
+        Ok(file)
+    }
+
+    /// The id map that layers are unpacked for.
+    pub fn ids(&self) -> &IdMap {
+        &self.ids
+    }
+
+    pub(super) fn images(&self) -> PathBuf {
+        self.dir.join("images")
+    }
+
+    pub(super) fn staging(&self) -> PathBuf {
+        self.dir.join("staging")
+    }
+
+    pub(super) fn layers(&self) -> PathBuf {
+        self.dir.join("layers")
+    }
+
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.images().join(digest.blob_path())
+    }
+
+    /// The directory of a layer for the current id map; it exists if and only if the layer is whole.
+    pub(super) fn layer_dir(&self, diff_id: &Digest) -> PathBuf {
+        self.layers().join(map_key(&self.ids)).join("sha256").join(diff_id.hex())
+    }
+
+    pub(super) fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.layer_dir(diff_id).is_dir()
+    }
+
+    pub(super) fn has_blob(&self, digest: &Digest, length: u64) -> bool {
+        fs::metadata(self.blob_path(digest)).is_ok_and(|stat| stat.is_file() && stat.len() == length)
+    }
+}
+
+/// How alike two references are, 0 to 1: the same name under another tag or registry is what people get wrong most.
+fn likeness(wanted: &str, name: &Reference) -> f64 {
+    let last = |text: &str| {
+        let text = text.rsplit('/').next().unwrap_or(text);
+        text.split(['@', ':']).next().unwrap_or(text).to_owned()
+    };
+    let whole = strsim::jaro_winkler(wanted, &name.familiar());
+    if last(wanted) == last(&name.familiar()) { whole.max(0.9) } else { whole }
+}
+
+/// Names an id map in the file system: `one-id`, or its extents as `inside-outside-count`, users' and groups'.
+fn map_key(ids: &IdMap) -> String {
+    if ids.is_single() {
+        return "one-id".into();
+    }
+    let side = |extents: &[IdExtent]| {
+        let mut sorted = extents.to_vec();
+        sorted.sort_unstable_by_key(|e| e.inside);
+        let words: Vec<String> = sorted.iter().map(|e| format!("{}-{}-{}", e.inside, e.outside, e.count)).collect();
+        words.join("_")
+    };
+    let key = format!("u{}.g{}", side(&ids.uids), side(&ids.gids));
+    // File names have at most 255 bytes, and overlayfs's options are not endless either.
+    if key.len() <= 120 { key } else { format!("map-{}", Digest::of(key.as_bytes()).short()) }
+}
