@@ -14,7 +14,7 @@ make_image() (
     trap 'rm -rf "$work"' EXIT
     mkdir "$work/groups" "$work/layers" "$work/files"
     resolve_groups
-    stamp=$(cat "$here"/build "$here"/lib/* "$here"/tarlayer "$here/base.inc" "$here/$name.sh" "$work"/groups/* <(echo "$SOURCE_DATE_EPOCH") | sha256)
+    stamp=$(cat "$here"/build "$here"/lib/* "$here"/tarlayer "$here"/files/* "$here/base.inc" "$here/$name.sh" "$work"/groups/* <(echo "$SOURCE_DATE_EPOCH") | sha256)
     if [ "$(cat "$out/.$name.stamp" 2>/dev/null)" = "$stamp" ] && [ -e "$out/$name/index.json" ] && [ -e "$out/$name.docker.tar" ]; then
         say "$name is up to date in $out"
         exit 0
