@@ -53,7 +53,7 @@ resolve_and_download() {
     shift 2
     # What is asked for goes through --print-uris twice: apt leaves those out that it has already, so the first answer is taken without a cache.
     apt -o Dir::State::lists="$lists" -o Dir::Cache::archives=/nonexistent/ --print-uris -y install "$@" >"$cache/apt/uris.$$" 2>"$cache/apt/log.$$" || return 1
-    awk_free_names <"$cache/apt/uris.$$" >"$kept.new"
+    deb_names <"$cache/apt/uris.$$" >"$kept.new"
     [ -s "$kept.new" ] || return 1
     apt -o Dir::State::lists="$lists" -y --download-only install "$@" >"$cache/apt/log.$$" 2>&1 || return 1
     mv "$kept.new" "$kept"
@@ -61,7 +61,7 @@ resolve_and_download() {
 }
 
 # 'http://…/x.deb' x.deb 123 SHA256:…  →  x.deb
-awk_free_names() { sed -n "s/^'[^']*' \([^ ]*\.deb\) .*/\1/p" | sort; }
+deb_names() { sed -n "s/^'[^']*' \([^ ]*\.deb\) .*/\1/p" | sort; }
 
 imaginary_machine() {
     local package
