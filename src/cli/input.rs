@@ -59,7 +59,9 @@ impl PodArgs {
                 None => (word.as_str(), std::env::var(word).ok()),
             };
             if name.is_empty() || name.contains('\0') {
-                return Err(Error::new(format!("--env {word:?}: a variable needs a name")).mend("write it as --env NAME=VALUE"));
+                return Err(
+                    Error::new(format!("--env {word:?}: a variable needs a name")).mend("write it as --env NAME=VALUE")
+                );
             }
             env.extend(value.map(|value| (name.to_owned(), value)));
         }
@@ -91,7 +93,8 @@ pub fn image_references(bundle: &Bundle) -> BTreeMap<String, String> {
     let mut references = BTreeMap::new();
     for pod in &bundle.pods {
         let Some(spec) = &pod.object.spec else { continue };
-        let lists = [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
+        let lists =
+            [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
         for (list, containers) in lists {
             for (i, container) in containers.iter().enumerate() {
                 let path = format!("spec.{list}[{i}].image");

@@ -14,7 +14,6 @@ mod scope;
 mod seccomp;
 mod security;
 mod signal;
-mod size;
 #[cfg(test)]
 mod tests;
 mod user;

@@ -49,6 +49,11 @@ impl Claim {
             .mend(format!("stop it first, or give this one another name: --name {name}-2")))
     }
 
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where the containers' upper and work directories are made; it belongs to the pod's root.
     pub fn containers_dir(&self) -> PathBuf {
         self.dir.join("containers")

@@ -68,9 +68,11 @@ impl Program {
         };
         let path = path.to_string_lossy();
         match errno {
-            Errno::ENOENT => Error::new(format!("{path:?} exists, but the interpreter or loader that it names does not"))
-                .mend("look at the script's first line, or at `file` of the program: the image lacks what it names")
-                .kind(Kind::NotFound),
+            Errno::ENOENT => {
+                Error::new(format!("{path:?} exists, but the interpreter or loader that it names does not"))
+                    .mend("look at the script's first line, or at `file` of the program: the image lacks what it names")
+                    .kind(Kind::NotFound)
+            }
             Errno::ENOEXEC => Error::new(format!("{path:?} is no program for this machine"))
                 .mend("a script needs a first line such as #!/bin/sh; a program must be built for this architecture")
                 .kind(Kind::NotExecutable),
