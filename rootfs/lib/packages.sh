@@ -44,8 +44,10 @@ apt() {
 }
 
 update_lists() {
+    [ ! -e "$out/.lists-are-new" ] || return 0
     say "reading the mirror's package lists (the machine's own are absent or old)"
     apt -o Dir::State::lists="$cache/apt/lists" update >"$cache/apt/log.$$" 2>&1 || true
+    : >"$out/.lists-are-new"    # once is enough for one run
 }
 
 resolve_and_download() {
