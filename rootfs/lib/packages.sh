@@ -40,7 +40,7 @@ all_there() {
 
 apt() {
     apt-get -qq -o Debug::NoLocking=1 -o APT::Sandbox::User=root -o APT::Install-Recommends=false -o Dir::State::status="$cache/apt/status.$$" \
-        -o Dir::Cache="$cache/apt" -o Dir::Cache::archives="$cache/debs" -o Dir::Log=/dev/null -o Acquire::Retries=3 "$@"
+        -o Dir::Cache="$cache/apt" -o Dir::Cache::archives="$cache/debs" -o Dir::Log=/dev/null -o Acquire::Retries=3 -o Acquire::Languages=none "$@"
 }
 
 update_lists() {
