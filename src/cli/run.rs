@@ -33,8 +33,9 @@ enum Network {
 
 const AFTER: &str = "Ctrl-C asks the containers to end and waits for the pod's grace period; a second one kills them.
 
-Exit code: 0 when every container succeeded, else the code of the first that failed; 125 for podling's own errors, 126 for
-a command that cannot be executed, 127 for one that was not found.
+Exit code: 0 when every container succeeded, else the code of the first that failed;
+125 for podling's own errors, 126 for a command that cannot be executed, 127 for one
+that was not found.
 
 Examples:
   podling run examples/hello.yaml
