@@ -41,9 +41,9 @@ pub struct Store {
 #[derive(Debug)]
 pub enum Found {
     /// Everything.
-    Ready(Image),
+    Ready(Box<Image>),
     /// Its blobs; these layers are not unpacked for the current id map. [`Store::ensure_unpacked`] mends that.
-    NotUnpacked(Record),
+    NotUnpacked(Box<Record>),
 }
 
 /// An image's own documents.
@@ -76,7 +76,7 @@ impl Store {
     /// An image whose layers are not unpacked for this id map is an error here; [`Store::find`] tells that case apart.
     pub fn resolve(&self, reference: &str) -> Result<Image> {
         match self.find(reference)? {
-            Found::Ready(image) => Ok(image),
+            Found::Ready(image) => Ok(*image),
             Found::NotUnpacked(record) => Err(Error::new(format!(
                 "image {:?} is in the store, but its layers are not unpacked for the current user and group ids",
                 record.reference
@@ -97,7 +97,7 @@ impl Store {
                 File::options().read(true).custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits()).open(&path);
             let tree = match open {
                 Ok(tree) => OwnedFd::from(tree),
-                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::NotUnpacked(record)),
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::NotUnpacked(Box::new(record))),
                 Err(e) => return Err(Error::new(format!("cannot open the layer {}: {e}", path.display()))),
             };
             let opaque = xattr::get(&tree, super::whiteout::OPAQUE)?.is_some_and(|value| value == b"y");
@@ -110,7 +110,7 @@ impl Store {
         let (layers, trees): (Vec<PathBuf>, Vec<OwnedFd>) = trees.into_iter().unzip();
         let accounts = accounts::read(&trees).context(|| format!("image {:?}", record.reference))?;
         let Record { reference, digest, config, .. } = record;
-        Ok(Found::Ready(Image { reference, digest: digest.to_string(), config, layers, accounts }))
+        Ok(Found::Ready(Box::new(Image { reference, digest: digest.to_string(), config, layers, accounts })))
     }
 
     /// The documents of the image that `reference` names, whether its layers are unpacked or not.
