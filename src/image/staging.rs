@@ -110,7 +110,8 @@ fn empty_tree(tree: &Path, namespace: &dyn InUserNamespace) -> Result<()> {
     };
     let mut job = || remove_tree::empty(dir.as_fd()).map(|()| Vec::new());
     namespace.run(&mut job).context(|| format!("cannot empty {}", tree.display()))?;
-    Ok(())
+    // By name, since its own mode may keep even its owner from opening it.
+    fs::remove_dir(tree).context(|| format!("cannot remove {}", tree.display()))
 }
 
 /// Whether `path` still is the directory that `file` was opened from.

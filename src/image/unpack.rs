@@ -18,7 +18,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, linkat, mkfifoat, symlinkat, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Limits, check_space};
+use super::limits::{Limits, check_space, write_failed};
 use super::remove_tree::remove_tree;
 use super::tar_entry::{Kind, TarEntry, normalize, quote};
 use super::tar_reader::{End, Input, TarReader, in_entry};
@@ -488,13 +488,7 @@ fn through(error: SysError, path: &[u8]) -> Error {
 }
 
 fn creation_failed(errno: Errno) -> Error {
-    let error = Error::new(format!("it cannot be created: {}", errno.desc()));
-    match errno {
-        Errno::ENOSPC | Errno::EDQUOT => {
-            error.mend("remove images with `podling image rm`, or set XDG_DATA_HOME to a larger file system")
-        }
-        _ => error,
-    }
+    write_failed("it cannot be created", errno)
 }
 
 fn write_all(file: BorrowedFd<'_>, mut piece: &[u8]) -> Result<()> {
@@ -502,8 +496,7 @@ fn write_all(file: BorrowedFd<'_>, mut piece: &[u8]) -> Result<()> {
         match nix::unistd::write(file, piece) {
             Ok(count) => piece = piece.get(count..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
-            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => return Err(creation_failed(errno)),
-            Err(errno) => return Err(SysError::new("write", errno).into()),
+            Err(errno) => return Err(write_failed("it cannot be written", errno)),
         }
     }
     Ok(())
