@@ -37,8 +37,12 @@ impl Staging {
                 .permissions(fs::Permissions::from_mode(0o700))
                 .tempdir_in(parent);
             let path = made.context(|| format!("cannot make a directory in {}", parent.display()))?.keep();
-            let lock = File::open(&path).context(|| format!("cannot open {}", path.display()))?;
-            // Between its making and its locking another podling may have taken it for an orphan.
+            // Between its making and its locking another podling may take it for an orphan.
+            let lock = match File::open(&path) {
+                Ok(lock) => lock,
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::new(format!("cannot open {}: {e}", path.display()))),
+            };
             if lock.try_lock().is_ok() && is_at(&lock, &path) {
                 return Ok(Staging { path, lock });
             }
