@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::{OFlag, open};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, setsid};
@@ -17,6 +17,7 @@ use super::prepare::{Access, Prepared};
 use super::start::{Joined, Stdio};
 use crate::error::Error;
 use crate::host::explain;
+use crate::sys::mount::{Depth, set_attributes};
 use crate::sys::process::{close_on_exec_from, default_signals};
 use crate::sys::{Named, SysError};
 
@@ -76,14 +77,7 @@ fn build_root(prepared: &Prepared) -> Result<(), SysError> {
         .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
     apply(root.as_fd(), &prepared.ops)?;
     if prepared.root_access == Access::ReadOnly {
-        mount(
-            None::<&str>,
-            &prepared.root,
-            None::<&str>,
-            MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
-            None::<&str>,
-        )
-        .named(|| format!("mount({:?}, MS_REMOUNT | MS_RDONLY)", prepared.root))?;
+        set_attributes(&root, Depth::This, libc::MOUNT_ATTR_RDONLY, c"the container's root")?;
     }
     fchdir(&root).named(|| format!("fchdir({:?})", prepared.root))?;
     // The old root ends up mounted over the new one, so that "." names it (pivot_root(2), "pivot_root(".", ".")").
