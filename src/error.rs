@@ -64,6 +64,30 @@ impl Error {
         self.mend.as_deref()
     }
 
+    /// The error as bytes that [`Error::decode`] reads in another process: a letter for the kind, the description, NUL, the mend.
+    pub fn encode(&self) -> Vec<u8> {
+        let kind = match self.kind {
+            Kind::Podling => 'p',
+            Kind::NotExecutable => 'x',
+            Kind::NotFound => 'n',
+        };
+        format!("{kind}{}\0{}", self.what, self.mend.as_deref().unwrap_or_default()).into_bytes()
+    }
+
+    /// The error that [`Error::encode`] wrote; cut or foreign bytes still become a readable error.
+    pub fn decode(bytes: &[u8]) -> Error {
+        let text = String::from_utf8_lossy(bytes);
+        let mut chars = text.chars();
+        let kind = match chars.next() {
+            Some('x') => Kind::NotExecutable,
+            Some('n') => Kind::NotFound,
+            _ => Kind::Podling,
+        };
+        let (what, mend) = chars.as_str().split_once('\0').unwrap_or((chars.as_str(), ""));
+        let mend = (!mend.is_empty()).then(|| mend.to_owned());
+        Error { what: what.to_owned(), mend, kind }
+    }
+
     /// The exit code that a podling command ends with because of this error.
     pub fn exit_code(&self) -> u8 {
         match self.kind {
@@ -101,5 +125,17 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
         Error::new(e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_survives_the_way_between_processes() {
+        for error in [Error::new("a: b"), Error::new("x").mend("do y"), Error::new("").kind(Kind::NotFound)] {
+            assert_eq!(Error::decode(&error.encode()), error);
+        }
     }
 }

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `podling` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    podling::cli::main()
+}

@@ -1,3 +1,73 @@
-//! (being built)
+//! The command line: verbs, exit codes, and the one place where errors are printed.
 
-pub mod image;
+mod data;
+mod image;
+mod input;
+mod plan;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::image::ImageCommand;
+use crate::error::Result;
+use crate::host::HostFacts;
+use crate::image::Store;
+
+/// Run Kubernetes pods on this machine: no root, no daemon, no container engine.
+#[derive(Debug, Parser)]
+#[command(name = "podling", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "Examples:
+  podling image load busybox.docker.tar    put an image into the store
+  podling run examples/hello.yaml          run a pod and show what its containers print
+  podling plan examples/hello.yaml         show what would be done, and do nothing";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run pods in the foreground until they have ended.
+    Run(run::Args),
+    /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
+    Plan(plan::Args),
+    /// Load, make, list, inspect and remove images.
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+    /// List the images in the store.
+    Images(image::LsArgs),
+}
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            // Help and version are answers, not failures; a wrong command line is podling's own error.
+            return if e.use_stderr() { ExitCode::from(125) } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = match cli.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Plan(args) => plan::run(&args).map(|()| 0),
+        Verb::Image(command) => on_store(&command).map(|()| 0),
+        Verb::Images(args) => on_store(&ImageCommand::Ls(args)).map(|()| 0),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            eprintln!("podling: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn on_store(command: &ImageCommand) -> Result<()> {
+    let facts = HostFacts::gather();
+    let store = Store::open(data::directory()?, &facts.ids)?;
+    image::run(command, &store, &facts)
+}

@@ -1,16 +1,56 @@
 //! What this machine can do: tried, not guessed.
 
+mod diagnose;
+mod facts;
 mod idmap;
+mod private;
+pub mod subids;
+pub mod userns;
 
+use std::path::PathBuf;
+
+pub use diagnose::explain;
+pub use facts::find_program;
 pub use idmap::{IdExtent, IdMap};
 
 /// The facts about this host and caller that a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
+    /// Who runs podling.
+    pub caller: Caller,
     /// The ids that exist inside the pod's user namespace.
     pub ids: IdMap,
+    /// Who writes that map.
+    pub mapper: Mapper,
     /// The platform's operating system in OCI's words, `linux`.
     pub os: String,
     /// The platform's architecture in OCI's words (`amd64`, `arm64` …).
     pub arch: String,
+    /// What works less well than it could here, one sentence each with its mend.
+    pub notices: Vec<String>,
+}
+
+/// Who runs podling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Root of the machine: pods use a range that maps no host user.
+    Root,
+    /// Anybody else: the caller becomes the pod's root.
+    User,
+}
+
+/// Who writes the id map of a new user namespace (user_namespaces(7)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapper {
+    /// The new process itself: one id needs no privilege.
+    Itself,
+    /// The process that made it, by its own CAP_SETUID and CAP_SETGID.
+    Client,
+    /// The setuid helpers of shadow-utils, which know the caller's subordinate ids.
+    Helpers {
+        /// Path of newuidmap(1).
+        newuidmap: PathBuf,
+        /// Path of newgidmap(1).
+        newgidmap: PathBuf,
+    },
 }

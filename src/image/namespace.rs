@@ -1,6 +1,7 @@
 //! The seam to user namespaces: layers are written and removed where their owners' ids exist.
 
 use crate::error::Result;
+use crate::host::{HostFacts, userns::run_mapped};
 
 /// Runs work in a child process inside the pod's user namespace, as its root.
 pub trait InUserNamespace {
@@ -17,5 +18,11 @@ pub struct InPlace;
 impl InUserNamespace for InPlace {
     fn run(&self, job: &mut dyn FnMut() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
         job()
+    }
+}
+
+impl InUserNamespace for HostFacts {
+    fn run(&self, job: &mut dyn FnMut() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+        run_mapped(self, job)
     }
 }

@@ -1,10 +1,32 @@
 //! Kubernetes objects as the user SAID them: strict decoding, validation, line numbers.
+//!
+//! The way of a file: `yaml` (text to nodes with lines) -> `decode` (nodes to objects; unknown, refused and mistyped fields)
+//! -> `check` (the API server's rules) -> `references` (what objects say about each other). Every problem of a stage is
+//! reported at once, and a later stage runs only on what the earlier ones accepted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+
+mod check;
+mod decode;
+mod fields;
+mod mistakes;
+mod names;
+mod problems;
+mod quantity;
+mod references;
+mod scalar;
+mod yaml;
+
+pub use quantity::Quantity;
+
+use decode::Object;
+use problems::Problems;
 
 /// One file (or standard input) to read objects from.
 #[derive(Debug, Clone)]
@@ -47,27 +69,158 @@ pub struct Said<T> {
 /// Where the fields of one object were written.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
-    file: String,
+    file: Arc<str>,
+    /// The position of the file in the input, to sort by.
+    order: usize,
+    /// The path of the object in its document: empty, or `items[0]` in a List.
+    prefix: String,
+    /// The line of each field that was written; the object itself is the empty path.
     lines: BTreeMap<String, usize>,
+    accepted: Vec<(String, &'static str)>,
+}
+
+/// Reads the YAML or JSON documents of all `inputs` into one bundle.
+///
+/// Takes Pods, ConfigMaps, Secrets and Lists of them (apiVersion v1), and reads YAML as kubectl does.
+///
+/// # Errors
+/// An input that is not YAML, a field that is unknown, of the wrong type, duplicate or not honoured, a value that the API server
+/// would refuse, a reference to something that is not in the input: all of them (up to ten) in one error, each with its file,
+/// line and path, in the order of the input.
+pub fn read(inputs: &[Input]) -> Result<Bundle> {
+    let mut problems = Problems::default();
+    let objects = decode::decode(inputs, &mut problems);
+    problems.into_result()?;
+
+    let mut problems = Problems::default();
+    for object in &objects {
+        check::check(object, &mut problems);
+    }
+    let bundle = bundle(objects, &mut problems);
+    references::check(&bundle, &mut problems);
+    problems.into_result()?;
+    if bundle.pods.is_empty() {
+        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+        return Err(Error::new(format!("{}: no Pod to run", names.join(", ")))
+            .mend("at least one document must have `apiVersion: v1` and `kind: Pod`"));
+    }
+    Ok(bundle)
+}
+
+/// Sorts the objects into a bundle; two of the same kind and name are a problem.
+fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
+    let mut bundle = Bundle::default();
+    let mut pods: BTreeMap<ObjectKey, usize> = BTreeMap::new();
+    for object in objects {
+        match object {
+            Object::Pod(pod) => {
+                let key = ObjectKey::of(&pod.object);
+                match pods.get(&key).and_then(|&at| bundle.pods.get(at)) {
+                    Some(first) => twice("Pod", &key, &pod.source, &first.source, problems),
+                    None => {
+                        pods.insert(key, bundle.pods.len());
+                        bundle.pods.push(*pod);
+                    }
+                }
+            }
+            Object::ConfigMap(said) => insert("ConfigMap", &mut bundle.config_maps, said, problems),
+            Object::Secret(mut said) => {
+                merge_string_data(&mut said.object);
+                insert("Secret", &mut bundle.secrets, said, problems);
+            }
+        }
+    }
+    bundle
+}
+
+/// `stringData` goes over `data`, as it does when the API server stores a Secret.
+fn merge_string_data(secret: &mut Secret) {
+    if let Some(texts) = secret.string_data.take() {
+        let data = secret.data.get_or_insert_default();
+        data.extend(texts.into_iter().map(|(key, text)| (key, ByteString(text.into_bytes()))));
+    }
+}
+
+fn insert<T>(kind: &str, map: &mut BTreeMap<ObjectKey, Said<T>>, said: Said<T>, problems: &mut Problems)
+where
+    T: k8s_openapi::Metadata<Ty = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>,
+{
+    let key = ObjectKey::of(&said.object);
+    match map.get(&key) {
+        Some(first) => twice(kind, &key, &said.source, &first.source, problems),
+        None => {
+            map.insert(key, said);
+        }
+    }
+}
+
+fn twice(kind: &str, key: &ObjectKey, second: &Source, first: &Source, problems: &mut Problems) {
+    if key.name.is_empty() {
+        // The missing name is reported already.
+        return;
+    }
+    let why = format!("{kind} {:?} is already defined at {}", key.name, first.at("metadata.name"));
+    problems.add(second, "metadata.name", why).mend("rename one of them, or give it another namespace");
+}
+
+impl ObjectKey {
+    /// The key of `object`.
+    pub fn of<T>(object: &T) -> ObjectKey
+    where
+        T: k8s_openapi::Metadata<Ty = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>,
+    {
+        let metadata = object.metadata();
+        let namespace = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()).unwrap_or("default");
+        ObjectKey { namespace: namespace.to_owned(), name: metadata.name.clone().unwrap_or_default() }
+    }
+}
+
+/// Whether `name` can be a pod's `metadata.name`; the error says what is wrong with it.
+///
+/// # Errors
+/// It is no DNS subdomain name (RFC 1123, as Kubernetes reads it).
+pub fn check_pod_name(name: &str) -> std::result::Result<(), String> {
+    names::dns_subdomain(name)
 }
 
 impl Source {
     /// `file:line` of the field at `path` (`spec.containers[0].image`), or of its nearest enclosing field that was written.
     pub fn at(&self, path: &str) -> String {
-        let mut path = path;
-        loop {
-            if let Some(line) = self.lines.get(path) {
-                return format!("{}:{line}", self.file);
-            }
-            match path.rfind(['.', '[']) {
-                Some(cut) => path = &path[..cut],
-                None => return self.file.clone(),
-            }
-        }
+        format!("{}:{}", self.file, self.line(path))
     }
 
     /// An error about the field at `path`: `file:line: path: why`.
     pub fn error(&self, path: &str, why: impl std::fmt::Display) -> Error {
-        Error::new(format!("{}: {path}: {why}", self.at(path)))
+        Error::new(format!("{}: {}: {why}", self.at(path), self.full_path(path)))
+    }
+
+    /// The fields that were written but make no difference here, each with the reason.
+    pub fn accepted(&self) -> &[(String, &'static str)] {
+        &self.accepted
+    }
+
+    /// The line of `path`, or of its nearest enclosing field that was written.
+    fn line(&self, path: &str) -> usize {
+        let mut path = path;
+        loop {
+            if let Some(&line) = self.lines.get(path) {
+                return line;
+            }
+            path = &path[..path.rfind(['.', '[']).unwrap_or(0)];
+            if path.is_empty() {
+                return self.lines.get("").copied().unwrap_or(1);
+            }
+        }
+    }
+
+    fn full_path(&self, path: &str) -> String {
+        match (self.prefix.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, path) => format!("{prefix}.{path}"),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

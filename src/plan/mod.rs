@@ -1,11 +1,53 @@
 //! Deciding: said objects + image configs + host facts -> a [`PodPlan`]. PURE: no system call, no clock, no file.
 
+mod command;
+mod decide;
+mod env;
+mod expand;
+#[cfg(test)]
+mod fixture;
+mod mounts;
+mod nested;
+mod oci;
+mod render;
+mod scope;
+mod seccomp;
+mod security;
+mod signal;
+#[cfg(test)]
+mod tests;
+mod user;
+mod volumes;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use oci_spec::runtime::Spec;
 
 use crate::host::IdMap;
+
+pub use decide::plan;
+pub use render::render;
+
+/// Where a pod's files are, in the supervisor's mount namespace.
+#[derive(Debug, Clone)]
+pub struct PodPaths {
+    /// The pod's private tmpfs: volumes, the pod's own `/etc` files, namespace files and the containers' roots.
+    pub run_dir: PathBuf,
+    /// The pod's directory on disk, with `CONTAINER.upper` and `CONTAINER.work`.
+    pub state_dir: PathBuf,
+    /// Every container's lowest layer: the places of the mounts that every container has, for images that lack them.
+    pub base: PathBuf,
+}
+
+/// What the command line says beside the YAML.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--name`: replaces `metadata.name`.
+    pub name: Option<String>,
+    /// `-e NAME=VALUE`, for every container; wins over the YAML.
+    pub env: Vec<(String, String)>,
+}
 
 /// Everything that will be done to run one pod, decided before anything is created.
 #[derive(Debug, Clone)]
@@ -54,6 +96,8 @@ pub struct VolumePlan {
     pub size_limit: Option<u64>,
     /// Permission bits of the volume's root directory.
     pub mode: u32,
+    /// Directories made there, mode 0755, because some container mounts another volume at them.
+    pub directories: Vec<PathBuf>,
     /// Files put there before the first container starts.
     pub files: Vec<FilePlan>,
 }
@@ -80,7 +124,7 @@ impl std::fmt::Debug for FilePlan {
 }
 
 /// One container: the overlay that becomes its root, and the OCI Spec that the runtime executes in it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ContainerPlan {
     /// `containers[].name`.
     pub name: String,
@@ -96,6 +140,24 @@ pub struct ContainerPlan {
     pub stop_signal: i32,
     /// What the runtime executes. `root.path` is where the overlay is mounted.
     pub spec: Spec,
+    /// Which strings of `spec.process` hold values of Secrets; `podling plan` prints their lengths only.
+    pub secret: SecretStrings,
+}
+
+/// The strings of a process that hold values of Secrets, whether written there or by way of `$(NAME)`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretStrings {
+    /// Names of variables.
+    pub env: Vec<String>,
+    /// Indices into `args`.
+    pub args: Vec<usize>,
+}
+
+impl std::fmt::Debug for ContainerPlan {
+    /// Leaves the spec out, which may hold values of Secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContainerPlan").field("name", &self.name).field("image", &self.image).finish_non_exhaustive()
+    }
 }
 
 /// How a field of the YAML is honoured.

@@ -1,1 +1,19 @@
-//! (being built)
+//! Executing one OCI runtime Spec: namespaces to join, root file system, mounts, identity, capabilities, seccomp, exec into it.
+//!
+//! Knows nothing of Kubernetes. Everything that can fail for the Spec's sake fails in [`Prepared::new`], before the clone;
+//! the child then makes system calls only, and its first failure travels back as one message.
+
+mod channel;
+mod child;
+mod identity;
+mod mounts;
+mod overlay;
+mod prepare;
+mod program;
+pub mod seccomp;
+mod start;
+mod target;
+
+pub use overlay::Overlay;
+pub use prepare::Prepared;
+pub use start::{Joined, Progress, Starting, Stdio, start};

@@ -3,7 +3,11 @@
 //! A failure names the call and its object, as strace prints it: `mount("overlay", "/x") = EPERM (Operation not permitted)`.
 #![allow(unsafe_code)]
 
+pub mod clone;
+pub mod fds;
 pub mod fs;
+pub mod mount;
+pub mod process;
 pub mod xattr;
 
 use std::fmt;

@@ -1,0 +1,121 @@
+//! From the command line's files to plans: what `run` and `plan` share.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::error::{Context, Error, Result};
+use crate::host::HostFacts;
+use crate::image::Image;
+use crate::manifest::{self, Bundle, Input, Said};
+use crate::plan::{Options, PodPaths, PodPlan};
+use crate::pod::{base_layer, pod_dir};
+
+/// What the user may say about the pod beside the YAML.
+#[derive(Debug, clap::Args)]
+pub struct PodArgs {
+    /// YAML or JSON files with Pods, ConfigMaps, Secrets and Lists; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// Name the pod NAME instead of what the YAML says
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Set a variable in every container; without =VALUE it is taken from podling's own environment
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+}
+
+impl PodArgs {
+    /// Reads and validates all files.
+    ///
+    /// # Errors
+    /// What is wrong with the input, with its file and line.
+    pub fn read(&self) -> Result<Bundle> {
+        let inputs = self.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>>>()?;
+        let bundle = manifest::read(&inputs)?;
+        if self.name.is_some() && bundle.pods.len() > 1 {
+            return Err(Error::new(format!("--name names one pod, but the input has {}", bundle.pods.len()))
+                .mend("give each its metadata.name in the YAML"));
+        }
+        Ok(bundle)
+    }
+
+    /// What `--name` and `--env` say.
+    ///
+    /// # Errors
+    /// A name or variable that cannot be one.
+    pub fn options(&self) -> Result<Options> {
+        if let Some(name) = &self.name {
+            manifest::check_pod_name(name).map_err(|why| Error::new(format!("--name {name:?}: {why}")))?;
+        }
+        let mut env = Vec::new();
+        for word in &self.env {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                // As docker does: a variable that podling's own environment lacks is left out.
+                None => (word.as_str(), std::env::var(word).ok()),
+            };
+            if name.is_empty() || name.contains('\0') {
+                return Err(
+                    Error::new(format!("--env {word:?}: a variable needs a name")).mend("write it as --env NAME=VALUE")
+                );
+            }
+            env.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        Ok(Options { name: self.name.clone(), env })
+    }
+}
+
+/// The pod's directory in its supervisor's own root, where nothing of the host is.
+const RUN_DIR: &str = "/pod";
+
+/// Plans one pod whose files on disk are below `data`.
+///
+/// # Errors
+/// An image that is not in the store, or a field that cannot be honoured here.
+pub fn plan_pod(
+    pod: &Said<Pod>,
+    bundle: &Bundle,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+    options: &Options,
+) -> Result<PodPlan> {
+    let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
+    let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) };
+    crate::plan::plan(pod, bundle, images, facts, &paths, options)
+}
+
+/// The images' references of all pods, each with where it is first written.
+pub fn image_references(bundle: &Bundle) -> BTreeMap<String, String> {
+    let mut references = BTreeMap::new();
+    for pod in &bundle.pods {
+        let Some(spec) = &pod.object.spec else { continue };
+        let lists =
+            [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
+        for (list, containers) in lists {
+            for (i, container) in containers.iter().enumerate() {
+                let path = format!("spec.{list}[{i}].image");
+                if let Some(image) = &container.image {
+                    references.entry(image.clone()).or_insert_with(|| format!("{}: {path}", pod.source.at(&path)));
+                }
+            }
+        }
+    }
+    references
+}
+
+fn read_file(file: &Path) -> Result<Input> {
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).context(|| "standard input")?;
+        return Ok(Input { name: "standard input".to_owned(), bytes });
+    }
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).context(|| format!("cannot read {name}"))?;
+    Ok(Input { name, bytes })
+}

@@ -1,0 +1,87 @@
+//! `podling run`: pods in the foreground.
+
+use std::collections::BTreeMap;
+
+use super::data;
+use super::input::{PodArgs, image_references, plan_pod};
+use crate::error::{Context, Result};
+use crate::host::HostFacts;
+use crate::image::{Image, Store};
+use crate::manifest::Bundle;
+use crate::pod::{Claim, Run, Style, make_base_layer, sweep};
+
+/// Run pods in the foreground until they have ended.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
+pub struct Args {
+    #[command(flatten)]
+    pod: PodArgs,
+
+    /// Print only what the containers print
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// The pod's network: `none` is a loopback interface that its containers share
+    #[arg(long, value_enum, default_value_t = Network::None)]
+    network: Network,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Network {
+    None,
+}
+
+const AFTER: &str = "Ctrl-C asks the containers to end and waits for the pod's grace period; a second one kills them.
+
+Exit code: 0 when every container succeeded, else the code of the first that failed;
+125 for podling's own errors, 126 for a command that cannot be executed, 127 for one
+that was not found.
+
+Examples:
+  podling run examples/hello.yaml
+  podling run -e LEVEL=debug --name two pod.yaml config.yaml
+  generate-pod | podling run -";
+
+/// Runs the verb; the exit code is the pod's.
+pub fn run(args: &Args) -> Result<u8> {
+    let Network::None = args.network;
+    let bundle = args.pod.read()?;
+    let options = args.pod.options()?;
+    let facts = HostFacts::gather();
+    let data = data::directory()?;
+    let store = Store::open(&data, &facts.ids)?;
+    let images = resolve(&bundle, &store, &facts)?;
+    // Everything is decided before anything is created.
+    let mut plans = Vec::new();
+    for pod in &bundle.pods {
+        plans.push(plan_pod(pod, &bundle, &images, &facts, &data, &options)?);
+    }
+    let style = Style::of_terminal(args.quiet);
+    if !style.quiet {
+        facts.notices.iter().for_each(|notice| eprintln!("podling: {notice}"));
+        for verdict in plans.iter().flat_map(|plan| &plan.report) {
+            eprintln!("podling: {}: {}: emulated: {}", verdict.at, verdict.path, verdict.how);
+        }
+    }
+    sweep(&data, &facts)?;
+    make_base_layer(&data, &facts)?;
+    let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
+    let pods = plans
+        .into_iter()
+        .map(|plan| Ok((Claim::new(&data, &plan.name, &facts)?, plan)).map(|(claim, plan)| (plan, claim)))
+        .collect::<Result<Vec<_>>>()?;
+    let code = crate::pod::run(Run { pods, facts: &facts, data: &data, style });
+    drop(holds);
+    code
+}
+
+/// The image of each container, by what the YAML calls it.
+pub(super) fn resolve(bundle: &Bundle, store: &Store, facts: &HostFacts) -> Result<BTreeMap<String, Image>> {
+    image_references(bundle)
+        .into_iter()
+        .map(|(reference, at)| {
+            let image = store.resolve_or_unpack(&reference, facts).context(|| at)?;
+            Ok((reference, image))
+        })
+        .collect()
+}

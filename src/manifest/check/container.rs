@@ -1,0 +1,200 @@
+//! One container: its image, environment, ports, mounts and security.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EnvFromSource, EnvVar, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext,
+    VolumeMount,
+};
+
+use super::{Check, key_path, names};
+use crate::manifest::mistakes::nearest;
+
+impl Check<'_> {
+    pub(super) fn container(&mut self, path: &str, container: &Container, spec: &PodSpec) {
+        self.label(&format!("{path}.name"), &container.name);
+        match container.image.as_deref().unwrap_or_default() {
+            "" => {
+                self.problem(&format!("{path}.image"), "required");
+            }
+            image if image.trim() != image => {
+                self.problem(&format!("{path}.image"), format!("{image:?} must not begin or end with a space"));
+            }
+            _ => {}
+        }
+        let pull = container.image_pull_policy.as_deref();
+        self.one_of(&format!("{path}.imagePullPolicy"), pull, &["Always", "IfNotPresent", "Never"]);
+        if let Some(dir) = container.working_dir.as_deref().filter(|dir| !dir.is_empty() && !dir.starts_with('/')) {
+            self.problem(&format!("{path}.workingDir"), format!("{dir:?} is not an absolute path"));
+        }
+        for (at, variable) in container.env.iter().flatten().enumerate() {
+            self.variable(&format!("{path}.env[{at}]"), variable);
+        }
+        for (at, source) in container.env_from.iter().flatten().enumerate() {
+            self.env_from(&format!("{path}.envFrom[{at}]"), source);
+        }
+        self.ports(path, container.ports.as_deref().unwrap_or_default());
+        self.mounts(path, container.volume_mounts.as_deref().unwrap_or_default(), spec);
+        if let Some(resources) = &container.resources {
+            self.resources(&format!("{path}.resources"), resources);
+        }
+        if let Some(context) = &container.security_context {
+            self.security(&format!("{path}.securityContext"), context);
+        }
+    }
+
+    fn variable(&mut self, path: &str, variable: &EnvVar) {
+        if variable.name.is_empty() {
+            self.problem(&format!("{path}.name"), "required");
+        } else {
+            self.grammar(&format!("{path}.name"), names::env_name(&variable.name));
+        }
+        let Some(from) = &variable.value_from else { return };
+        let path = format!("{path}.valueFrom");
+        if variable.value.as_deref().is_some_and(|value| !value.is_empty()) {
+            self.problem(&path, "a variable has a value or a valueFrom, found both");
+        }
+        let references = [
+            ("configMapKeyRef", from.config_map_key_ref.as_ref().map(|r| (&r.name, &r.key))),
+            ("secretKeyRef", from.secret_key_ref.as_ref().map(|r| (&r.name, &r.key))),
+        ];
+        let mut there = 0;
+        for (field, (name, key)) in references.into_iter().filter_map(|(field, reference)| Some((field, reference?))) {
+            there += 1;
+            self.required(&format!("{path}.{field}.name"), name);
+            if key.is_empty() {
+                self.problem(&format!("{path}.{field}.key"), "required");
+            } else {
+                self.grammar(&format!("{path}.{field}.key"), names::config_key(key));
+            }
+        }
+        if there != 1 {
+            let found = if there == 0 { "none" } else { "both" };
+            self.problem(&path, format!("valueFrom has one of configMapKeyRef and secretKeyRef, found {found}"));
+        }
+    }
+
+    fn env_from(&mut self, path: &str, source: &EnvFromSource) {
+        if let Some(prefix) = source.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
+            self.grammar(&format!("{path}.prefix"), names::env_name(prefix));
+        }
+        match (&source.config_map_ref, &source.secret_ref) {
+            (Some(map), None) => self.required(&format!("{path}.configMapRef.name"), &map.name),
+            (None, Some(secret)) => self.required(&format!("{path}.secretRef.name"), &secret.name),
+            (None, None) => {
+                self.problem(path, "envFrom has one of configMapRef and secretRef, found none");
+            }
+            (Some(_), Some(_)) => {
+                self.problem(path, "envFrom has one of configMapRef and secretRef, found both");
+            }
+        }
+    }
+
+    fn ports(&mut self, path: &str, ports: &[ContainerPort]) {
+        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+        for (at, port) in ports.iter().enumerate() {
+            let path = format!("{path}.ports[{at}]");
+            match port.container_port {
+                1..=65535 => {}
+                0 => {
+                    self.problem(&format!("{path}.containerPort"), "required, 1 to 65535");
+                }
+                other => {
+                    self.problem(&format!("{path}.containerPort"), format!("{other} is outside 1 to 65535"));
+                }
+            }
+            self.one_of(&format!("{path}.protocol"), port.protocol.as_deref(), &["TCP", "UDP", "SCTP"]);
+            let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) else { continue };
+            let name_path = format!("{path}.name");
+            self.grammar(&name_path, names::port_name(name));
+            if let Some(first) = seen.insert(name, name_path.clone()) {
+                let first = self.source.at(&first);
+                self.problem(&name_path, format!("the port name {name:?} is already used at {first}"));
+            }
+        }
+    }
+
+    fn mounts(&mut self, path: &str, mounts: &[VolumeMount], spec: &PodSpec) {
+        let volumes: Vec<&str> = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
+        let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+        for (at, mount) in mounts.iter().enumerate() {
+            let path = format!("{path}.volumeMounts[{at}]");
+            let name_path = format!("{path}.name");
+            if mount.name.is_empty() {
+                self.problem(&name_path, "required");
+            } else if !volumes.contains(&mount.name.as_str()) {
+                let problem = self.problem(&name_path, format!("spec.volumes has no volume {:?}", mount.name));
+                if let Some(meant) = nearest(&mount.name, volumes.iter().copied()) {
+                    problem.mend(format!("did you mean {meant:?}?"));
+                } else if volumes.is_empty() {
+                    problem.mend("the pod has no volumes: write them under spec.volumes");
+                } else {
+                    problem.mend(format!("it has {}", volumes.join(", ")));
+                }
+            }
+            let mount_path = format!("{path}.mountPath");
+            if mount.mount_path.is_empty() {
+                self.problem(&mount_path, "required");
+                continue;
+            }
+            if mount.mount_path.contains(':') {
+                self.problem(&mount_path, format!("{:?} must not contain \":\"", mount.mount_path));
+            }
+            if let Some(first) = seen.insert(&mount.mount_path, mount_path.clone()) {
+                let first = self.source.at(&first);
+                self.problem(&mount_path, format!("{:?} is already mounted at {first}", mount.mount_path));
+            }
+        }
+    }
+
+    /// Limits are refused by the field table as long as podling cannot set them, so only requests get here.
+    pub(super) fn resources(&mut self, path: &str, resources: &ResourceRequirements) {
+        for (name, quantity) in resources.requests.iter().flatten() {
+            self.quantity(&key_path(&format!("{path}.requests"), name), &quantity.0);
+        }
+    }
+
+    fn security(&mut self, path: &str, context: &SecurityContext) {
+        self.id(&format!("{path}.runAsUser"), context.run_as_user);
+        self.id(&format!("{path}.runAsGroup"), context.run_as_group);
+        self.seccomp(&format!("{path}.seccompProfile"), context.seccomp_profile.as_ref());
+        let Some(capabilities) = &context.capabilities else { return };
+        for (list, names) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
+            for (at, name) in names.iter().flatten().enumerate() {
+                self.capability(&format!("{path}.capabilities.{list}[{at}]"), name);
+                let admin = list == "add" && name.trim_start_matches("CAP_") == "SYS_ADMIN";
+                if admin && context.allow_privilege_escalation == Some(false) {
+                    let why = "contradicts allowPrivilegeEscalation: false";
+                    self.problem(&format!("{path}.capabilities.{list}[{at}]"), why);
+                }
+            }
+        }
+    }
+
+    fn capability(&mut self, path: &str, name: &str) {
+        let full = if name.starts_with("CAP_") { name.to_owned() } else { format!("CAP_{name}") };
+        if name == "ALL" || caps::Capability::from_str(&full).is_ok() {
+            return;
+        }
+        let known: Vec<String> =
+            caps::all().iter().map(|c| c.to_string().trim_start_matches("CAP_").to_owned()).collect();
+        let meant = nearest(full.trim_start_matches("CAP_"), known.iter().map(String::as_str)).map(str::to_owned);
+        let problem = self.problem(path, format!("{name:?} is not a capability"));
+        if let Some(meant) = meant {
+            problem.mend(format!("did you mean {meant:?}?"));
+        }
+    }
+
+    pub(super) fn id(&mut self, path: &str, id: Option<i64>) {
+        if let Some(id) = id.filter(|id| !(0..=i64::from(i32::MAX)).contains(id)) {
+            self.problem(path, format!("{id} is outside 0 to {}", i32::MAX));
+        }
+    }
+
+    pub(super) fn seccomp(&mut self, path: &str, profile: Option<&SeccompProfile>) {
+        if let Some(profile) = profile {
+            self.required(&format!("{path}.type"), &profile.type_);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Every field of a Pod, ConfigMap and Secret, and what podling does with it: the one table behind "nothing is silently ignored".
+//!
+//! A path names list items by `[]` and the entries of a free-form map by `*`. A row that is [`Rule::Accepted`] or
+//! [`Rule::Refused`] stands for everything below it. `spec.initContainers[]` has the rows of `spec.containers[]`.
+
+use super::decode::Kind;
+
+/// What podling does with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// It is done.
+    Honoured,
+    /// Any value is taken, and why it makes no difference here.
+    Accepted(&'static str),
+    /// These values are what podling does anyway; any other is refused, and why.
+    Only(&'static [&'static str], &'static str),
+    /// Refused, and why.
+    Refused(&'static str),
+}
+
+/// A path and its rule.
+pub(super) type Field = (&'static str, Rule);
+
+use Rule::{Accepted, Honoured, Only, Refused};
+
+const EXPORTED: Rule = Accepted("the API server's own bookkeeping");
+const IMAGES: Rule = Accepted("images come from podling's store");
+const ONE_NODE: Rule = Accepted("there is one node, this machine");
+const NODE_CHOICE: Rule = Refused("podling does not check the labels of this machine, its only node");
+const OTHER_PODS: Rule = Refused("podling does not place pods by other pods");
+const NO_CLUSTER: Rule = Refused("it needs a cluster");
+const SHARE: Rule = Accepted("what the pod gets at least; nothing is set aside on this machine");
+const LIMITS: Rule = Refused("podling does not honour resource limits yet");
+const PROBES: Rule = Refused("podling does not honour probes yet");
+const YET: Rule = Refused("podling does not honour it yet");
+const VOLUME: Rule =
+    Refused("podling does not honour this kind of volume yet; it takes emptyDir, configMap and secret");
+const REMOTE: Rule = Refused("podling does not attach storage from elsewhere; it takes emptyDir, configMap and secret");
+const WINDOWS: Rule = Refused("podling runs Linux containers");
+
+/// The rows that all kinds share.
+const COMMON: &[Field] = &[
+    ("", Honoured),
+    ("apiVersion", Honoured),
+    ("kind", Honoured),
+    ("metadata", Honoured),
+    ("metadata.annotations", Honoured),
+    ("metadata.annotations.*", Honoured),
+    ("metadata.creationTimestamp", EXPORTED),
+    ("metadata.deletionGracePeriodSeconds", EXPORTED),
+    ("metadata.deletionTimestamp", EXPORTED),
+    ("metadata.finalizers", EXPORTED),
+    ("metadata.generateName", Accepted("metadata.name is what counts")),
+    ("metadata.generation", EXPORTED),
+    ("metadata.labels", Honoured),
+    ("metadata.labels.*", Honoured),
+    ("metadata.managedFields", EXPORTED),
+    ("metadata.name", Honoured),
+    ("metadata.namespace", Honoured),
+    ("metadata.ownerReferences", EXPORTED),
+    ("metadata.resourceVersion", EXPORTED),
+    ("metadata.selfLink", EXPORTED),
+    ("metadata.uid", EXPORTED),
+];
+
+const CONFIG_MAP: &[Field] = &[
+    ("binaryData", Honoured),
+    ("binaryData.*", Honoured),
+    ("data", Honoured),
+    ("data.*", Honoured),
+    ("immutable", Accepted("a pod's copy never changes")),
+];
+
+const SECRET: &[Field] = &[
+    ("data", Honoured),
+    ("data.*", Honoured),
+    ("immutable", Accepted("a pod's copy never changes")),
+    ("stringData", Honoured),
+    ("stringData.*", Honoured),
+    ("type", Honoured),
+];
+
+const POD: &[Field] = &[
+    ("spec", Honoured),
+    ("spec.activeDeadlineSeconds", YET),
+    ("spec.affinity", Honoured),
+    ("spec.affinity.nodeAffinity", Honoured),
+    ("spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", ONE_NODE),
+    ("spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", NODE_CHOICE),
+    ("spec.affinity.podAffinity", Honoured),
+    ("spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution", ONE_NODE),
+    ("spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution", OTHER_PODS),
+    ("spec.affinity.podAntiAffinity", Honoured),
+    ("spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution", ONE_NODE),
+    ("spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution", OTHER_PODS),
+    ("spec.automountServiceAccountToken", Accepted("there is no API server, so no token is mounted")),
+    ("spec.containers", Honoured),
+    ("spec.containers[]", Honoured),
+    ("spec.containers[].args", Honoured),
+    ("spec.containers[].args[]", Honoured),
+    ("spec.containers[].command", Honoured),
+    ("spec.containers[].command[]", Honoured),
+    ("spec.containers[].env", Honoured),
+    ("spec.containers[].envFrom", Honoured),
+    ("spec.containers[].envFrom[]", Honoured),
+    ("spec.containers[].envFrom[].configMapRef", Honoured),
+    ("spec.containers[].envFrom[].configMapRef.name", Honoured),
+    ("spec.containers[].envFrom[].configMapRef.optional", Honoured),
+    ("spec.containers[].envFrom[].prefix", Honoured),
+    ("spec.containers[].envFrom[].secretRef", Honoured),
+    ("spec.containers[].envFrom[].secretRef.name", Honoured),
+    ("spec.containers[].envFrom[].secretRef.optional", Honoured),
+    ("spec.containers[].env[]", Honoured),
+    ("spec.containers[].env[].name", Honoured),
+    ("spec.containers[].env[].value", Honoured),
+    ("spec.containers[].env[].valueFrom", Honoured),
+    ("spec.containers[].env[].valueFrom.configMapKeyRef", Honoured),
+    ("spec.containers[].env[].valueFrom.configMapKeyRef.key", Honoured),
+    ("spec.containers[].env[].valueFrom.configMapKeyRef.name", Honoured),
+    ("spec.containers[].env[].valueFrom.configMapKeyRef.optional", Honoured),
+    ("spec.containers[].env[].valueFrom.fieldRef", YET),
+    ("spec.containers[].env[].valueFrom.fileKeyRef", YET),
+    ("spec.containers[].env[].valueFrom.resourceFieldRef", YET),
+    ("spec.containers[].env[].valueFrom.secretKeyRef", Honoured),
+    ("spec.containers[].env[].valueFrom.secretKeyRef.key", Honoured),
+    ("spec.containers[].env[].valueFrom.secretKeyRef.name", Honoured),
+    ("spec.containers[].env[].valueFrom.secretKeyRef.optional", Honoured),
+    ("spec.containers[].image", Honoured),
+    ("spec.containers[].imagePullPolicy", IMAGES),
+    ("spec.containers[].lifecycle", Refused("podling does not honour lifecycle hooks yet")),
+    ("spec.containers[].livenessProbe", PROBES),
+    ("spec.containers[].name", Honoured),
+    ("spec.containers[].ports", Honoured),
+    ("spec.containers[].ports[]", Honoured),
+    ("spec.containers[].ports[].containerPort", Accepted("it says what the container listens on, and opens nothing")),
+    ("spec.containers[].ports[].hostIP", Refused("podling does not publish ports yet")),
+    ("spec.containers[].ports[].hostPort", Refused("podling does not publish ports yet")),
+    ("spec.containers[].ports[].name", Accepted("a name for probes and Services, of which there are none")),
+    ("spec.containers[].ports[].protocol", Accepted("it says what the container listens on, and opens nothing")),
+    ("spec.containers[].readinessProbe", PROBES),
+    ("spec.containers[].resizePolicy", Accepted("containers are not resized while they run")),
+    ("spec.containers[].resources", Honoured),
+    ("spec.containers[].resources.claims", NO_CLUSTER),
+    ("spec.containers[].resources.limits", Honoured),
+    ("spec.containers[].resources.limits.*", LIMITS),
+    ("spec.containers[].resources.requests", Honoured),
+    ("spec.containers[].resources.requests.*", Refused("this machine offers cpu, memory and ephemeral-storage only")),
+    ("spec.containers[].resources.requests.cpu", SHARE),
+    ("spec.containers[].resources.requests.ephemeral-storage", SHARE),
+    ("spec.containers[].resources.requests.memory", SHARE),
+    ("spec.containers[].restartPolicy", Refused("podling does not honour a container's own restartPolicy yet")),
+    ("spec.containers[].restartPolicyRules", Refused("podling does not honour a container's own restart rules yet")),
+    ("spec.containers[].securityContext", Honoured),
+    ("spec.containers[].securityContext.allowPrivilegeEscalation", Honoured),
+    ("spec.containers[].securityContext.appArmorProfile", YET),
+    ("spec.containers[].securityContext.capabilities", Honoured),
+    ("spec.containers[].securityContext.capabilities.add", Honoured),
+    ("spec.containers[].securityContext.capabilities.add[]", Honoured),
+    ("spec.containers[].securityContext.capabilities.drop", Honoured),
+    ("spec.containers[].securityContext.capabilities.drop[]", Honoured),
+    (
+        "spec.containers[].securityContext.privileged",
+        Only(&["false"], "podling does not run privileged containers yet"),
+    ),
+    ("spec.containers[].securityContext.procMount", Only(&["Default"], "podling always masks /proc")),
+    ("spec.containers[].securityContext.readOnlyRootFilesystem", Honoured),
+    ("spec.containers[].securityContext.runAsGroup", Honoured),
+    ("spec.containers[].securityContext.runAsNonRoot", Honoured),
+    ("spec.containers[].securityContext.runAsUser", Honoured),
+    ("spec.containers[].securityContext.seLinuxOptions", YET),
+    ("spec.containers[].securityContext.seccompProfile", Honoured),
+    ("spec.containers[].securityContext.seccompProfile.localhostProfile", YET),
+    ("spec.containers[].securityContext.seccompProfile.type", Only(&["RuntimeDefault"], SECCOMP)),
+    ("spec.containers[].securityContext.windowsOptions", WINDOWS),
+    ("spec.containers[].startupProbe", PROBES),
+    ("spec.containers[].stdin", Only(&["false"], "podling does not attach standard input to a container yet")),
+    ("spec.containers[].stdinOnce", Only(&["false"], "podling does not attach standard input to a container yet")),
+    ("spec.containers[].terminationMessagePath", Only(&["/dev/termination-log"], NO_MESSAGE)),
+    ("spec.containers[].terminationMessagePolicy", Only(&["File"], NO_MESSAGE)),
+    ("spec.containers[].tty", Only(&["false"], "podling does not give a container a terminal yet")),
+    ("spec.containers[].volumeDevices", Refused("podling does not hand out block devices")),
+    ("spec.containers[].volumeMounts", Honoured),
+    ("spec.containers[].volumeMounts[]", Honoured),
+    ("spec.containers[].volumeMounts[].bindMountOptions", YET),
+    ("spec.containers[].volumeMounts[].mountPath", Honoured),
+    ("spec.containers[].volumeMounts[].mountPropagation", Only(&["None"], "podling propagates no mounts")),
+    ("spec.containers[].volumeMounts[].name", Honoured),
+    ("spec.containers[].volumeMounts[].readOnly", Honoured),
+    ("spec.containers[].volumeMounts[].recursiveReadOnly", Only(&["Disabled"], "podling does not honour it yet")),
+    ("spec.containers[].volumeMounts[].subPath", YET),
+    ("spec.containers[].volumeMounts[].subPathExpr", YET),
+    ("spec.containers[].workingDir", Honoured),
+    ("spec.dnsConfig", YET),
+    ("spec.dnsPolicy", Only(&["ClusterFirst", "Default"], "podling does not honour it yet")),
+    ("spec.enableServiceLinks", Accepted("there are no Services to tell of")),
+    ("spec.ephemeralContainers", Refused("they are added to a running pod, never written in its YAML")),
+    ("spec.evictionResponders", NO_CLUSTER),
+    ("spec.hostAliases", YET),
+    ("spec.hostIPC", Only(&["false"], "podling keeps a pod out of the host's namespaces")),
+    ("spec.hostNetwork", Only(&["false"], "podling keeps a pod out of the host's namespaces")),
+    ("spec.hostPID", Only(&["false"], "podling keeps a pod out of the host's namespaces")),
+    ("spec.hostUsers", Only(&["false"], "podling always gives a pod a user namespace of its own")),
+    ("spec.hostname", Honoured),
+    ("spec.hostnameOverride", YET),
+    ("spec.imagePullSecrets", IMAGES),
+    ("spec.initContainers", Honoured),
+    ("spec.initContainers[]", Honoured),
+    ("spec.nodeName", ONE_NODE),
+    ("spec.nodeSelector", Honoured),
+    ("spec.nodeSelector.*", NODE_CHOICE),
+    ("spec.nodeSelector[kubernetes.io/os]", Only(&["linux"], "podling runs Linux containers")),
+    ("spec.os", Honoured),
+    ("spec.os.name", Only(&["linux"], "podling runs Linux containers")),
+    ("spec.overhead", Honoured),
+    ("spec.overhead.*", NO_CLUSTER),
+    ("spec.preemptionPolicy", Accepted("no other pod is ever displaced")),
+    ("spec.priority", Accepted("no other pod is ever displaced")),
+    ("spec.priorityClassName", Accepted("no other pod is ever displaced")),
+    ("spec.readinessGates", Refused("podling does not honour readiness yet")),
+    ("spec.resourceClaims", NO_CLUSTER),
+    ("spec.resources", Honoured),
+    ("spec.resources.claims", NO_CLUSTER),
+    ("spec.resources.limits", Honoured),
+    ("spec.resources.limits.*", LIMITS),
+    ("spec.resources.requests", Honoured),
+    ("spec.resources.requests.*", Refused("this machine offers cpu, memory and ephemeral-storage only")),
+    ("spec.resources.requests.cpu", SHARE),
+    ("spec.resources.requests.ephemeral-storage", SHARE),
+    ("spec.resources.requests.memory", SHARE),
+    ("spec.restartPolicy", Honoured),
+    ("spec.runtimeClassName", Refused("podling is the runtime")),
+    ("spec.schedulerName", ONE_NODE),
+    ("spec.schedulingGates", NO_CLUSTER),
+    ("spec.schedulingGroup", NO_CLUSTER),
+    ("spec.securityContext", Honoured),
+    ("spec.securityContext.appArmorProfile", YET),
+    ("spec.securityContext.fsGroup", YET),
+    ("spec.securityContext.fsGroupChangePolicy", YET),
+    ("spec.securityContext.runAsGroup", Honoured),
+    ("spec.securityContext.runAsNonRoot", Honoured),
+    ("spec.securityContext.runAsUser", Honoured),
+    ("spec.securityContext.seLinuxChangePolicy", YET),
+    ("spec.securityContext.seLinuxOptions", YET),
+    ("spec.securityContext.seccompProfile", Honoured),
+    ("spec.securityContext.seccompProfile.localhostProfile", YET),
+    ("spec.securityContext.seccompProfile.type", Only(&["RuntimeDefault"], SECCOMP)),
+    ("spec.securityContext.supplementalGroups", YET),
+    ("spec.securityContext.supplementalGroupsPolicy", YET),
+    ("spec.securityContext.sysctls", YET),
+    ("spec.securityContext.windowsOptions", WINDOWS),
+    ("spec.serviceAccount", Accepted("there is no API server to be known to")),
+    ("spec.serviceAccountName", Accepted("there is no API server to be known to")),
+    ("spec.setHostnameAsFQDN", Only(&["false"], "podling does not honour it yet")),
+    ("spec.shareProcessNamespace", Only(&["false"], "podling does not honour it yet")),
+    ("spec.subdomain", YET),
+    ("spec.terminationGracePeriodSeconds", Honoured),
+    ("spec.tolerations", ONE_NODE),
+    ("spec.topologySpreadConstraints", ONE_NODE),
+    ("spec.volumes", Honoured),
+    ("spec.volumes[]", Honoured),
+    ("spec.volumes[].awsElasticBlockStore", REMOTE),
+    ("spec.volumes[].azureDisk", REMOTE),
+    ("spec.volumes[].azureFile", REMOTE),
+    ("spec.volumes[].cephfs", REMOTE),
+    ("spec.volumes[].cinder", REMOTE),
+    ("spec.volumes[].configMap", Honoured),
+    ("spec.volumes[].configMap.defaultMode", Honoured),
+    ("spec.volumes[].configMap.defaultUser", YET),
+    ("spec.volumes[].configMap.items", Honoured),
+    ("spec.volumes[].configMap.items[]", Honoured),
+    ("spec.volumes[].configMap.items[].key", Honoured),
+    ("spec.volumes[].configMap.items[].mode", Honoured),
+    ("spec.volumes[].configMap.items[].path", Honoured),
+    ("spec.volumes[].configMap.items[].user", YET),
+    ("spec.volumes[].configMap.name", Honoured),
+    ("spec.volumes[].configMap.optional", Honoured),
+    ("spec.volumes[].csi", REMOTE),
+    ("spec.volumes[].downwardAPI", VOLUME),
+    ("spec.volumes[].emptyDir", Honoured),
+    (
+        "spec.volumes[].emptyDir.medium",
+        Only(&["", "Memory"], "podling takes \"\" and Memory here, and hands out no huge pages"),
+    ),
+    ("spec.volumes[].emptyDir.mode", YET),
+    ("spec.volumes[].emptyDir.sizeLimit", Honoured),
+    ("spec.volumes[].ephemeral", VOLUME),
+    ("spec.volumes[].fc", REMOTE),
+    ("spec.volumes[].flexVolume", REMOTE),
+    ("spec.volumes[].flocker", REMOTE),
+    ("spec.volumes[].gcePersistentDisk", REMOTE),
+    ("spec.volumes[].gitRepo", REMOTE),
+    ("spec.volumes[].glusterfs", REMOTE),
+    ("spec.volumes[].hostPath", VOLUME),
+    ("spec.volumes[].image", VOLUME),
+    ("spec.volumes[].iscsi", REMOTE),
+    ("spec.volumes[].name", Honoured),
+    ("spec.volumes[].nfs", REMOTE),
+    ("spec.volumes[].persistentVolumeClaim", VOLUME),
+    ("spec.volumes[].photonPersistentDisk", REMOTE),
+    ("spec.volumes[].portworxVolume", REMOTE),
+    ("spec.volumes[].projected", VOLUME),
+    ("spec.volumes[].quobyte", REMOTE),
+    ("spec.volumes[].rbd", REMOTE),
+    ("spec.volumes[].scaleIO", REMOTE),
+    ("spec.volumes[].secret", Honoured),
+    ("spec.volumes[].secret.defaultMode", Honoured),
+    ("spec.volumes[].secret.defaultUser", YET),
+    ("spec.volumes[].secret.items", Honoured),
+    ("spec.volumes[].secret.items[]", Honoured),
+    ("spec.volumes[].secret.items[].key", Honoured),
+    ("spec.volumes[].secret.items[].mode", Honoured),
+    ("spec.volumes[].secret.items[].path", Honoured),
+    ("spec.volumes[].secret.items[].user", YET),
+    ("spec.volumes[].secret.optional", Honoured),
+    ("spec.volumes[].secret.secretName", Honoured),
+    ("spec.volumes[].storageos", REMOTE),
+    ("spec.volumes[].vsphereVolume", REMOTE),
+    ("status", Accepted("it is what another system last saw")),
+];
+
+const SECCOMP: &str = "podling takes RuntimeDefault only, which it always applies";
+const NO_MESSAGE: &str = "podling does not collect termination messages yet";
+
+/// The rule for the field `pattern` of `kind`; `None` when the table does not know the field.
+pub(super) fn rule(kind: Kind, pattern: &str) -> Option<Rule> {
+    if let Some(rest) = pattern.strip_prefix("spec.initContainers[].") {
+        return find(POD, &format!("spec.containers[].{rest}"));
+    }
+    tables(kind).into_iter().find_map(|table| find(table, pattern))
+}
+
+/// The fields that `kind` may have directly below the object at `pattern`, with their rules.
+pub(super) fn children<'a>(kind: Kind, pattern: &'a str) -> impl Iterator<Item = (&'static str, Rule)> + 'a {
+    let pattern = if pattern == "spec.initContainers[]" { "spec.containers[]" } else { pattern };
+    rows(kind).filter_map(move |&(path, rule)| {
+        let name = if pattern.is_empty() { path } else { path.strip_prefix(pattern)?.strip_prefix('.')? };
+        (!name.is_empty() && !name.contains(['.', '[', '*'])).then_some((name, rule))
+    })
+}
+
+/// Where else `kind` has a field called `name`, for a field that was written in the wrong place.
+pub(super) fn elsewhere(kind: Kind, name: &str) -> Vec<&'static str> {
+    let parents = rows(kind).filter_map(|(path, rule)| {
+        let (parent, last) = path.rsplit_once('.').unwrap_or(("the top level", path));
+        (last == name && !matches!(rule, Refused(_))).then_some(parent)
+    });
+    parents.collect()
+}
+
+/// All rows of `kind`.
+pub(super) fn rows(kind: Kind) -> impl Iterator<Item = &'static Field> {
+    tables(kind).into_iter().flatten()
+}
+
+/// The tables of `kind`, each in the order of its paths.
+pub(super) fn tables(kind: Kind) -> [&'static [Field]; 2] {
+    let own = match kind {
+        Kind::Pod => POD,
+        Kind::ConfigMap => CONFIG_MAP,
+        Kind::Secret => SECRET,
+    };
+    [COMMON, own]
+}
+
+/// The rows are in the order of their paths, so that a look-up is a binary search.
+fn find(table: &[Field], path: &str) -> Option<Rule> {
+    table.binary_search_by(|(row, _)| (*row).cmp(path)).ok().and_then(|at| table.get(at)).map(|&(_, rule)| rule)
+}

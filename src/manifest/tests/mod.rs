@@ -1,0 +1,8 @@
+//! What the manifest room reads, what it refuses, and in which words.
+
+mod hostile;
+mod messages;
+mod pods;
+mod reading;
+mod schema;
+mod table;

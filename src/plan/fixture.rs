@@ -1,0 +1,141 @@
+//! Pods, images and hosts for the tests of this room.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use serde_json::{Value, json};
+
+use super::{Options, PodPaths, PodPlan, plan};
+use crate::error::Result;
+use crate::host::{HostFacts, IdExtent, IdMap};
+use crate::image::{Accounts, Group, Image, User};
+use crate::manifest::{Bundle, ObjectKey, Said, Source};
+
+/// One input of `plan`, to be changed by a test before it is planned.
+pub(super) struct Fixture {
+    pub pod: Value,
+    pub bundle: Bundle,
+    pub images: BTreeMap<String, Image>,
+    pub host: HostFacts,
+    pub options: Options,
+}
+
+impl Fixture {
+    /// `pod` on a host with the usual 65536 subordinate ids.
+    pub fn new(pod: Value) -> Self {
+        let images = ["busybox", "web"].map(|name| (name.to_owned(), image(name, json!({ "Cmd": ["sh"] }))));
+        let extents = vec![
+            IdExtent { inside: 0, outside: 1000, count: 1 },
+            IdExtent { inside: 1, outside: 100_000, count: 65_536 },
+        ];
+        Fixture {
+            pod,
+            bundle: Bundle::default(),
+            images: BTreeMap::from(images),
+            host: HostFacts {
+                ids: IdMap { uids: extents.clone(), gids: extents },
+                os: "linux".to_owned(),
+                arch: "amd64".to_owned(),
+            },
+            options: Options::default(),
+        }
+    }
+
+    /// A pod of one container `main` of image `busybox`, with `fields` added to the container.
+    pub fn container(fields: Value) -> Self {
+        let mut container = json!({ "name": "main", "image": "busybox" });
+        if let (Some(container), Value::Object(fields)) = (container.as_object_mut(), fields) {
+            container.extend(fields);
+        }
+        Fixture::new(json!({ "metadata": { "name": "pod" }, "spec": { "containers": [container] } }))
+    }
+
+    /// The same on a host without subordinate ids.
+    pub fn single_id(mut self) -> Self {
+        let extent = vec![IdExtent { inside: 0, outside: 1000, count: 1 }];
+        self.host.ids = IdMap { uids: extent.clone(), gids: extent };
+        self
+    }
+
+    /// The same with `config` as the config of image `busybox`.
+    pub fn config(mut self, config: Value) -> Self {
+        self.images.insert("busybox".to_owned(), image("busybox", config));
+        self
+    }
+
+    pub fn config_map(mut self, map: Value) -> Self {
+        let object: ConfigMap = serde_json::from_value(map).unwrap();
+        let key = key(object.metadata.name.clone().unwrap());
+        self.bundle.config_maps.insert(key, Said { object, source: Source::default() });
+        self
+    }
+
+    pub fn secret(mut self, secret: Value) -> Self {
+        let object: Secret = serde_json::from_value(secret).unwrap();
+        let key = key(object.metadata.name.clone().unwrap());
+        self.bundle.secrets.insert(key, Said { object, source: Source::default() });
+        self
+    }
+
+    pub fn plan(&self) -> Result<PodPlan> {
+        let object: Pod = serde_json::from_value(self.pod.clone()).unwrap();
+        let pod = Said { object, source: Source::default() };
+        let paths = PodPaths {
+            run_dir: PathBuf::from("/run/pod"),
+            state_dir: PathBuf::from("/state/pod"),
+            base: PathBuf::from("/state/base"),
+        };
+        plan(&pod, &self.bundle, &self.images, &self.host, &paths, &self.options)
+    }
+
+    /// The text of the error that planning must end with.
+    pub fn refusal(&self) -> String {
+        self.plan().expect_err("the plan must be refused").to_string()
+    }
+
+    /// The OCI spec of the only container, as JSON.
+    pub fn spec(&self) -> Value {
+        super::render(&self.plan().unwrap()).unwrap()["containers"][0]["spec"].clone()
+    }
+}
+
+fn key(name: String) -> ObjectKey {
+    ObjectKey { namespace: "default".to_owned(), name }
+}
+
+fn image(name: &str, config: Value) -> Image {
+    let config = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": config,
+        "rootfs": { "type": "layers", "diff_ids": [] },
+    });
+    let user = |name: &str, uid, gid, home: &str| User { name: name.to_owned(), uid, gid, home: home.to_owned() };
+    let group = |name: &str, gid, members: &[&str]| Group {
+        name: name.to_owned(),
+        gid,
+        members: members.iter().map(|member| (*member).to_owned()).collect(),
+    };
+    Image {
+        reference: format!("docker.io/library/{name}:latest"),
+        digest: "sha256:0123".to_owned(),
+        config: serde_json::from_value(config).unwrap(),
+        layers: vec![PathBuf::from("/layers/base"), PathBuf::from("/layers/top")],
+        accounts: Accounts {
+            users: vec![
+                user("root", 0, 0, "/root"),
+                user("www-data", 33, 33, "/var/www"),
+                user("app", 1000, 1000, "/home/app"),
+                user("far", 70_000, 70_000, "/"),
+            ],
+            groups: vec![
+                group("root", 0, &[]),
+                group("tty", 5, &[]),
+                group("adm", 4, &["app"]),
+                group("www-data", 33, &["app"]),
+                group("app", 1000, &["app"]),
+            ],
+        },
+    }
+}

@@ -1,0 +1,247 @@
+//! Everything that is mounted over a container's root, in order.
+
+use std::path::{Component, Path, PathBuf};
+
+use oci_spec::runtime::Mount;
+
+use super::scope::Subject;
+use super::security;
+use super::volumes::{self, Access};
+use crate::error::Result;
+
+/// Paths of /proc and /sys that show or change the host, as moby hides them.
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The pod's own files, which each container gets unless one of its volumes is mounted right there.
+const ETC: [&str; 3] = ["hosts", "resolv.conf", "hostname"];
+
+/// `linux.maskedPaths`.
+pub(super) fn masked_paths() -> Vec<String> {
+    MASKED.map(str::to_owned).to_vec()
+}
+
+/// `linux.readonlyPaths`.
+pub(super) fn read_only_paths() -> Vec<String> {
+    READ_ONLY.map(str::to_owned).to_vec()
+}
+
+/// The container's mounts: the kernel's file systems first, then the pod's `/etc` files and the volumes, each parent
+/// before its children.
+///
+/// # Errors
+/// For a mount whose volume does not exist, two mounts at one path, and paths that must stay the kernel's.
+pub(super) fn mounts(subject: &Subject) -> Result<Vec<Mount>> {
+    let run_dir = &subject.scope.paths.run_dir;
+    let mut binds = volume_mounts(subject)?;
+    let taken = |binds: &[Bind], path: &str| binds.iter().any(|bind| bind.to == Path::new(path));
+    // The kubelet lets a container write these files unless its root is read-only.
+    let access = if security::read_only_root(subject) { Access::ReadOnly } else { Access::ReadWrite };
+    for name in ETC {
+        let to = PathBuf::from("/etc").join(name);
+        if !binds.iter().any(|bind| bind.to == to) {
+            binds.push(Bind { from: run_dir.join("etc").join(name), to, access });
+        }
+    }
+    let mut mounts = system_mounts(subject);
+    if !taken(&binds, "/dev/shm") {
+        mounts.push(shared_memory(subject));
+    }
+    // Paths compare component by component, so a parent sorts before what is below it.
+    binds.sort_by(|a, b| a.to.cmp(&b.to));
+    mounts.extend(binds.iter().map(bind_mount));
+    Ok(mounts)
+}
+
+struct Bind {
+    from: PathBuf,
+    to: PathBuf,
+    access: Access,
+}
+
+fn system_mounts(subject: &Subject) -> Vec<Mount> {
+    let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    // Group 5 is `tty` by convention; a map without it cannot name it.
+    if !subject.scope.ids.is_single() && subject.scope.ids.has_gid(5) {
+        pts.push("gid=5");
+    }
+    vec![
+        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev/pts", "devpts", "devpts", &pts),
+        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+    ]
+}
+
+/// The pod's containers share one ipc namespace, and POSIX shared memory with it.
+fn shared_memory(subject: &Subject) -> Mount {
+    let from = volumes::shared_memory_path(subject.scope);
+    mount("/dev/shm", "bind", from, &["bind", "rprivate", "nosuid", "noexec", "nodev"])
+}
+
+fn volume_mounts(subject: &Subject) -> Result<Vec<Bind>> {
+    let mut binds: Vec<Bind> = Vec::new();
+    for (i, said) in subject.container.volume_mounts.iter().flatten().enumerate() {
+        let field = |name: &str| format!("volumeMounts[{i}].{name}");
+        if said.sub_path.as_deref().is_some_and(|p| !p.is_empty()) {
+            return Err(subject.error(&field("subPath"), "is not honoured yet"));
+        }
+        if said.sub_path_expr.as_deref().is_some_and(|p| !p.is_empty()) {
+            return Err(subject.error(&field("subPathExpr"), "is not honoured yet"));
+        }
+        let to = cleaned(&said.mount_path);
+        if let Some(why) = reserved(&to) {
+            return Err(subject.error(&field("mountPath"), format!("{:?} {why}", said.mount_path)));
+        }
+        if binds.iter().any(|bind| bind.to == to) {
+            return Err(subject.error(&field("mountPath"), format!("{:?} is mounted twice", said.mount_path)));
+        }
+        let Some(volume) = subject.scope.spec.volumes.iter().flatten().find(|volume| volume.name == said.name) else {
+            let why = format!("there is no volume {:?} in spec.volumes", said.name);
+            return Err(subject.error(&field("name"), why));
+        };
+        let access = match (said.read_only, volumes::access(volume)) {
+            (Some(true), _) | (_, Access::ReadOnly) => Access::ReadOnly,
+            _ => Access::ReadWrite,
+        };
+        binds.push(Bind { from: volumes::path(subject.scope, &volume.name), to, access });
+    }
+    Ok(binds)
+}
+
+/// Why nothing may be mounted at `path`, where that is so.
+fn reserved(path: &Path) -> Option<&'static str> {
+    if path == Path::new("/") {
+        return Some("is the container's root, which is its image");
+    }
+    if path == Path::new("/dev") {
+        return Some("holds the container's own devices; mount below it");
+    }
+    let kernels = path.starts_with("/proc") || path.starts_with("/sys");
+    kernels.then_some("belongs to the kernel's own file systems")
+}
+
+/// An absolute path without `.` and `..`, as the kubelet cleans it.
+pub(super) fn cleaned(path: &str) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+fn bind_mount(bind: &Bind) -> Mount {
+    let access = match bind.access {
+        Access::ReadOnly => "ro",
+        Access::ReadWrite => "rw",
+    };
+    mount(&bind.to, "bind", &bind.from, &["bind", "rprivate", access])
+}
+
+fn mount(destination: impl Into<PathBuf>, typ: &str, source: impl Into<PathBuf>, options: &[&str]) -> Mount {
+    let mut mount = Mount::default();
+    mount
+        .set_destination(destination.into())
+        .set_typ(Some(typ.to_owned()))
+        .set_source(Some(source.into()))
+        .set_options(Some(options.iter().map(|option| (*option).to_owned()).collect()));
+    mount
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::plan::fixture::Fixture;
+
+    fn fixture(mounts: Value) -> Fixture {
+        let mut fixture = Fixture::container(json!({ "volumeMounts": mounts }));
+        fixture.pod["spec"]["volumes"] = json!([
+            { "name": "data", "emptyDir": { "medium": "Memory" } },
+            { "name": "conf", "configMap": { "name": "none", "optional": true } },
+        ]);
+        fixture
+    }
+
+    fn binds(fixture: &Fixture) -> Vec<(String, String)> {
+        let spec = fixture.spec();
+        let mounts = spec["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        mounts.map(|mount| (text(&mount["destination"]), text(&mount["options"][2]))).collect()
+    }
+
+    #[test]
+    fn parents_come_before_children() {
+        let fixture = fixture(json!([
+            { "name": "data", "mountPath": "/etc/a/b" },
+            { "name": "conf", "mountPath": "etc/a/" },
+            { "name": "data", "mountPath": "/etc", "readOnly": true },
+            { "name": "data", "mountPath": "/etc/../etc/./hosts" },
+            { "name": "data", "mountPath": "/dev/shm" },
+        ]));
+        let expected = [
+            ("/dev/shm", "rw"),
+            ("/etc", "ro"),
+            ("/etc/a", "ro"),
+            ("/etc/a/b", "rw"),
+            ("/etc/hostname", "rw"),
+            ("/etc/hosts", "rw"),
+            ("/etc/resolv.conf", "rw"),
+        ];
+        assert_eq!(binds(&fixture), expected.map(|(path, access)| (path.to_owned(), access.to_owned())));
+    }
+
+    #[test]
+    fn a_read_only_root_makes_the_pods_files_read_only() {
+        let fixture = Fixture::container(json!({ "securityContext": { "readOnlyRootFilesystem": true } }));
+        assert!(binds(&fixture).iter().filter(|(path, _)| path.starts_with("/etc")).all(|(_, access)| access == "ro"));
+    }
+
+    #[test]
+    fn impossible_mounts() {
+        for (mount, expected) in [
+            (json!({ "name": "data", "mountPath": "/" }), "root"),
+            (json!({ "name": "data", "mountPath": "" }), "root"),
+            (json!({ "name": "data", "mountPath": "/x/.." }), "root"),
+            (json!({ "name": "data", "mountPath": "/proc/sys" }), "kernel"),
+            (json!({ "name": "data", "mountPath": "/sys" }), "kernel"),
+            (json!({ "name": "data", "mountPath": "/dev/" }), "devices"),
+            (json!({ "name": "nope", "mountPath": "/x" }), "no volume \"nope\""),
+            (json!({ "name": "data", "mountPath": "/x", "subPath": "y" }), "subPath"),
+            (json!({ "name": "data", "mountPath": "/x", "subPathExpr": "y" }), "subPathExpr"),
+        ] {
+            let refusal = fixture(json!([mount])).refusal();
+            assert!(refusal.contains(expected) && refusal.contains("volumeMounts[0]"), "{refusal}");
+        }
+        let twice = json!([{ "name": "data", "mountPath": "/x" }, { "name": "conf", "mountPath": "/x/" }]);
+        assert!(fixture(twice).refusal().contains("volumeMounts[1].mountPath"));
+    }
+
+    #[test]
+    fn the_tty_group_is_named_only_where_it_exists() {
+        let options = |fixture: &Fixture| fixture.spec()["mounts"][2]["options"].to_string();
+        assert!(options(&fixture(json!([]))).contains("gid=5"));
+        assert!(!options(&fixture(json!([])).single_id()).contains("gid="));
+    }
+}

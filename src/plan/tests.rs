@@ -1,0 +1,189 @@
+//! Golden plans: what a whole pod becomes.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::fixture::Fixture;
+use super::render;
+
+/// The plan as printed, without the seccomp sections, which the first golden plan shows in full.
+fn printed(fixture: &Fixture) -> Value {
+    let mut plan = render(&fixture.plan().unwrap()).unwrap();
+    for list in ["initContainers", "containers"] {
+        for container in plan[list].as_array_mut().unwrap() {
+            let linux = container["spec"]["linux"].as_object_mut().unwrap();
+            assert!(linux.remove("seccomp").is_some());
+        }
+    }
+    plan
+}
+
+#[test]
+fn a_hello_pod() {
+    let fixture = Fixture::container(json!({ "command": ["echo", "hello"] }));
+    insta::assert_json_snapshot!(render(&fixture.plan().unwrap()).unwrap());
+}
+
+#[test]
+fn three_containers_with_a_config_map_a_secret_and_an_empty_dir() {
+    insta::assert_json_snapshot!(printed(&three_containers()));
+}
+
+#[test]
+fn three_containers_with_one_id() {
+    insta::assert_json_snapshot!(printed(&three_containers().single_id()));
+}
+
+#[test]
+fn an_image_with_a_user() {
+    let config = json!({
+        "User": "app",
+        "Env": ["PATH=/opt/bin:/bin", "LANG=C.UTF-8"],
+        "Entrypoint": ["/entry"],
+        "Cmd": ["serve"],
+        "WorkingDir": "/srv",
+        "StopSignal": "SIGQUIT",
+    });
+    insta::assert_json_snapshot!(printed(&Fixture::container(json!({})).config(config)));
+}
+
+#[test]
+fn secrets_are_printed_as_lengths_only() {
+    let fixture = three_containers();
+    let plan = fixture.plan().unwrap();
+    let volume = plan.volumes.iter().find(|volume| volume.name == "tls").unwrap();
+    assert_eq!(volume.files[0].content, b"a private key");
+    let printed = render(&plan).unwrap().to_string();
+    assert!(!printed.contains("a private key") && !printed.contains("YSBwcml2YXRlIGtleQ"), "{printed}");
+    let debug = format!("{plan:?}");
+    assert!(!debug.contains("97, 32, 112, 114") && !debug.contains("a private key"), "{debug}");
+    let process = plan.containers[0].spec.process().as_ref().unwrap();
+    assert_eq!(process.args().as_ref().unwrap()[3], "--token=a private key");
+    assert!(process.env().as_ref().unwrap().contains(&"HEADER=Bearer a private key".to_owned()));
+}
+
+#[test]
+fn the_same_input_gives_the_same_plan() {
+    let (one, two) = (three_containers(), three_containers());
+    assert_eq!(render(&one.plan().unwrap()).unwrap().to_string(), render(&two.plan().unwrap()).unwrap().to_string());
+}
+
+proptest! {
+    #[test]
+    fn no_string_makes_a_plan_panic(
+        odd in prop::collection::vec((0..PLAIN.len(), odd_string()), 0..3),
+        user in prop_oneof![Just(1000), any::<i64>()],
+        mode in prop_oneof![Just(0o600), any::<i32>()],
+    ) {
+        let mut strings = PLAIN.map(str::to_owned);
+        for (i, odd) in odd {
+            strings[i] = odd;
+        }
+        let s = |i: usize| strings[i].clone();
+        let mut fixture = Fixture::new(json!({
+            "metadata": { "name": s(0), "namespace": s(1) },
+            "spec": {
+                "hostname": s(2),
+                "volumes": [
+                    { "name": s(3), "emptyDir": { "sizeLimit": s(4) } },
+                    { "name": s(5), "configMap": { "name": s(1), "items": [{ "key": s(6), "path": s(7), "mode": mode }] } },
+                ],
+                "containers": [{
+                    "name": s(8),
+                    "image": "busybox",
+                    "command": [s(9)],
+                    "args": [s(10)],
+                    "workingDir": s(11),
+                    "env": [{ "name": s(12), "value": s(13) }, { "name": s(14), "value": s(15) }],
+                    "envFrom": [{ "prefix": s(16), "configMapRef": { "name": s(1) } }],
+                    "securityContext": { "runAsUser": user, "capabilities": { "add": [s(17)], "drop": [s(18)] } },
+                    "volumeMounts": [{ "name": s(3), "mountPath": s(19) }, { "name": s(5), "mountPath": s(20) }],
+                }],
+            },
+        }))
+        .config(json!({ "User": s(21), "WorkingDir": s(22), "StopSignal": s(23), "Env": [s(13)] }))
+        .config_map(json!({ "metadata": { "name": s(1) }, "data": { (s(6)): s(7) } }));
+        let plain = strings == PLAIN && (user, mode) == (1000, 0o600);
+        for _ in 0..2 {
+            match fixture.plan() {
+                Ok(plan) => prop_assert!(render(&plan).is_ok()),
+                Err(e) => prop_assert!(!plain, "{}", e),
+            }
+            fixture = fixture.single_id();
+        }
+    }
+}
+
+/// Strings that make a plan where the test above puts them.
+const PLAIN: [&str; 24] = [
+    "pod", "default", "host", "data", "1Mi", "conf", "key", "dir/file", "main", "/bin/sh", "$(A)", "/srv", "A",
+    "x=$(B)", "B", "$$(A)", "P_", "CHOWN", "ALL", "/data", "/conf", "app:adm", "/", "SIGINT",
+];
+
+/// Mostly short strings of the characters that mean something somewhere.
+fn odd_string() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z]{1,3}",
+        "[-./:$()=0-9a-zA-Z\\x00\n\u{e9}\u{ff}]{0,12}",
+        Just("default".to_owned()),
+        Just("4294967295".to_owned()),
+        Just("../..".to_owned()),
+        Just("$($(A)$".to_owned()),
+    ]
+}
+
+fn three_containers() -> Fixture {
+    let pod = json!({
+        "metadata": { "name": "user-msvc" },
+        "spec": {
+            "restartPolicy": "OnFailure",
+            "terminationGracePeriodSeconds": 5,
+            "volumes": [
+                { "name": "log", "emptyDir": { "sizeLimit": "64Mi" } },
+                { "name": "tls", "secret": { "secretName": "user-msvc", "defaultMode": 0o400 } },
+                { "name": "settings", "configMap": {
+                    "name": "user-msvc",
+                    "items": [{ "key": "nginx.conf", "path": "conf.d/nginx.conf", "mode": 0o600 }],
+                } },
+            ],
+            "initContainers": [{ "name": "prepare", "image": "busybox", "args": ["true"] }],
+            "containers": [
+                {
+                    "name": "user-msvc",
+                    "image": "web",
+                    "command": ["nginx", "-p", "$(PORT)", "--token=$(TOKEN)"],
+                    "env": [
+                        { "name": "PORT", "value": "443" },
+                        { "name": "TOKEN", "valueFrom": { "secretKeyRef": { "name": "user-msvc", "key": "tls.key" } } },
+                        { "name": "HEADER", "value": "Bearer $(TOKEN)" },
+                    ],
+                    "envFrom": [{ "configMapRef": { "name": "user-msvc" }, "prefix": "CONF_" }],
+                    "volumeMounts": [
+                        { "name": "tls", "mountPath": "/etc/user-msvc/secret" },
+                        { "name": "settings", "mountPath": "/etc/user-msvc", "readOnly": false },
+                        { "name": "log", "mountPath": "/var/log" },
+                    ],
+                },
+                {
+                    "name": "cloudsql-proxy",
+                    "image": "busybox",
+                    "args": ["nc", "-l"],
+                    "securityContext": { "runAsUser": 1000, "runAsGroup": 33, "capabilities": { "drop": ["ALL"] } },
+                },
+                {
+                    "name": "datadog-agent",
+                    "image": "busybox",
+                    "args": ["tail", "-f", "/var/log/monitor/user-msvc-error.log"],
+                    "securityContext": { "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": true },
+                    "volumeMounts": [{ "name": "log", "mountPath": "/var/log/monitor", "readOnly": true }],
+                },
+            ],
+        },
+    });
+    Fixture::new(pod)
+        .config_map(json!({
+            "metadata": { "name": "user-msvc" },
+            "data": { "nginx.conf": "worker_processes 1;\n", "mode": "test" },
+        }))
+        .secret(json!({ "metadata": { "name": "user-msvc" }, "data": { "tls.key": "YSBwcml2YXRlIGtleQ==" } }))
+}

@@ -1,0 +1,140 @@
+//! A pod's directory on disk, claimed by a lock that the kernel drops with its holders, and the clearing of what dead pods left.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+
+use crate::error::{Context, Error, Result};
+use crate::host::{HostFacts, userns::run_mapped};
+use crate::sys::{Named, SysError};
+
+/// The directory `DATA/pods/NAME` of one live pod, which holds what its containers write. The lock on the directory itself lasts
+/// as long as any process that inherited it.
+#[derive(Debug)]
+pub struct Claim {
+    dir: PathBuf,
+    lock: Flock<File>,
+}
+
+/// How often, and how long apart, a lock that another podling holds for a moment (to clear up) is tried again.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
+
+/// The directory of the pod called `name` below podling's data.
+pub fn pod_dir(data: &Path, name: &str) -> PathBuf {
+    data.join("pods").join(name)
+}
+
+impl Claim {
+    /// Makes and locks the directory of the pod called `name`.
+    ///
+    /// # Errors
+    /// A running pod has that name, or the directory cannot be made.
+    pub fn new(data: &Path, name: &str, facts: &HostFacts) -> Result<Claim> {
+        let dir = pod_dir(data, name);
+        for _ in 0..TRIES {
+            make_pod_dir(data, &dir, facts)?;
+            match lock(&dir)? {
+                Some(lock) => {
+                    // A killed pod of the same name may have left files in it.
+                    if fs::read_dir(&dir).named(|| format!("readdir({dir:?})"))?.next().is_some() {
+                        empty(&lock, &dir, facts)?;
+                    }
+                    return Ok(Claim { dir, lock });
+                }
+                None => std::thread::sleep(BETWEEN_TRIES),
+            }
+        }
+        Err(Error::new(format!("a pod named {name:?} is already running"))
+            .mend(format!("stop it first, or give this one another name: --name {name}-2")))
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Removes the directory; the supervisor has emptied it, unless it was killed.
+    ///
+    /// # Errors
+    /// What could not be removed, by path.
+    pub fn release(self, facts: &HostFacts) -> Result<()> {
+        clear(&self.lock, &self.dir, facts)
+    }
+}
+
+/// Removes what killed pods left below `data`: every pod directory whose lock nobody holds.
+///
+/// # Errors
+/// What could not be removed, by path.
+pub fn sweep(data: &Path, facts: &HostFacts) -> Result<()> {
+    let Ok(entries) = fs::read_dir(data.join("pods")) else { return Ok(()) };
+    for dir in entries.flatten().map(|e| e.path()) {
+        // A directory that vanishes meanwhile belongs to a pod that has just ended.
+        if let Ok(Some(lock)) = lock(&dir) {
+            clear(&lock, &dir, facts)?;
+        }
+    }
+    Ok(())
+}
+
+fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
+    match fs::remove_dir(dir) {
+        Ok(()) => return Ok(()),
+        // A supervisor whose client was gone has removed it.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(_) => empty(lock, dir, facts)?,
+    }
+    Ok(fs::remove_dir(dir).named(|| format!("rmdir({dir:?})"))?)
+}
+
+/// Removes everything in a pod's directory as the pod's root, who owns what the caller does not.
+fn empty(open: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
+    run_mapped(facts, &mut || {
+        nix::unistd::fchdir(open).named(|| format!("fchdir({dir:?})"))?;
+        for entry in fs::read_dir(".").named(|| format!("readdir({dir:?})"))?.flatten() {
+            let path = entry.path();
+            let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
+            if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+                .named(|| format!("unlink({:?})", dir.join(&path)))?;
+        }
+        Ok(Vec::new())
+    })
+    .context(|| "removing what a pod left behind")
+    .map(drop)
+}
+
+/// Locks a pod directory; `None` where another process holds the lock, or has just removed the directory.
+fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
+    let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+    let file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.named(|| format!("open({dir:?})"))?,
+    };
+    let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => lock,
+        Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+        Err((_, errno)) => return Err(SysError::new(format!("flock({dir:?})"), errno).into()),
+    };
+    // Whoever held it before may have removed the directory that is locked now.
+    let still_there = fs::metadata(dir).is_ok_and(|now| lock.metadata().is_ok_and(|held| held.ino() == now.ino()));
+    Ok(still_there.then_some(lock))
+}
+
+fn make_pod_dir(data: &Path, dir: &Path, facts: &HostFacts) -> Result<()> {
+    // Nearly always the directories above are there already, and one call does it.
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => facts.give_to_pod_root(dir),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(_) => {
+            facts.make_private_dir(data)?;
+            facts.make_private_dir(&data.join("pods"))?;
+            facts.make_private_dir(dir)
+        }
+    }
+}

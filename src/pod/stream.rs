@@ -1,0 +1,198 @@
+//! Bytes on their way: from a container's pipe in whole lines, and out through podling's own standard output without ever
+//! blocking the supervisor.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
+
+use super::events::{Events, Source};
+use crate::sys::{Named, SysError};
+
+/// A line longer than this is shown in pieces, so that a container cannot make the supervisor hold it all.
+const LONGEST_LINE: usize = 16 * 1024;
+
+/// What waits to be written at most; beyond it the containers wait in turn.
+const HIGH_WATER: usize = 256 * 1024;
+
+/// How much a pipe takes without blocking once poll(2) calls it writable (pipe(7), `PIPE_BUF`).
+const CHUNK: usize = 4096;
+
+/// The reading end of a container's standard output or error.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pipe: File,
+    partial: Vec<u8>,
+}
+
+/// What a read found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Perhaps more later.
+    Open,
+    /// Every writer is gone.
+    Ended,
+}
+
+impl Stream {
+    /// The stream, and the end that the container writes.
+    pub(super) fn new() -> Result<(Stream, OwnedFd), SysError> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC).named(|| "pipe2()")?;
+        // Only this end: the container's programs expect theirs to block.
+        fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).named(|| "fcntl(F_SETFL, O_NONBLOCK)")?;
+        Ok((Stream { pipe: File::from(read), partial: Vec::new() }, write))
+    }
+
+    /// Reads what is there, up to `most` bytes, and hands each whole line, without its end, to `line`.
+    pub(super) fn pump(&mut self, most: usize, mut line: impl FnMut(&[u8])) -> Flow {
+        let mut taken = 0;
+        let mut bytes = [0; 8 * 1024];
+        while taken < most {
+            match self.pipe.read(&mut bytes) {
+                Ok(0) => {
+                    if !self.partial.is_empty() {
+                        line(&std::mem::take(&mut self.partial));
+                    }
+                    return Flow::Ended;
+                }
+                Ok(n) => {
+                    taken += n;
+                    self.split(bytes.get(..n).unwrap_or_default(), &mut line);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Flow::Open,
+                Err(_) => return Flow::Ended,
+            }
+        }
+        Flow::Open
+    }
+
+    fn split(&mut self, bytes: &[u8], line: &mut impl FnMut(&[u8])) {
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            match piece.strip_suffix(b"\n") {
+                Some(end) if self.partial.is_empty() => line(end),
+                Some(end) => {
+                    self.partial.extend_from_slice(end);
+                    line(&std::mem::take(&mut self.partial));
+                }
+                None => {
+                    self.partial.extend_from_slice(piece);
+                    if self.partial.len() >= LONGEST_LINE {
+                        line(&std::mem::take(&mut self.partial));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+/// podling's own standard output or error.
+#[derive(Debug)]
+pub(super) struct Sink {
+    file: File,
+    source: Source,
+    waiting: VecDeque<u8>,
+    watched: bool,
+    state: Reader,
+}
+
+/// Whether anybody reads what podling writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// As far as is known.
+    There,
+    /// The pipe's reader has gone, as `head` does.
+    Gone,
+}
+
+impl Sink {
+    pub(super) fn new(fd: OwnedFd, source: Source) -> Sink {
+        Sink { file: File::from(fd), source, waiting: VecDeque::new(), watched: false, state: Reader::There }
+    }
+
+    pub(super) fn push(&mut self, parts: &[&[u8]]) {
+        if self.state == Reader::There {
+            parts.iter().for_each(|part| self.waiting.extend(*part));
+        }
+    }
+
+    /// Whether containers must wait before more is read from them.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= HIGH_WATER
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Writes as much as is taken without blocking; the rest waits for the descriptor to become writable.
+    pub(super) fn flush(&mut self, events: &Events) -> Result<Reader, SysError> {
+        while !self.waiting.is_empty() && self.is_writable() {
+            let (front, _) = self.waiting.as_slices();
+            let chunk = front.get(..front.len().min(CHUNK)).unwrap_or_default();
+            match self.file.write(chunk) {
+                Ok(n) => drop(self.waiting.drain(..n)),
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                // EPIPE, EIO of a terminal that was hung up, a full disk: there is nobody to tell.
+                Err(_) => {
+                    self.state = Reader::Gone;
+                    self.waiting.clear();
+                }
+            }
+        }
+        if self.waiting.is_empty() && self.watched {
+            events.forget(&self.file);
+            self.watched = false;
+        } else if !self.waiting.is_empty() && !self.watched {
+            self.watched = events.watch_writable(&self.file, self.source)?;
+        }
+        Ok(self.state)
+    }
+
+    fn is_writable(&self) -> bool {
+        let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(writes: &[&[u8]]) -> Vec<Vec<u8>> {
+        let (mut stream, end) = Stream::new().unwrap();
+        let mut end = File::from(end);
+        let mut lines = Vec::new();
+        for bytes in writes {
+            end.write_all(bytes).unwrap();
+            assert_eq!(stream.pump(usize::MAX, |l| lines.push(l.to_vec())), Flow::Open);
+        }
+        drop(end);
+        assert_eq!(stream.pump(usize::MAX, |l| lines.push(l.to_vec())), Flow::Ended);
+        lines
+    }
+
+    #[test]
+    fn lines_are_whole_however_they_were_written() {
+        assert_eq!(lines(&[b"a\nb", b"c\n\nd"]), [b"a".to_vec(), b"bc".to_vec(), b"".to_vec(), b"d".to_vec()]);
+    }
+
+    #[test]
+    fn a_line_without_an_end_comes_in_bounded_pieces() {
+        let long = vec![b'x'; 3 * LONGEST_LINE];
+        let pieces = lines(&[&long]);
+        assert!(pieces.len() >= 2 && pieces.iter().all(|p| p.len() < 2 * LONGEST_LINE));
+        assert_eq!(pieces.concat(), long);
+    }
+}

@@ -1,0 +1,98 @@
+//! The life of a container's first process, from the clone to its program.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::Mode;
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, setsid};
+
+use super::channel::{Fact, hear, tell};
+use super::identity::Writer;
+use super::mounts::apply;
+use super::prepare::{Access, Prepared};
+use super::start::{Joined, Stdio};
+use crate::error::Error;
+use crate::host::explain;
+use crate::sys::process::{close_on_exec_from, default_signals};
+use crate::sys::{Named, SysError};
+
+/// Runs the container's program; returns only when that failed, after saying so on the channel.
+pub(super) fn live(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &OwnedFd) -> i32 {
+    let Err(error) = become_program(prepared, joined, stdio, channel);
+    let code = i32::from(error.exit_code());
+    let _ = tell(channel, &Fact::StartFailed(error));
+    code
+}
+
+fn become_program(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &OwnedFd) -> Result<Infallible, Error> {
+    take_places(joined, stdio)?;
+    build_root(prepared).map_err(|e| explain(e.into()))?;
+    let identity = &prepared.identity;
+    identity.set_limits()?;
+    if let Some(wall) = &identity.wall {
+        wall.enter()?;
+        if wall.writer == Writer::Supervisor {
+            tell(channel, &Fact::WallEntered)?;
+            if hear(channel)? != Some(Fact::MapsWritten) {
+                return Err(Error::new("the supervisor went away during the container's start"));
+            }
+        }
+    }
+    identity.assume()?;
+    // Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)), so the filter then comes before the capabilities go.
+    if !identity.no_new_privileges {
+        load_filters(prepared)?;
+    }
+    identity.drop_capabilities()?;
+    identity.forbid_new_privileges()?;
+    default_signals();
+    close_on_exec_from(3)?;
+    if identity.no_new_privileges {
+        load_filters(prepared)?;
+    }
+    Err(prepared.program.execute())
+}
+
+/// Joins the pod's namespaces and takes the container's standard streams, in a session of its own.
+fn take_places(joined: Joined, stdio: Stdio) -> Result<(), SysError> {
+    setsid().named(|| "setsid()")?;
+    setns(joined.network, CloneFlags::CLONE_NEWNET).named(|| "setns(net)")?;
+    setns(joined.ipc, CloneFlags::CLONE_NEWIPC).named(|| "setns(ipc)")?;
+    setns(joined.uts, CloneFlags::CLONE_NEWUTS).named(|| "setns(uts)")?;
+    dup2_stdin(stdio.stdin).named(|| "dup2(stdin)")?;
+    dup2_stdout(stdio.stdout).named(|| "dup2(stdout)")?;
+    dup2_stderr(stdio.stderr).named(|| "dup2(stderr)")
+}
+
+/// Mounts everything at and below the container's root, and leaves nothing else in sight.
+fn build_root(prepared: &Prepared) -> Result<(), SysError> {
+    prepared.overlay.mount(&prepared.root)?;
+    let root = open(&prepared.root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
+    apply(root.as_fd(), &prepared.ops)?;
+    if prepared.root_access == Access::ReadOnly {
+        mount(
+            None::<&str>,
+            &prepared.root,
+            None::<&str>,
+            MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
+            None::<&str>,
+        )
+        .named(|| format!("mount({:?}, MS_REMOUNT | MS_RDONLY)", prepared.root))?;
+    }
+    fchdir(&root).named(|| format!("fchdir({:?})", prepared.root))?;
+    // The old root ends up mounted over the new one, so that "." names it (pivot_root(2), "pivot_root(".", ".")").
+    pivot_root(".", ".").named(|| "pivot_root(\".\", \".\")")?;
+    umount2(".", MntFlags::MNT_DETACH).named(|| "umount2(\".\", MNT_DETACH)")?;
+    nix::unistd::chdir("/").named(|| "chdir(\"/\")")
+}
+
+fn load_filters(prepared: &Prepared) -> Result<(), Error> {
+    for filter in prepared.filters.iter().flat_map(|filters| filters.iter()) {
+        seccompiler::apply_filter(filter).map_err(|e| Error::new(format!("loading the seccomp filter: {e}")))?;
+    }
+    Ok(())
+}

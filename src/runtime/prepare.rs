@@ -1,0 +1,106 @@
+//! From a Spec to everything its process will need, so that the child after the clone only makes system calls.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use nix::sched::CloneFlags;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use seccompiler::BpfProgram;
+
+use super::identity::Identity;
+use super::mounts::{Op, operations};
+use super::overlay::Overlay;
+use super::program::Program;
+use super::seccomp::Compiled;
+use crate::error::{Error, Result};
+
+/// A Spec made ready to start any number of times.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) namespaces: CloneFlags,
+    pub(super) overlay: Overlay,
+    pub(super) root: PathBuf,
+    pub(super) root_access: Access,
+    pub(super) ops: Vec<Op>,
+    pub(super) identity: Identity,
+    pub(super) filters: Option<Rc<[BpfProgram]>>,
+    pub(super) program: Program,
+}
+
+/// Whether the container may write its root file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    ReadWrite,
+    ReadOnly,
+}
+
+impl Prepared {
+    /// Checks and translates a Spec (runtime-spec, config.md and config-linux.md) whose root is `overlay`.
+    ///
+    /// # Errors
+    /// Whatever the Spec asks for that this runtime cannot do, by its name in the Spec.
+    pub fn new<'a>(spec: &'a Spec, overlay: Overlay, filters: &mut Compiled<'a>) -> Result<Prepared> {
+        refuse_unsupported(spec)?;
+        let root = spec.root().as_ref().ok_or_else(|| Error::new("the spec has no root"))?;
+        let process = spec.process().as_ref().ok_or_else(|| Error::new("the spec has no process"))?;
+        let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
+        Ok(Prepared {
+            namespaces: namespaces(spec)?,
+            overlay,
+            root: root.path().clone(),
+            root_access: if root.readonly() == Some(true) { Access::ReadOnly } else { Access::ReadWrite },
+            ops: operations(spec)?,
+            identity: Identity::new(spec, process)?,
+            filters: profile.map(|profile| filters.get(profile)).transpose()?,
+            program: Program::new(process)?,
+        })
+    }
+}
+
+/// The namespaces that the clone makes; those that are joined come as descriptors, and the last user namespace comes later.
+fn namespaces(spec: &Spec) -> Result<CloneFlags> {
+    let mut flags = CloneFlags::empty();
+    for namespace in spec.linux().as_ref().and_then(|l| l.namespaces().as_ref()).into_iter().flatten() {
+        let typ = namespace.typ();
+        flags |= match (typ, namespace.path()) {
+            (LinuxNamespaceType::Pid, None) => CloneFlags::CLONE_NEWPID,
+            (LinuxNamespaceType::Mount, None) => CloneFlags::CLONE_NEWNS,
+            (LinuxNamespaceType::Cgroup, None) => CloneFlags::CLONE_NEWCGROUP,
+            (LinuxNamespaceType::Network | LinuxNamespaceType::Ipc | LinuxNamespaceType::Uts, Some(_))
+            | (LinuxNamespaceType::User, None) => CloneFlags::empty(),
+            (_, path) => {
+                return Err(Error::new(format!("a {typ} namespace with path {path:?} is not supported")));
+            }
+        };
+    }
+    if !flags.contains(CloneFlags::CLONE_NEWNS) {
+        return Err(Error::new(
+            "the spec has no mount namespace of its own, and podling mounts nothing in a shared one",
+        ));
+    }
+    Ok(flags)
+}
+
+fn refuse_unsupported(spec: &Spec) -> Result<()> {
+    let linux = spec.linux().as_ref();
+    let process = spec.process().as_ref();
+    let written = [
+        ("hooks", spec.hooks().is_some()),
+        ("process.terminal", process.and_then(|p| p.terminal()) == Some(true)),
+        ("process.apparmorProfile", process.is_some_and(|p| p.apparmor_profile().is_some())),
+        ("process.selinuxLabel", process.is_some_and(|p| p.selinux_label().is_some())),
+        ("process.oomScoreAdj", process.is_some_and(|p| p.oom_score_adj().is_some())),
+        ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some())),
+        ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some())),
+        ("linux.resources", linux.is_some_and(|l| l.resources().is_some())),
+        ("linux.sysctl", linux.is_some_and(|l| l.sysctl().is_some())),
+        ("linux.devices", linux.is_some_and(|l| l.devices().is_some())),
+        ("linux.cgroupsPath", linux.is_some_and(|l| l.cgroups_path().is_some())),
+        ("linux.rootfsPropagation", linux.is_some_and(|l| l.rootfs_propagation().is_some())),
+        ("linux.personality", linux.is_some_and(|l| l.personality().is_some())),
+    ];
+    match written.iter().find(|(_, is_written)| *is_written) {
+        Some((field, _)) => Err(Error::new(format!("the runtime spec's {field} is not supported yet"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,92 @@
+//! The supervisor's side of a container's start.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::channel::{Fact, channel, hear, tell};
+use super::child::live;
+use super::prepare::Prepared;
+use crate::error::{Error, Result};
+use crate::host::explain;
+use crate::sys::clone::{Child, spawn};
+
+/// The pod's namespaces, which every container joins.
+#[derive(Debug, Clone, Copy)]
+pub struct Joined<'a> {
+    /// The network namespace.
+    pub network: BorrowedFd<'a>,
+    /// The ipc namespace.
+    pub ipc: BorrowedFd<'a>,
+    /// The uts namespace.
+    pub uts: BorrowedFd<'a>,
+}
+
+/// The container's standard streams.
+#[derive(Debug, Clone, Copy)]
+pub struct Stdio<'a> {
+    /// Standard input.
+    pub stdin: BorrowedFd<'a>,
+    /// Standard output.
+    pub stdout: BorrowedFd<'a>,
+    /// Standard error.
+    pub stderr: BorrowedFd<'a>,
+}
+
+/// A container between its clone and its program. Its descriptor becomes readable when [`Starting::proceed`] has something to do.
+#[derive(Debug)]
+pub struct Starting {
+    channel: OwnedFd,
+}
+
+/// How far a start has come.
+#[derive(Debug)]
+pub enum Progress {
+    /// Not there yet.
+    Waiting,
+    /// The program runs (or its process was killed, which its pidfd tells).
+    Started,
+    /// The start failed, and the process is ending.
+    Failed(Error),
+}
+
+/// Clones a container's process; it becomes the Spec's program while the caller goes on.
+///
+/// # Errors
+/// The clone's; whatever goes wrong later comes out of [`Starting::proceed`].
+pub fn start(prepared: &Prepared, joined: Joined, stdio: Stdio) -> Result<(Child, Starting)> {
+    let (ours, theirs) = channel()?;
+    let mut ours = Some(ours);
+    let child = spawn(prepared.namespaces, || {
+        // The child must not hold the other end, or it would not see the supervisor's death.
+        ours.take();
+        live(prepared, joined, stdio, &theirs)
+    })
+    .map_err(|e| explain(e.into()))?;
+    let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;
+    Ok((child, Starting { channel }))
+}
+
+impl Starting {
+    /// Does the next step of the start of `child`, whose Spec is `prepared`.
+    ///
+    /// # Errors
+    /// The channel broke, or the maps of the last user namespace could not be written.
+    pub fn proceed(&self, child: &Child, prepared: &Prepared) -> Result<Progress> {
+        match hear(&self.channel)? {
+            None | Some(Fact::MapsWritten) => Ok(Progress::Started),
+            Some(Fact::StartFailed(error)) => Ok(Progress::Failed(error)),
+            Some(Fact::WallEntered) => {
+                if let Some(wall) = &prepared.identity.wall {
+                    wall.write_maps(child.pid())?;
+                }
+                tell(&self.channel, &Fact::MapsWritten)?;
+                Ok(Progress::Waiting)
+            }
+        }
+    }
+}
+
+impl AsFd for Starting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}

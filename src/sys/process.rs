@@ -1,0 +1,76 @@
+//! Small calls about this process that nix lacks.
+
+use std::ffi::{CStr, CString};
+
+use nix::errno::Errno;
+
+use super::SysError;
+
+/// Marks every descriptor from `first` on close-on-exec (close_range(2)), whoever opened it.
+///
+/// # Errors
+/// The failed call.
+pub fn close_on_exec_from(first: u32) -> Result<(), SysError> {
+    // SAFETY: the call only changes flags of this process's descriptors.
+    let r = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    Errno::result(r).map(drop).map_err(|errno| SysError::new(format!("close_range({first}, ~0, CLOEXEC)"), errno))
+}
+
+/// Makes every signal do what it does by default, and blocks none, as a fresh program expects.
+pub fn default_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL is a valid disposition for every signal; the kernel refuses SIGKILL and SIGSTOP, which need no reset.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let _ = nix::sys::signal::sigprocmask(
+        nix::sys::signal::SigmaskHow::SIG_SETMASK,
+        Some(&nix::sys::signal::SigSet::empty()),
+        None,
+    );
+}
+
+/// A NUL-terminated list of strings, as execve(2) takes its arguments and environment.
+#[derive(Debug)]
+pub struct StringList {
+    strings: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl StringList {
+    /// Keeps the strings and builds the pointers to them.
+    pub fn new(strings: Vec<CString>) -> Self {
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
+        StringList { strings, pointers }
+    }
+
+    /// The strings.
+    pub fn strings(&self) -> &[CString] {
+        &self.strings
+    }
+}
+
+/// Replaces this process by the program at `path`; returns only the reason why it could not.
+pub fn execve(path: &CStr, argv: &StringList, envp: &StringList) -> Errno {
+    // SAFETY: both lists end with a null pointer and point to NUL-terminated strings that the lists own and never change.
+    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
+    Errno::last()
+}
+
+/// Brings up the loopback interface of this process's network namespace (netdevice(7), `SIOCSIFFLAGS`).
+///
+/// # Errors
+/// The failed call.
+pub fn loopback_up() -> Result<(), SysError> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    use std::os::fd::AsRawFd;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+        .map_err(|errno| SysError::new("socket(AF_INET, SOCK_DGRAM)", errno))?;
+    // SAFETY: an all-zero ifreq is valid: an empty name and no flags.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the request is a whole ifreq that names an interface, and the socket is open.
+    let r = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
+    Errno::result(r).map(drop).map_err(|errno| SysError::new("ioctl(\"lo\", SIOCSIFFLAGS, IFF_UP)", errno))
+}
