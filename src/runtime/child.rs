@@ -12,6 +12,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, sets
 use super::channel::{Fact, hear, tell};
 use super::identity::Writer;
 use super::mounts::apply;
+use super::overlay::Identities;
 use super::prepare::{Access, Prepared};
 use super::start::{Joined, Stdio};
 use crate::error::Error;
@@ -69,7 +70,8 @@ fn take_places(joined: Joined, stdio: Stdio) -> Result<(), SysError> {
 
 /// Mounts everything at and below the container's root, and leaves nothing else in sight.
 fn build_root(prepared: &Prepared) -> Result<(), SysError> {
-    prepared.overlay.mount(&prepared.root)?;
+    let identities = if prepared.identity.no_new_privileges { Identities::Fixed } else { Identities::FromFiles };
+    prepared.overlay.mount(&prepared.root, identities)?;
     let root = open(&prepared.root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
     apply(root.as_fd(), &prepared.ops)?;
