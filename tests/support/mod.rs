@@ -165,8 +165,8 @@ pub fn pod(name: &str, spec: &str, containers: &[String]) -> String {
 
 /// One container that runs a shell script; `fields` are more lines.
 pub fn container_yaml(name: &str, image: &str, script: &str, fields: &str) -> String {
-    // JSON's strings are YAML's, so that a script needs no quoting of its own.
-    let script = serde_json::to_string(script).unwrap();
+    // JSON's strings are YAML's, so that a script needs no quoting of its own; and in a command `$$` stands for one `$`.
+    let script = serde_json::to_string(&script.replace("$$", "$$$$")).unwrap();
     let fields: String = fields.lines().map(|line| format!("    {line}\n")).collect();
     format!("  - name: {name}\n    image: {image}\n    command: [sh, -c, {script}]\n{fields}")
 }
