@@ -11,6 +11,7 @@ use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
 use crate::plan::{Options, PodPaths, PodPlan};
+use crate::pod::{base_layer, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
 #[derive(Debug, clap::Args)]
@@ -72,7 +73,7 @@ impl PodArgs {
 /// The pod's directory in its supervisor's own root, where nothing of the host is.
 const RUN_DIR: &str = "/pod";
 
-/// Plans one pod whose containers' files on disk are below `state_dir`.
+/// Plans one pod whose files on disk are below `data`.
 ///
 /// # Errors
 /// An image that is not in the store, or a field that cannot be honoured here.
@@ -81,10 +82,11 @@ pub fn plan_pod(
     bundle: &Bundle,
     images: &BTreeMap<String, Image>,
     facts: &HostFacts,
-    state_dir: PathBuf,
+    data: &Path,
     options: &Options,
 ) -> Result<PodPlan> {
-    let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir };
+    let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
+    let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) };
     crate::plan::plan(pod, bundle, images, facts, &paths, options)
 }
 

@@ -8,9 +8,9 @@ use std::thread;
 use super::compression::Compression;
 use super::digest::{Digest, Hasher};
 use super::extent::Extent;
-use super::limits::{Limits, human};
+use super::limits::{Limits, write_failed};
 use super::tar_reader::Input;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 
 /// Large enough that handing over costs nothing, small enough that a few of them stay in the processor's cache.
 const BUFFER: usize = 256 << 10;
@@ -195,7 +195,8 @@ impl<R: Read> Read for Tee<'_, R> {
         if let Some(mut copy) = self.copy {
             copy.write_all(piece).map_err(|e| {
                 self.copy = None;
-                self.copied = Err(Error::new(format!("cannot copy it to the store: {e}")));
+                let errno = e.raw_os_error().map_or(nix::errno::Errno::EIO, nix::errno::Errno::from_raw);
+                self.copied = Err(write_failed("cannot copy it to the store", errno));
                 io::Error::from(e.kind())
             })?;
         }
@@ -242,8 +243,3 @@ impl Read for Decompressed {
 }
 
 impl Input for Decompressed {}
-
-/// Says which blob an error is about.
-pub fn in_blob<T>(result: Result<T>, name: &str, length: u64) -> Result<T> {
-    result.context(|| format!("layer {name} ({})", human(length)))
-}

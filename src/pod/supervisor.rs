@@ -309,6 +309,8 @@ impl<'a> Supervisor<'a> {
             self.notice(&format!("container {name:?} ended with code {code}; it starts again in {} s", wait.as_secs()));
             return Ok(());
         }
+        // The others go on meanwhile, so this costs the pod's end nothing.
+        container.remove_directories()?;
         if code != 0 {
             self.failure.get_or_insert(code);
         }

@@ -62,9 +62,14 @@ impl Program {
         let name = self.argv.strings().first().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let Some((path, errno)) = refused else {
             let place = if name.contains('/') { "in the image" } else { "in the directories of the image's PATH" };
-            return Error::new(format!("the command {name:?} was not found {place}"))
-                .mend("check command and args; arguments go into a list of their own: command: [\"sh\", \"-c\", \"…\"]")
-                .kind(Kind::NotFound);
+            let error = Error::new(format!("the command {name:?} was not found {place}")).kind(Kind::NotFound);
+            // The usual mistake: a whole command line where the name of a program belongs.
+            return match name.split_once(' ') {
+                Some((program, _)) => error.mend(format!(
+                    "write the program and each argument as an item of its own: command: [{program:?}, …]"
+                )),
+                None => error,
+            };
         };
         let path = path.to_string_lossy();
         match errno {
