@@ -30,7 +30,7 @@ impl Overlay {
     ///
     /// `userxattr` is what an unprivileged mount needs, and `volatile` spares the disk: the upper directory is thrown away with
     /// its container, so nothing is ever read from it after a crash.
-    pub(super) fn mount(&self, target: &Path) -> Result<(), SysError> {
+    pub(super) fn mount(&self, target: &Path, flags: MsFlags) -> Result<(), SysError> {
         let mut held = Vec::new();
         let paths: Vec<&Path> = self.lower.iter().chain([&self.upper, &self.work]).map(PathBuf::as_path).collect();
         let long = paths.iter().map(|p| p.as_os_str().len() + 1).sum::<usize>() > OPTIONS_LIMIT;
@@ -43,7 +43,7 @@ impl Overlay {
         options.extend(
             [b",upperdir=", ends[0].as_slice(), b",workdir=", ends[1].as_slice(), b",userxattr,volatile"].concat(),
         );
-        mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_slice()))
+        mount(Some("overlay"), target, Some("overlay"), flags, Some(options.as_slice()))
             .named(|| format!("mount(\"overlay\", {target:?}, {:?})", String::from_utf8_lossy(&options)))
     }
 }
