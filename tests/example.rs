@@ -10,7 +10,7 @@ fn hello_greets_and_ends() {
     let place = Place::with(&["busybox"]);
     let output = place.run(include_str!("../examples/hello.yaml"));
     output.expect_success();
-    assert_eq!(output.lines_of("hello"), ["Hello from a pod.", "I am process 1 on hello, user 0."], "{output}");
+    assert_eq!(output.lines_of("hello"), ["Hello from a pod.", "I am root on hello."], "{output}");
     place.assert_nothing_left();
 }
 

@@ -216,9 +216,10 @@ fn a_setuid_program_gains_nothing_unless_the_yaml_allows_it() {
         // Without another user there is nobody to gain anything.
         return;
     }
-    let script = "cp /bin/busybox /tmp/busybox; chmod 4755 /tmp/busybox; chmod 755 /tmp; su user -c \"/tmp/busybox grep ^Uid /proc/self/status\"";
+    let script =
+        "cp /bin/cat /opt/cat; chmod 4755 /opt/cat; su user -s /bin/sh -c '/opt/cat /proc/self/status' | grep ^Uid";
     for (fields, effective) in [("", "1000"), ("securityContext: {allowPrivilegeEscalation: true}", "0")] {
-        let output = Place::with(&["busybox"]).run(&shell_with("busybox", script, fields, ""));
+        let output = Place::with(&["debian"]).run(&shell_with("debian", script, fields, ""));
         assert_eq!(output.said(), format!("Uid:\t1000\t{effective}\t{effective}\t{effective}"), "{output}");
     }
 }
