@@ -11,7 +11,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::{SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::link::{Fact, hear, link, tell};
+use super::link::{Fact, hear, tell};
 use super::output::Style;
 use super::root::Data;
 use super::state::Claim;
@@ -21,8 +21,8 @@ use crate::host::{HostFacts, userns::spawn_mapped};
 use crate::plan::PodPlan;
 use crate::runtime::seccomp::Compiled;
 use crate::runtime::{Overlay, Prepared};
-use crate::sys::Named;
 use crate::sys::clone::{Child, Exit};
+use crate::sys::{Named, packet};
 
 /// What [`run`] runs.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Data, styl
             Prepared::new(&c.spec, overlay, &mut filters).context(|| format!("container {:?}", c.name))
         })
         .collect::<Result<_>>()?;
-    let (ours, theirs) = link()?;
+    let (ours, theirs) = packet::pair()?;
     let stdin = File::open("/dev/null").named(|| "open(\"/dev/null\")")?;
     let stdout = std::io::stdout().as_fd().try_clone_to_owned().named(|| "dup(stdout)")?;
     let stderr = std::io::stderr().as_fd().try_clone_to_owned().named(|| "dup(stderr)")?;

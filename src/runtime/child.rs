@@ -12,8 +12,9 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, sets
 use super::channel::{Fact, hear, tell};
 use super::identity::Writer;
 use super::mounts::apply;
+use super::place::{Joined, Stdio};
 use super::prepare::{Access, Prepared};
-use super::start::{Joined, Stdio};
+
 use crate::error::Error;
 use crate::host::explain;
 use crate::sys::mount::{Depth, set_attributes};
