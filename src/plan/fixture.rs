@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Options, PodPaths, PodPlan, plan};
 use crate::error::Result;
-use crate::host::{Caller, HostFacts, IdExtent, IdMap, Mapper};
+use crate::host::{HostFacts, IdExtent, IdMap};
 use crate::image::{Accounts, Group, Image, User};
 use crate::manifest::{Bundle, ObjectKey, Said, Source};
 
@@ -33,14 +33,7 @@ impl Fixture {
             pod,
             bundle: Bundle::default(),
             images: BTreeMap::from(images),
-            host: HostFacts {
-                caller: Caller::User,
-                mapper: Mapper::Itself,
-                notices: Vec::new(),
-                ids: IdMap { uids: extents.clone(), gids: extents },
-                os: "linux".to_owned(),
-                arch: "amd64".to_owned(),
-            },
+            host: HostFacts::sample(IdMap { uids: extents.clone(), gids: extents }),
             options: Options::default(),
         }
     }

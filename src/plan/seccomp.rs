@@ -156,7 +156,7 @@ mod tests {
     use oci_spec::runtime::{Capabilities, LinuxSeccomp};
 
     use super::*;
-    use crate::host::{Caller, IdExtent, IdMap, Mapper};
+    use crate::host::{IdExtent, IdMap};
     use crate::runtime::seccomp::interpret::{ALLOW, ENOSYS, EPERM, NATIVE, call, exists, run};
 
     const SUCCESS: u32 = 0x0005_0000;
@@ -164,14 +164,7 @@ mod tests {
     fn profile(capabilities: &[Capability], ids: u32) -> LinuxSeccomp {
         let extents = vec![IdExtent { inside: 0, outside: 1000, count: ids }];
         let ids = IdMap { uids: extents.clone(), gids: extents };
-        let host = HostFacts {
-            caller: Caller::User,
-            ids,
-            mapper: Mapper::Itself,
-            os: "linux".to_owned(),
-            arch: "amd64".to_owned(),
-            notices: Vec::new(),
-        };
+        let host = HostFacts::sample(ids);
         let capabilities: Capabilities = capabilities.iter().copied().collect();
         runtime_default(&capabilities, &host).unwrap()
     }

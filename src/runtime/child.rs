@@ -12,6 +12,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, sets
 use super::channel::{Fact, hear, tell};
 use super::identity::Writer;
 use super::mounts::apply;
+use super::overlay::Identities;
 use super::prepare::{Access, Prepared};
 use super::start::{Joined, Stdio};
 use crate::error::Error;
@@ -69,10 +70,8 @@ fn take_places(joined: Joined, stdio: Stdio) -> Result<(), SysError> {
 
 /// Mounts everything at and below the container's root, and leaves nothing else in sight.
 fn build_root(prepared: &Prepared) -> Result<(), SysError> {
-    // A program whose file asks for a capability that the container lacks cannot be executed at all (execve(2), EPERM), though
-    // ping, for one, works without. Where no privileges can be gained anyway, the mount lets the kernel overlook what files ask for.
-    let flags = if prepared.identity.no_new_privileges { MsFlags::MS_NOSUID } else { MsFlags::empty() };
-    prepared.overlay.mount(&prepared.root, flags)?;
+    let identities = if prepared.identity.no_new_privileges { Identities::Fixed } else { Identities::FromFiles };
+    prepared.overlay.mount(&prepared.root, identities)?;
     let root = open(&prepared.root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
     apply(root.as_fd(), &prepared.ops)?;
