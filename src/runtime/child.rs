@@ -80,7 +80,8 @@ fn build_root(prepared: &Prepared) -> Result<(), SysError> {
             None::<&str>,
             &prepared.root,
             None::<&str>,
-            MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
+            // A remount sets every flag anew.
+            identities.flags() | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
             None::<&str>,
         )
         .named(|| format!("mount({:?}, MS_REMOUNT | MS_RDONLY)", prepared.root))?;

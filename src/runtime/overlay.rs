@@ -30,7 +30,7 @@ pub(super) enum Identities {
 }
 
 impl Identities {
-    fn flags(self) -> MsFlags {
+    pub(super) fn flags(self) -> MsFlags {
         match self {
             Identities::Fixed => MsFlags::MS_NOSUID,
             Identities::FromFiles => MsFlags::empty(),
