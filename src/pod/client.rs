@@ -139,7 +139,7 @@ fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Data, styl
         // Only the client may hold this end, or the supervisor would never see the client's death.
         ours.take();
         if let Err(e) = entered {
-            let _ = tell(&theirs, &Fact::PodFailed(crate::host::explain(e.into())));
+            let _ = tell(&theirs, &Fact::PodFailed(e.into()));
             return 125;
         }
         live(Inheritance {

@@ -7,7 +7,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::sethostname;
 
 use crate::error::{Error, Result};
-use crate::host::{explain, userns::write_file};
+use crate::host::userns::write_file;
 use crate::runtime::Joined;
 use crate::sys::clone::{Child, spawn};
 use crate::sys::process::loopback_up;
@@ -44,8 +44,7 @@ pub(super) fn make(hostname: &str, max_gid: u32) -> Result<Making> {
             let _ = packet::send(&theirs, e.to_string().as_bytes(), &[]);
             1
         }
-    })
-    .map_err(|e| explain(e.into()))?;
+    })?;
     Ok(Making { child, socket: ours })
 }
 
@@ -60,7 +59,7 @@ impl Making {
         self.child.wait()?;
         let Ok([network, ipc, uts]) = <[OwnedFd; 3]>::try_from(received) else {
             let why = String::from_utf8_lossy(said.get(..length).unwrap_or_default());
-            return Err(explain(Error::new(format!("making the pod's namespaces: {why}"))));
+            return Err(Error::new(format!("making the pod's namespaces: {why}")));
         };
         Ok(Sandbox { network, ipc, uts })
     }

@@ -7,7 +7,6 @@ use super::child::live;
 use super::place::{Joined, Stdio};
 use super::prepare::Prepared;
 use crate::error::{Error, Result};
-use crate::host::explain;
 use crate::sys::clone::{Child, spawn};
 use crate::sys::packet;
 
@@ -39,8 +38,7 @@ pub fn start(prepared: &Prepared, joined: Joined, stdio: Stdio) -> Result<(Child
         // The child must not hold the other end, or it would not see the supervisor's death.
         ours.take();
         live(prepared, joined, stdio, &theirs)
-    })
-    .map_err(|e| explain(e.into()))?;
+    })?;
     let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;
     Ok((child, Starting { channel }))
 }
