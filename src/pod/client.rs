@@ -42,14 +42,13 @@ pub struct Run<'a> {
 /// # Errors
 /// A pod could not be run; the other pods have ended then, too.
 pub fn run(run: Run) -> Result<u8> {
-    let data = Data::new(run.data, run.facts)?;
     // Blocked before the first supervisor exists, so that no signal finds anybody unprepared.
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&stop_signals()), None).named(|| "sigprocmask(SIG_BLOCK)")?;
     let signals =
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods = Vec::new();
     for (plan, claim) in run.pods {
-        let started = supervise(&plan, &claim, run.facts, &data, &run.style);
+        let started = supervise(&plan, &claim, run.facts, run.data, &run.style);
         pods.push(Pod { name: plan.name, claim, state: State::from(started) });
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
@@ -119,7 +118,9 @@ impl Pod {
 }
 
 /// Makes one pod's supervisor.
-fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Data, style: &Style) -> Result<(Child, OwnedFd)> {
+fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Path, style: &Style) -> Result<(Child, OwnedFd)> {
+    // A tree can be attached once, so each supervisor gets its own.
+    let data = Data::new(data, facts)?;
     let mut filters = Compiled::default();
     let prepared: Vec<Prepared> = plan
         .init_containers
@@ -145,7 +146,7 @@ fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Data, styl
         live(Inheritance {
             plan,
             prepared: &prepared,
-            data,
+            data: &data,
             dir: claim.dir(),
             link: theirs,
             stdin,
