@@ -1,6 +1,7 @@
 //! Archives and layouts whose documents mean harm or make no sense, and images that do so once they are in the store.
 
 mod archives;
+mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;

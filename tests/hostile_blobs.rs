@@ -1,6 +1,7 @@
 //! Blobs that are broken, too large, or not what they are said to be: refused, with nothing left of them.
 
 mod archives;
+mod support;
 
 use std::os::unix::fs::MetadataExt;
 use std::process::Output;

@@ -2,6 +2,7 @@
 //! accepted and comes to what the row says.
 
 mod archives;
+mod support;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

@@ -7,3 +7,4 @@ pub mod image;
 pub mod snapshot;
 pub mod tar;
 pub mod yard;
+pub mod tree;

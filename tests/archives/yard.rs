@@ -122,8 +122,8 @@ impl Yard {
     }
 }
 
-/// A layer's directory holds the tree.
-fn tree(unpacked: &Path) -> PathBuf {
+/// The tree in a layer's directory.
+pub fn tree(unpacked: &Path) -> PathBuf {
     if unpacked.ends_with("tree") { unpacked.to_owned() } else { unpacked.join("tree") }
 }
 
