@@ -6,7 +6,7 @@
  * overlay of ROOTFS, proc, sysfs, a tmpfs /dev with six bound nodes, devpts, shm and a shared tmpfs, pivot_root, and PROGRAM.
  * No images, no logs, no last wall, no seccomp, no supervision: podling is measured as a ratio to this.
  *
- * SCRATCH must be an empty directory; it is left with the upper directories in it. Build: cc -O2 -static -o floor floor.c
+ * SCRATCH is a directory; each run makes one of its own in it and leaves it there. Build: cc -O2 -static -o floor floor.c
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -45,7 +45,7 @@ static pid_t clone_with(unsigned long long flags)
 
 static void bind_device(const char *name)
 {
-	char from[64], to[4096];
+	char from[64], to[8192];
 	snprintf(from, sizeof from, "/dev/%s", name);
 	snprintf(to, sizeof to, "%s/root/dev/%s", scratch, name);
 	int fd = open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
@@ -57,7 +57,7 @@ static void bind_device(const char *name)
 static void container(int n, char **argv)
 {
 	static const char *devices[] = { "null", "zero", "full", "random", "urandom", "tty" };
-	char root[4096], path[4200], options[16384];
+	char root[4096], path[8192], options[16384];
 	snprintf(root, sizeof root, "%s/root", scratch);
 	snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s/upper%d,workdir=%s/work%d,userxattr,volatile",
 		 rootfs, scratch, n, scratch, n);
@@ -72,7 +72,7 @@ static void container(int n, char **argv)
 	mkdir(AT("dev/pts"), 0755), mkdir(AT("dev/shm"), 0755);
 	CHECK(mount("devpts", AT("dev/pts"), "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"));
 	CHECK(mount("tmpfs", AT("dev/shm"), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m"));
-	char shared[4200];
+	char shared[8192];
 	snprintf(shared, sizeof shared, "%s/shared", scratch);
 	CHECK(mount(shared, AT("shared"), NULL, MS_BIND, NULL));
 	CHECK(chdir(root));
@@ -86,7 +86,7 @@ static void container(int n, char **argv)
 
 static void pod(int containers, char **argv)
 {
-	char path[4200];
+	char path[8192];
 	int failed = 0;
 	CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	CHECK(sethostname("floor", 5));
@@ -120,13 +120,15 @@ static void pod(int containers, char **argv)
 int main(int argc, char **argv)
 {
 	int go[2], status;
-	char map[64], path[64];
+	char map[64], path[64], own[2048];
 	if (argc < 5) {
 		fprintf(stderr, "usage: floor N ROOTFS SCRATCH PROGRAM [ARG...]\n");
 		return 2;
 	}
 	rootfs = argv[2];
-	scratch = argv[3];
+	snprintf(own, sizeof own, "%s/%d", argv[3], getpid());
+	scratch = own;
+	CHECK(mkdir(scratch, 0755));
 	CHECK(pipe2(go, O_CLOEXEC));
 	pid_t pid = clone_with(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS);
 	CHECK(pid);

@@ -40,12 +40,14 @@ all_there() {
 
 apt() {
     apt-get -qq -o Debug::NoLocking=1 -o APT::Sandbox::User=root -o APT::Install-Recommends=false -o Dir::State::status="$cache/apt/status.$$" \
-        -o Dir::Cache="$cache/apt" -o Dir::Cache::archives="$cache/debs" -o Dir::Log=/dev/null -o Acquire::Retries=3 "$@"
+        -o Dir::Cache="$cache/apt" -o Dir::Cache::archives="$cache/debs" -o Dir::Log=/dev/null -o Acquire::Retries=3 -o Acquire::Languages=none "$@"
 }
 
 update_lists() {
+    [ ! -e "$out/.lists-are-new" ] || return 0
     say "reading the mirror's package lists (the machine's own are absent or old)"
     apt -o Dir::State::lists="$cache/apt/lists" update >"$cache/apt/log.$$" 2>&1 || true
+    : >"$out/.lists-are-new"    # once is enough for one run
 }
 
 resolve_and_download() {

@@ -11,6 +11,7 @@ use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
 use crate::plan::{Options, PodPaths, PodPlan};
+use crate::pod::{base_layer, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,9 @@ impl PodArgs {
                 None => (word.as_str(), std::env::var(word).ok()),
             };
             if name.is_empty() || name.contains('\0') {
-                return Err(Error::new(format!("--env {word:?}: a variable needs a name")).mend("write it as --env NAME=VALUE"));
+                return Err(
+                    Error::new(format!("--env {word:?}: a variable needs a name")).mend("write it as --env NAME=VALUE")
+                );
             }
             env.extend(value.map(|value| (name.to_owned(), value)));
         }
@@ -70,7 +73,7 @@ impl PodArgs {
 /// The pod's directory in its supervisor's own root, where nothing of the host is.
 const RUN_DIR: &str = "/pod";
 
-/// Plans one pod whose containers' files on disk are below `state_dir`.
+/// Plans one pod whose files on disk are below `data`.
 ///
 /// # Errors
 /// An image that is not in the store, or a field that cannot be honoured here.
@@ -79,10 +82,11 @@ pub fn plan_pod(
     bundle: &Bundle,
     images: &BTreeMap<String, Image>,
     facts: &HostFacts,
-    state_dir: PathBuf,
+    data: &Path,
     options: &Options,
 ) -> Result<PodPlan> {
-    let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir };
+    let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
+    let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) };
     crate::plan::plan(pod, bundle, images, facts, &paths, options)
 }
 
@@ -91,7 +95,8 @@ pub fn image_references(bundle: &Bundle) -> BTreeMap<String, String> {
     let mut references = BTreeMap::new();
     for pod in &bundle.pods {
         let Some(spec) = &pod.object.spec else { continue };
-        let lists = [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
+        let lists =
+            [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
         for (list, containers) in lists {
             for (i, container) in containers.iter().enumerate() {
                 let path = format!("spec.{list}[{i}].image");

@@ -23,9 +23,7 @@ pub fn run(args: &Args) -> Result<()> {
     let images = super::run::resolve(&bundle, &store, &facts)?;
     let mut plans = Vec::new();
     for pod in &bundle.pods {
-        let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-        let state = data.join("pods").join(name).join("containers");
-        plans.push(crate::plan::render(&plan_pod(pod, &bundle, &images, &facts, state, &options)?)?);
+        plans.push(crate::plan::render(&plan_pod(pod, &bundle, &images, &facts, &data, &options)?)?);
     }
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };
     let text = serde_json::to_string_pretty(&value).map_err(|e| Error::new(format!("printing the plan: {e}")))?;

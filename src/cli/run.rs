@@ -8,7 +8,7 @@ use crate::error::{Context, Result};
 use crate::host::HostFacts;
 use crate::image::{Image, Store};
 use crate::manifest::Bundle;
-use crate::pod::{Claim, Run, Style, sweep};
+use crate::pod::{Claim, Run, Style, make_base_layer, sweep};
 
 /// Run pods in the foreground until they have ended.
 #[derive(Debug, clap::Args)]
@@ -33,8 +33,9 @@ enum Network {
 
 const AFTER: &str = "Ctrl-C asks the containers to end and waits for the pod's grace period; a second one kills them.
 
-Exit code: 0 when every container succeeded, else the code of the first that failed; 125 for podling's own errors, 126 for
-a command that cannot be executed, 127 for one that was not found.
+Exit code: 0 when every container succeeded, else the code of the first that failed;
+125 for podling's own errors, 126 for a command that cannot be executed, 127 for one
+that was not found.
 
 Examples:
   podling run examples/hello.yaml
@@ -53,9 +54,7 @@ pub fn run(args: &Args) -> Result<u8> {
     // Everything is decided before anything is created.
     let mut plans = Vec::new();
     for pod in &bundle.pods {
-        let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-        let state = data.join("pods").join(name).join("containers");
-        plans.push(plan_pod(pod, &bundle, &images, &facts, state, &options)?);
+        plans.push(plan_pod(pod, &bundle, &images, &facts, &data, &options)?);
     }
     let style = Style::of_terminal(args.quiet);
     if !style.quiet {
@@ -65,6 +64,7 @@ pub fn run(args: &Args) -> Result<u8> {
         }
     }
     sweep(&data, &facts)?;
+    make_base_layer(&data, &facts)?;
     let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
     let pods = plans
         .into_iter()

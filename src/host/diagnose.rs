@@ -34,7 +34,10 @@ fn cause(read: &dyn Fn(&str) -> Option<String>) -> Option<String> {
         return Some("user namespaces are switched off here: sudo sysctl user.max_user_namespaces=15000".to_owned());
     }
     if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        return Some("unprivileged user namespaces are switched off here: sudo sysctl kernel.unprivileged_userns_clone=1".to_owned());
+        return Some(
+            "unprivileged user namespaces are switched off here: sudo sysctl kernel.unprivileged_userns_clone=1"
+                .to_owned(),
+        );
     }
     if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
         return Some(

@@ -3,6 +3,7 @@
 mod diagnose;
 mod facts;
 mod idmap;
+mod private;
 pub mod subids;
 pub mod userns;
 

@@ -85,10 +85,8 @@ fn write_maps(facts: &HostFacts, pid: i32) -> Result<()> {
                     .spawn()
                     .named(|| format!("execve({program:?})"))
             };
-            let helpers = [
-                ("newuidmap", start(newuidmap, &facts.ids.uids)?),
-                ("newgidmap", start(newgidmap, &facts.ids.gids)?),
-            ];
+            let helpers =
+                [("newuidmap", start(newuidmap, &facts.ids.uids)?), ("newgidmap", start(newgidmap, &facts.ids.gids)?)];
             for (name, helper) in helpers {
                 let output = helper.wait_with_output().named(|| format!("wait({name})"))?;
                 if !output.status.success() {
@@ -127,7 +125,9 @@ pub fn run_mapped(facts: &HostFacts, job: &mut dyn FnMut() -> Result<Vec<u8>>) -
     })?;
     drop(write_answer);
     let mut said = Vec::new();
-    std::fs::File::from(answer).read_to_end(&mut said).context(|| "reading the answer of a process in the user namespace")?;
+    std::fs::File::from(answer)
+        .read_to_end(&mut said)
+        .context(|| "reading the answer of a process in the user namespace")?;
     let exit = child.wait()?;
     match said.split_first() {
         Some((b'+', bytes)) => Ok(bytes.to_vec()),
@@ -138,7 +138,9 @@ pub fn run_mapped(facts: &HostFacts, job: &mut dyn FnMut() -> Result<Vec<u8>>) -
 
 fn died(exit: Exit) -> Error {
     explain(match exit {
-        Exit::Code(code) => Error::new(format!("the process in the new user namespace ended with status {code} and no word")),
+        Exit::Code(code) => {
+            Error::new(format!("the process in the new user namespace ended with status {code} and no word"))
+        }
         Exit::Signal(signal) => Error::new(format!("signal {signal} killed the process in the new user namespace")),
     })
 }
@@ -157,8 +159,7 @@ pub fn map_text(extents: &[IdExtent]) -> String {
 /// # Errors
 /// The failed open or write, with the path.
 pub fn write_file(path: &str, bytes: &[u8]) -> std::result::Result<(), SysError> {
-    let mut file =
-        std::fs::OpenOptions::new().write(true).open(path).named(|| format!("open({path:?}, O_WRONLY)"))?;
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).named(|| format!("open({path:?}, O_WRONLY)"))?;
     file.write_all(bytes).named(|| format!("write({path:?}, {:?})", String::from_utf8_lossy(bytes).trim_end()))?;
     Ok(())
 }

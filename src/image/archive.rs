@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::compression::Compression;
 use super::extent::Extent;
-use super::limits::{Limits, check_space};
+use super::limits::{Limits, write_failed};
 use super::tar_entry::{Kind, normalize, quote};
 use super::tar_reader::{Seekable, TarReader, in_entry};
 use crate::error::{Context, Error, Result};
@@ -106,10 +108,10 @@ pub fn decompress(archive: &Extent, compression: Compression, scratch: &Path) ->
         }
         total += count as u64;
         limits.check(total)?;
-        if total.is_multiple_of(64 << 20) {
-            check_space(std::os::fd::AsFd::as_fd(&file), 64 << 20)?;
-        }
-        file.write_all(buffer.get(..count).unwrap_or_default()).context(|| "cannot decompress it into the store")?;
+        file.write_all(buffer.get(..count).unwrap_or_default()).map_err(|e| {
+            let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+            write_failed("cannot decompress it into the store", errno)
+        })?;
     }
     Extent::whole(file)
 }

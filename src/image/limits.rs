@@ -2,6 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use nix::errno::Errno;
 use nix::sys::statvfs::fstatvfs;
 
 use crate::error::{Error, Result};
@@ -55,7 +56,16 @@ pub fn check_space(dir: BorrowedFd<'_>, size: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(format!("it needs {} and the store's file system has {} left", human(size), human(free)))
-        .mend("remove images with `podling image rm`, or set XDG_DATA_HOME to a larger file system"))
+        .mend(FULL_DISK))
+}
+
+/// What to do about a full file system.
+const FULL_DISK: &str = "remove images with `podling image rm`, or set XDG_DATA_HOME to a larger file system";
+
+/// A failed write to the store, with the mend where the disk or the quota is full.
+pub fn write_failed(what: &str, errno: Errno) -> Error {
+    let error = Error::new(format!("{what}: {}", errno.desc()));
+    if matches!(errno, Errno::ENOSPC | Errno::EDQUOT) { error.mend(FULL_DISK) } else { error }
 }
 
 /// A size for people, in the decimal units of `docker images`.

@@ -95,7 +95,7 @@ impl Store {
     /// The image that `reference` names, its layers unpacked for the current id map if they were not yet.
     pub fn resolve_or_unpack(&self, reference: &str, namespace: &dyn InUserNamespace) -> Result<Image> {
         match self.find(reference)? {
-            Found::Ready(image) => Ok(image),
+            Found::Ready(image) => Ok(*image),
             Found::NotUnpacked(record) => {
                 self.ensure_unpacked(&record, namespace)?;
                 self.resolve(reference)
@@ -113,7 +113,10 @@ impl Store {
         let _ = self.sweep(namespace);
         for _ in 0..ATTEMPTS {
             let staging = Staging::new(&self.staging())?;
-            let outcome = make(&staging).and_then(|made| self.publish(made, staging.path()));
+            let outcome = make(&staging).and_then(|made| {
+                staging.sync()?;
+                self.publish(made, staging.path())
+            });
             let removed = staging.remove(namespace);
             match outcome? {
                 Outcome::Vanished => removed?,
@@ -131,7 +134,7 @@ fn names(sources: &[SourceImage], name: Option<&str>) -> Result<Vec<Option<Refer
         return Err(Error::new(format!("an image cannot be given the digest {digest} as a name")));
     }
     if let ([_], Some(wanted), Some(name)) = (sources, &wanted, name) {
-        let tag = match &sources[..] {
+        let tag = match sources {
             [SourceImage { name: SourceName::Tag(tag), .. }] if wanted.tag().is_none() => Some(tag),
             _ => None,
         };
@@ -291,8 +294,7 @@ impl<'a> Workshop<'a> {
         } else {
             self.unpack(layer, file, &limits)?
         };
-        if let Some((file, path)) = copy {
-            file.sync_all().context(|| format!("cannot write {}", path.display()))?;
+        if let Some((_, path)) = copy {
             self.blobs.push(StagedBlob { path, digest: digests.blob });
         }
         Ok((digests, stats))

@@ -86,3 +86,6 @@ pub struct Group {
     /// Names of the users who have it as a supplementary group.
     pub members: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,10 +129,8 @@ impl Packer<'_> {
             let target = if kind == EntryType::Link { target.strip_prefix(b"./").unwrap_or(target) } else { target };
             records.push(("linkpath".to_owned(), target.to_vec()));
         }
-        if stat.mtime_nsec() != 0 && stat.mtime() >= 0 {
-            records.push(("mtime".to_owned(), format!("{}.{:09}", stat.mtime(), stat.mtime_nsec()).into_bytes()));
-        } else if stat.mtime() < 0 {
-            records.push(("mtime".to_owned(), stat.mtime().to_string().into_bytes()));
+        if stat.mtime() < 0 || stat.mtime_nsec() != 0 {
+            records.push(("mtime".to_owned(), pax_time(stat.mtime(), stat.mtime_nsec()).into_bytes()));
         }
         records.extend(attributes.iter().cloned());
         let records = records.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
@@ -157,6 +155,14 @@ impl Packer<'_> {
             Error::new(format!("it belongs to {what} id {outside}, which the pod's id map does not have"))
                 .mend("import a tar archive of it instead: `sudo tar -C DIR -cf root.tar .`")
         })
+    }
+}
+
+/// The kernel counts nanoseconds upwards from the second below, PAX writes a decimal number: -2 s + 0.75 s is `-1.25`.
+fn pax_time(seconds: i64, nanos: i64) -> String {
+    match seconds < 0 && nanos > 0 {
+        true => format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanos),
+        false => format!("{seconds}.{nanos:09}"),
     }
 }
 
@@ -190,4 +196,21 @@ fn attributes(file: &File) -> Result<Vec<(String, Vec<u8>)>> {
         }
     }
     Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_1970_are_decimal_numbers() {
+        for (seconds, nanos, text) in [
+            (5, 1, "5.000000001"),
+            (-2, 750_000_000, "-1.250000000"),
+            (-1, 500_000_000, "-0.500000000"),
+            (-3, 0, "-3.000000000"),
+        ] {
+            assert_eq!(pax_time(seconds, nanos), text);
+        }
+    }
 }

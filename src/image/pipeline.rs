@@ -1,4 +1,4 @@
-//! From a blob to a layer in one pass: one thread reads, copies, hashes and decompresses, the other writes the tree.
+//! From a blob to a layer in one pass: one thread reads, copies and decompresses, the other writes the tree; both hash.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -8,9 +8,9 @@ use std::thread;
 use super::compression::Compression;
 use super::digest::{Digest, Hasher};
 use super::extent::Extent;
-use super::limits::{Limits, human};
+use super::limits::{Limits, write_failed};
 use super::tar_reader::Input;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 
 /// Large enough that handing over costs nothing, small enough that a few of them stay in the processor's cache.
 const BUFFER: usize = 256 << 10;
@@ -52,25 +52,53 @@ pub fn run<T>(
     limits: &Limits,
     sink: impl FnOnce(Decompressed) -> Result<T>,
 ) -> Result<(T, Digests)> {
+    let compression = compression_of(blob)?;
     let (full, filled) = sync_channel(WAITING);
     let (give_back, empty) = channel();
+    let (hashed, hash) = channel();
+    // The hash of what is not compressed is the blob's own.
+    let hasher = (compression != Compression::None).then(Hasher::default);
     let (read, written) = thread::scope(|scope| {
-        let reader = scope.spawn(move || read_blob(blob, copy, limits, &full, &empty));
-        let written = sink(Decompressed { filled, give_back, buffer: Vec::new(), position: 0, ended: false });
+        let reader = scope.spawn(move || read_blob(blob, compression, copy, limits, &full, &empty));
+        let written =
+            sink(Decompressed { filled, give_back, buffer: Vec::new(), position: 0, ended: false, hasher, hashed });
         let read = reader.join().unwrap_or_else(|_| Err(Error::new("the thread that reads the layer failed")));
         (read, written)
     });
-    match (read?, written) {
-        (Ended::Complete(digests), Ok(value)) => Ok((value, digests)),
-        (_, Err(error)) => Err(error),
-        (Ended::Abandoned, Ok(_)) => Err(Error::new("the layer was not read to its end")),
+    // A corrupt blob is the reason for whatever the writer made of it.
+    let read = read?;
+    let value = written?;
+    let Ended::Complete { blob: found, length } = read else {
+        return Err(Error::new("the layer was not read to its end"));
+    };
+    let diff_id = if compression == Compression::None { Some(found) } else { hash.try_recv().ok() };
+    let diff_id = diff_id.ok_or_else(|| Error::new("the layer was not read to its end"))?;
+    if let Some(promised) = blob.diff_id.filter(|promised| *promised != diff_id) {
+        return Err(Error::new(format!(
+            "its content is not what the image's config promises: its diffID should be {promised} and is {diff_id}"
+        )));
+    }
+    Ok((value, Digests { blob: found, length, diff_id, compression }))
+}
+
+/// The compression that the content has, which must be the one that the media type promises.
+fn compression_of(blob: &LayerBlob) -> Result<Compression> {
+    let mut head = Vec::new();
+    blob.content.reader().take(8).read_to_end(&mut head)?;
+    let found = Compression::sniff(&head)?;
+    match blob.compression.filter(|promised| *promised != found) {
+        None => Ok(found),
+        Some(promised) => {
+            let (promised, found) = (promised.name(), found.name());
+            Err(Error::new(format!("its media type promises {promised}, but it has {found}")))
+        }
     }
 }
 
 /// What the reading thread came to.
 enum Ended {
-    /// All was read and both digests hold.
-    Complete(Digests),
+    /// All was read and the blob's digest holds.
+    Complete { blob: Digest, length: u64 },
     /// The writer gave up, and the blob is not to blame.
     Abandoned,
 }
@@ -79,6 +107,7 @@ type Piece = io::Result<Vec<u8>>;
 
 fn read_blob(
     blob: &LayerBlob,
+    compression: Compression,
     copy: Option<&File>,
     limits: &Limits,
     full: &SyncSender<Piece>,
@@ -88,13 +117,7 @@ fn read_blob(
         BUFFER,
         Tee { input: blob.content.reader(), copy, copied: Ok(()), hasher: Hasher::default() },
     );
-    let compression = Compression::sniff(tee.fill_buf()?)?;
-    if let Some(promised) = blob.compression.filter(|promised| *promised != compression) {
-        let (promised, found) = (promised.name(), compression.name());
-        return Err(Error::new(format!("its media type promises {promised}, but it has {found}")));
-    }
-    let mut archive = Hasher::default();
-    let decompressed = decompress(&mut tee, compression, limits, &mut archive, full, empty);
+    let decompressed = decompress(&mut tee, compression, limits, full, empty);
     if !matches!(decompressed, Ok(Flow::Complete)) {
         tee.get_mut().copy = None;
     }
@@ -108,17 +131,10 @@ fn read_blob(
     if let Some(promised) = promised.filter(|promised| *promised != found) {
         return Err(Error::new(format!("its content is corrupt: its digest should be {promised} and is {found}")));
     }
-    match decompressed? {
-        Flow::Abandoned => return Ok(Ended::Abandoned),
-        Flow::Complete => {}
-    }
-    let diff_id = if compression == Compression::None { found } else { archive.finish() };
-    if let Some(promised) = blob.diff_id.filter(|promised| *promised != diff_id) {
-        return Err(Error::new(format!(
-            "its content is not what the image's config promises: its diffID should be {promised} and is {diff_id}"
-        )));
-    }
-    Ok(Ended::Complete(Digests { blob: found, length, diff_id, compression }))
+    Ok(match decompressed? {
+        Flow::Abandoned => Ended::Abandoned,
+        Flow::Complete => Ended::Complete { blob: found, length },
+    })
 }
 
 enum Flow {
@@ -130,7 +146,6 @@ fn decompress(
     input: impl BufRead,
     compression: Compression,
     limits: &Limits,
-    archive: &mut Hasher,
     full: &SyncSender<Piece>,
     empty: &Receiver<Vec<u8>>,
 ) -> Result<Flow> {
@@ -151,10 +166,6 @@ fn decompress(
             return Ok(Flow::Complete);
         }
         buffer.truncate(count);
-        if compression != Compression::None {
-            // The hash of what is not compressed is the blob's own.
-            archive.update(&buffer);
-        }
         total += count as u64;
         // The writer names the entry that is too large; what it does not look at, like padding, ends here. The slack lets
         // it come first.
@@ -195,7 +206,8 @@ impl<R: Read> Read for Tee<'_, R> {
         if let Some(mut copy) = self.copy {
             copy.write_all(piece).map_err(|e| {
                 self.copy = None;
-                self.copied = Err(Error::new(format!("cannot copy it to the store: {e}")));
+                let errno = e.raw_os_error().map_or(nix::errno::Errno::EIO, nix::errno::Errno::from_raw);
+                self.copied = Err(write_failed("cannot copy it to the store", errno));
                 io::Error::from(e.kind())
             })?;
         }
@@ -204,12 +216,16 @@ impl<R: Read> Read for Tee<'_, R> {
 }
 
 /// The writer's end: the decompressed layer as a buffered input that copies nothing.
+///
+/// It is hashed here and not where it is decompressed, because decompressing is what takes longest.
 pub struct Decompressed {
     filled: Receiver<Piece>,
     give_back: Sender<Vec<u8>>,
     buffer: Vec<u8>,
     position: usize,
     ended: bool,
+    hasher: Option<Hasher>,
+    hashed: Sender<Digest>,
 }
 
 impl BufRead for Decompressed {
@@ -221,8 +237,14 @@ impl BufRead for Decompressed {
                     self.position = 0;
                     // The reader may have ended already and need it no more.
                     let _ = self.give_back.send(used);
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(&self.buffer);
+                    }
                 }
-                Err(_) => self.ended = true,
+                Err(_) => {
+                    self.ended = true;
+                    let _ = self.hasher.take().map(|hasher| self.hashed.send(hasher.finish()));
+                }
             }
         }
         Ok(self.buffer.get(self.position..).unwrap_or_default())
@@ -242,8 +264,3 @@ impl Read for Decompressed {
 }
 
 impl Input for Decompressed {}
-
-/// Says which blob an error is about.
-pub fn in_blob<T>(result: Result<T>, name: &str, length: u64) -> Result<T> {
-    result.context(|| format!("layer {name} ({})", human(length)))
-}

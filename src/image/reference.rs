@@ -281,7 +281,7 @@ mod tests {
 
         #[test]
         fn a_normalized_reference_reads_as_itself(
-            text in "([a-z]{1,5}\\.[a-z]{2}(:[0-9]{1,4})?/)?[a-z0-9]{1,8}([._/-][a-z0-9]{1,5}){0,3}(:[A-Za-z0-9_][a-z.-]{0,6})?"
+            text in "([a-z]{1,5}\\.[a-z]{2}(:[0-9]{1,4})?/)?[a-z0-9]{1,8}(/[a-z0-9]{1,5}([._-][a-z0-9]{1,4})?){0,3}(:[A-Za-z0-9_][a-z.-]{0,6})?"
         ) {
             let reference = Reference::parse(&text).unwrap();
             prop_assert_eq!(&Reference::parse(&reference.to_string()).unwrap(), &reference);

@@ -38,10 +38,10 @@ pub fn empty(top: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn empty_level(top: BorrowedFd<'_>, dir: BorrowedFd<'_>, depth: usize, cut: &mut u64) -> Result<()> {
-    // Modes like 0555 would stop us where we are not root of the files' user namespace.
-    let _ = fchmod(dir, Mode::S_IRWXU);
     let clone = openat(dir, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| "openat(\".\")")?;
+    // Modes like 0555 would stop us where we are not root of the files' user namespace.
+    let _ = fchmod(&clone, Mode::S_IRWXU);
     let names: Vec<_> = Dir::from_fd(clone)
         .named(|| "fdopendir")?
         .iter()

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::namespace::InUserNamespace;
 use super::remove_tree;
 use crate::error::{Context, Error, Result};
+use crate::sys::Named;
 
 /// The name of the unpacked tree in a layer's own directory.
 ///
@@ -23,7 +24,7 @@ pub const TREE: &str = "tree";
 #[derive(Debug)]
 pub struct Staging {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Staging {
@@ -36,10 +37,14 @@ impl Staging {
                 .permissions(fs::Permissions::from_mode(0o700))
                 .tempdir_in(parent);
             let path = made.context(|| format!("cannot make a directory in {}", parent.display()))?.keep();
-            let lock = File::open(&path).context(|| format!("cannot open {}", path.display()))?;
-            // Between its making and its locking another podling may have taken it for an orphan.
+            // Between its making and its locking another podling may take it for an orphan.
+            let lock = match File::open(&path) {
+                Ok(lock) => lock,
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(Error::new(format!("cannot open {}: {e}", path.display()))),
+            };
             if lock.try_lock().is_ok() && is_at(&lock, &path) {
-                return Ok(Staging { path, _lock: lock });
+                return Ok(Staging { path, lock });
             }
         }
         Err(Error::new(format!("cannot lock a directory in {}", parent.display())))
@@ -48,6 +53,15 @@ impl Staging {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Waits until all that is in it is on disk.
+    ///
+    /// One syncfs(2) for a layer's tens of thousands of files, and for the blobs: to sync each by itself would cost a journal
+    /// commit each. It comes before anything gets its name in the store, so that a power cut leaves no hollow layer.
+    pub fn sync(&self) -> Result<()> {
+        nix::unistd::syncfs(&self.lock).named(|| format!("syncfs({:?})", self.path.display().to_string()))?;
+        Ok(())
     }
 
     /// Removes it and whatever is left in it.
@@ -100,7 +114,8 @@ fn empty_tree(tree: &Path, namespace: &dyn InUserNamespace) -> Result<()> {
     };
     let mut job = || remove_tree::empty(dir.as_fd()).map(|()| Vec::new());
     namespace.run(&mut job).context(|| format!("cannot empty {}", tree.display()))?;
-    Ok(())
+    // By name, since its own mode may keep even its owner from opening it.
+    fs::remove_dir(tree).context(|| format!("cannot remove {}", tree.display()))
 }
 
 /// Whether `path` still is the directory that `file` was opened from.

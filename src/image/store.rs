@@ -41,9 +41,9 @@ pub struct Store {
 #[derive(Debug)]
 pub enum Found {
     /// Everything.
-    Ready(Image),
+    Ready(Box<Image>),
     /// Its blobs; these layers are not unpacked for the current id map. [`Store::ensure_unpacked`] mends that.
-    NotUnpacked(Record),
+    NotUnpacked(Box<Record>),
 }
 
 /// An image's own documents.
@@ -76,7 +76,7 @@ impl Store {
     /// An image whose layers are not unpacked for this id map is an error here; [`Store::find`] tells that case apart.
     pub fn resolve(&self, reference: &str) -> Result<Image> {
         match self.find(reference)? {
-            Found::Ready(image) => Ok(image),
+            Found::Ready(image) => Ok(*image),
             Found::NotUnpacked(record) => Err(Error::new(format!(
                 "image {:?} is in the store, but its layers are not unpacked for the current user and group ids",
                 record.reference
@@ -97,7 +97,7 @@ impl Store {
                 File::options().read(true).custom_flags((OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits()).open(&path);
             let tree = match open {
                 Ok(tree) => OwnedFd::from(tree),
-                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::NotUnpacked(record)),
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::NotUnpacked(Box::new(record))),
                 Err(e) => return Err(Error::new(format!("cannot open the layer {}: {e}", path.display()))),
             };
             let opaque = xattr::get(&tree, super::whiteout::OPAQUE)?.is_some_and(|value| value == b"y");
@@ -110,13 +110,13 @@ impl Store {
         let (layers, trees): (Vec<PathBuf>, Vec<OwnedFd>) = trees.into_iter().unzip();
         let accounts = accounts::read(&trees).context(|| format!("image {:?}", record.reference))?;
         let Record { reference, digest, config, .. } = record;
-        Ok(Found::Ready(Image { reference, digest: digest.to_string(), config, layers, accounts }))
+        Ok(Found::Ready(Box::new(Image { reference, digest: digest.to_string(), config, layers, accounts })))
     }
 
     /// The documents of the image that `reference` names, whether its layers are unpacked or not.
     pub fn record(&self, reference: &str) -> Result<Record> {
         let index = Index::read(&self.images())?;
-        let image = self.lookup(&index, reference)?;
+        let image = self.exact(&index, reference)?;
         self.record_of(image)
     }
 
@@ -149,26 +149,38 @@ impl Store {
         Ok(Hold(locks))
     }
 
-    /// Finds an image by name, by `sha256:` digest, or by the beginning of its id.
-    pub(super) fn lookup<'a>(&self, index: &'a Index, text: &str) -> Result<&'a Descriptor> {
-        if let Some(found) = self.lookup_id(index, text)? {
-            return Ok(found);
+    /// Finds the image to run. A short id is none of its names: `cafe` must never mean whatever image's digest starts so.
+    fn exact<'a>(&self, index: &'a Index, text: &str) -> Result<&'a Descriptor> {
+        match text.strip_prefix("sha256:").filter(|hex| Digest::from_hex(hex).is_some()) {
+            Some(hex) => self.by_id(index, hex)?.ok_or_else(|| no_such_id(text)),
+            None => self.by_name(index, text),
         }
-        let reference = Reference::parse(text)?;
-        index.find(&reference).ok_or_else(|| self.not_found(index, &reference, text))
     }
 
-    /// An id is the digest of the image's config, as docker shows it, or of its manifest. A name that exists goes first.
-    fn lookup_id<'a>(&self, index: &'a Index, text: &str) -> Result<Option<&'a Descriptor>> {
-        let (hex, whole) = match text.strip_prefix("sha256:") {
-            Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => (hex, hex.len() == 64),
-            Some(_) => return Ok(None),
-            None => (text, text.len() == 64),
-        };
-        let is_prefix = (4..=64).contains(&hex.len()) && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_prefix || (!whole && Reference::parse(text).is_ok_and(|name| index.find(&name).is_some())) {
-            return Ok(None);
+    /// Finds an image by name, or by its id or the beginning of it.
+    pub(super) fn lookup<'a>(&self, index: &'a Index, text: &str) -> Result<&'a Descriptor> {
+        let named = self.by_name(index, text);
+        let hex = text.strip_prefix("sha256:").unwrap_or(text);
+        if named.is_ok()
+            || !(4..=64).contains(&hex.len())
+            || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            return named;
         }
+        match self.by_id(index, hex)? {
+            Some(image) => Ok(image),
+            None if text.starts_with("sha256:") || hex.len() == 64 => Err(no_such_id(text)),
+            None => named,
+        }
+    }
+
+    fn by_name<'a>(&self, index: &'a Index, text: &str) -> Result<&'a Descriptor> {
+        let reference = Reference::parse(text)?;
+        index.find(&reference).ok_or_else(|| not_found(index, &reference, text))
+    }
+
+    /// The image whose id starts with `hex`: the digest of its config, as docker shows it, or of its manifest.
+    fn by_id<'a>(&self, index: &'a Index, hex: &str) -> Result<Option<&'a Descriptor>> {
         let mut found: Option<&Descriptor> = None;
         for image in &index.images {
             let manifest = Digest::parse(image.digest().as_ref())?;
@@ -180,34 +192,12 @@ impl Store {
                 found = found.or(Some(image));
             }
         }
-        match found {
-            None if text.starts_with("sha256:") => Err(Error::new(format!("there is no image {text:?} in the store"))
-                .mend("`podling images` lists the images there are")),
-            found => Ok(found),
-        }
+        Ok(found)
     }
 
     fn config_digest(&self, manifest: &Digest) -> Result<Digest> {
         let manifest: ImageManifest = self.json_blob(manifest, "manifest")?;
         Digest::parse(manifest.config().digest().as_ref())
-    }
-
-    fn not_found(&self, index: &Index, reference: &Reference, text: &str) -> Error {
-        let wanted = reference.familiar();
-        let mut near: Vec<(f64, String)> = index
-            .names()
-            .filter_map(|name| Reference::parse(name).ok())
-            .map(|name| (likeness(&wanted, &name), name.familiar()))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .collect();
-        near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let names: Vec<String> = near.into_iter().take(3).map(|(_, name)| format!("{name:?}")).collect();
-        let meant = if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) };
-        let full = reference.to_string();
-        let what = if full == text { format!("{text:?}") } else { format!("{text:?} ({full})") };
-        Error::new(format!("image {what} is not in the store{meant}")).mend(
-            "`podling image load FILE` loads it from an archive or a directory; `podling images` lists what there is",
-        )
     }
 
     pub(super) fn json_blob<T: serde::de::DeserializeOwned>(&self, digest: &Digest, what: &str) -> Result<T> {
@@ -274,6 +264,27 @@ impl Store {
     pub(super) fn has_blob(&self, digest: &Digest, length: u64) -> bool {
         fs::metadata(self.blob_path(digest)).is_ok_and(|stat| stat.is_file() && stat.len() == length)
     }
+}
+
+fn no_such_id(text: &str) -> Error {
+    Error::new(format!("there is no image {text:?} in the store")).mend("`podling images` lists the images there are")
+}
+
+fn not_found(index: &Index, reference: &Reference, text: &str) -> Error {
+    let wanted = reference.familiar();
+    let mut near: Vec<(f64, String)> = index
+        .names()
+        .filter_map(|name| Reference::parse(name).ok())
+        .map(|name| (likeness(&wanted, &name), name.familiar()))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .collect();
+    near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    let names: Vec<String> = near.into_iter().take(3).map(|(_, name)| format!("{name:?}")).collect();
+    let meant = if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) };
+    let full = reference.to_string();
+    let what = if full == text { format!("{text:?}") } else { format!("{text:?} ({full})") };
+    Error::new(format!("image {what} is not in the store{meant}"))
+        .mend("`podling image load FILE` loads it from an archive or a directory; `podling images` lists what there is")
 }
 
 /// How alike two references are, 0 to 1: the same name under another tag or registry is what people get wrong most.

@@ -184,7 +184,13 @@ impl<I: Input> TarReader<I> {
         size: u64,
         local: &Records,
     ) -> Result<TarEntry> {
-        let number = |what: &str| Error::new(format!("its {what} is not a number"));
+        let fields = header.as_old();
+        let number = |what: &str, field: &[u8], value: std::io::Result<u64>| match value {
+            Ok(value) => Ok(value),
+            // Some writers leave out what they find unimportant.
+            Err(_) if field.iter().all(|b| matches!(b, 0 | b' ')) => Ok(0),
+            Err(_) => Err(Error::new(format!("its {what} is not a number"))),
+        };
         let kind = match header.entry_type() {
             // Before POSIX, a trailing slash was all that told a directory from a file.
             EntryType::Regular if name.ends_with(b"/") => Kind::Directory,
@@ -206,11 +212,11 @@ impl<I: Input> TarReader<I> {
             name,
             kind,
             size,
-            mode: header.mode().map_err(|_| number("mode"))? & 0o7777,
-            uid: header.uid().map_err(|_| number("owner"))?,
-            gid: header.gid().map_err(|_| number("group"))?,
+            mode: u32::try_from(number("mode", &fields.mode, header.mode().map(u64::from))? & 0o7777).unwrap_or(0),
+            uid: number("owner", &fields.uid, header.uid())?,
+            gid: number("group", &fields.gid, header.gid())?,
             // Times before 1970 come as two's complement.
-            mtime: TimeSpec::new(header.mtime().map_err(|_| number("modification time"))?.cast_signed(), 0),
+            mtime: TimeSpec::new(number("modification time", &fields.mtime, header.mtime())?.cast_signed(), 0),
             link,
             xattrs: Vec::new(),
         };

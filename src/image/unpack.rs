@@ -18,7 +18,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, linkat, mkfifoat, symlinkat, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Limits, check_space};
+use super::limits::{Limits, check_space, write_failed};
 use super::remove_tree::remove_tree;
 use super::tar_entry::{Kind, TarEntry, normalize, quote};
 use super::tar_reader::{End, Input, TarReader, in_entry};
@@ -74,6 +74,7 @@ struct Layer<'a> {
     /// The directory that the last entry was written to: neighbours mostly share it.
     parent: Option<(Vec<u8>, OwnedFd)>,
     directories: HashMap<Vec<u8>, DirectoryEnd>,
+    umask: u32,
     stats: LayerStats,
     warnings: Warnings,
 }
@@ -83,7 +84,16 @@ impl<'a> Layer<'a> {
         // No setgid bit may reach new entries from the store's directory.
         fchmod(root, Mode::from_bits_truncate(0o755)).named(|| "fchmod(layer root)")?;
         let warnings = Warnings::default();
-        Ok(Layer { root, ids, parent: None, directories: HashMap::new(), stats: LayerStats::default(), warnings })
+        let umask = umask();
+        Ok(Layer {
+            root,
+            ids,
+            parent: None,
+            directories: HashMap::new(),
+            umask,
+            stats: LayerStats::default(),
+            warnings,
+        })
     }
 
     fn write(&mut self, entry: &TarEntry, archive: &mut TarReader<impl Input>) -> Result<()> {
@@ -164,14 +174,21 @@ impl<'a> Layer<'a> {
             check_space(self.root, entry.size)?;
         }
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = self.create(path, |parent, name| openat(parent, name, flags, Mode::S_IRUSR | Mode::S_IWUSR))?;
+        let owner = self.owner(entry);
+        // Most files can be made with their final mode, which saves a system call for each; chown would take setuid bits away,
+        // attributes need a writable file, and the umask must not matter.
+        let at_once = owner.is_none() && entry.xattrs.is_empty() && entry.mode & (self.umask | 0o7000) == 0;
+        let first_mode = if at_once { mode(entry) } else { Mode::S_IRUSR | Mode::S_IWUSR };
+        let file = self.create(path, |parent, name| openat(parent, name, flags, first_mode))?;
         archive.read_content(|piece| write_all(file.as_fd(), piece))?;
-        if let Some((uid, gid)) = self.owner(entry) {
+        if let Some((uid, gid)) = owner {
             fchown(&file, Some(uid), Some(gid)).named(|| format!("fchown({uid}, {gid})"))?;
         }
-        // After chown, which takes setuid bits and file capabilities away.
-        fchmod(&file, mode(entry)).named(|| format!("fchmod({:#o})", entry.mode))?;
-        xattrs::set_all(file.as_fd(), entry, &mut self.warnings)?;
+        if !at_once {
+            // After chown, which takes file capabilities away as well.
+            xattrs::set_all(file.as_fd(), entry, &mut self.warnings)?;
+            fchmod(&file, mode(entry)).named(|| format!("fchmod({:#o})", entry.mode))?;
+        }
         futimens(&file, &TimeSpec::UTIME_OMIT, &entry.mtime).named(|| "futimens")?;
         Ok(())
     }
@@ -413,6 +430,13 @@ impl<'a> Layer<'a> {
     }
 }
 
+/// This process's umask, read without changing it, since other threads may be making files; all bits where it is unknown.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    umask.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o777)
+}
+
 fn open_directory(root: impl AsFd, path: &[u8]) -> std::result::Result<OwnedFd, SysError> {
     fs::open_beneath(root, relative(path), OFlag::O_PATH | OFlag::O_DIRECTORY, 0)
 }
@@ -464,13 +488,7 @@ fn through(error: SysError, path: &[u8]) -> Error {
 }
 
 fn creation_failed(errno: Errno) -> Error {
-    let error = Error::new(format!("it cannot be created: {}", errno.desc()));
-    match errno {
-        Errno::ENOSPC | Errno::EDQUOT => {
-            error.mend("remove images with `podling image rm`, or set XDG_DATA_HOME to a larger file system")
-        }
-        _ => error,
-    }
+    write_failed("it cannot be created", errno)
 }
 
 fn write_all(file: BorrowedFd<'_>, mut piece: &[u8]) -> Result<()> {
@@ -478,8 +496,7 @@ fn write_all(file: BorrowedFd<'_>, mut piece: &[u8]) -> Result<()> {
         match nix::unistd::write(file, piece) {
             Ok(count) => piece = piece.get(count..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
-            Err(errno @ (Errno::ENOSPC | Errno::EDQUOT)) => return Err(creation_failed(errno)),
-            Err(errno) => return Err(SysError::new("write", errno).into()),
+            Err(errno) => return Err(write_failed("it cannot be written", errno)),
         }
     }
     Ok(())

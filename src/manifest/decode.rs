@@ -185,8 +185,11 @@ impl Walk<'_> {
         match rule {
             // A list where a mapping belongs, or the other way about, is the decoder's to report, once.
             Some(Rule::Honoured) => {
-                let is_list = matches!(node.value, Yaml::List(_));
-                return is_list == fields::rule(self.kind, &format!("{pattern}[]")).is_some();
+                return match node.value {
+                    Yaml::List(_) => self.is_list(pattern),
+                    Yaml::Map(_) => !self.is_list(pattern),
+                    _ => false,
+                };
             }
             Some(Rule::Accepted(why)) => self.source.accepted.push((path.to_owned(), why)),
             Some(Rule::Only(taken, why)) => self.only(node, path, taken, why),
@@ -199,6 +202,15 @@ impl Walk<'_> {
             }
         }
         false
+    }
+
+    /// Whether the field at `pattern` is a list.
+    fn is_list(&self, pattern: &mut String) -> bool {
+        let end = pattern.len();
+        pattern.push_str("[]");
+        let found = fields::rule(self.kind, pattern).is_some();
+        pattern.truncate(end);
+        found
     }
 
     fn only(&mut self, node: &Node, path: &str, taken: &[&str], why: &str) {

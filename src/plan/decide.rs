@@ -78,14 +78,16 @@ fn container(
     let subject = Subject { scope, container: said, image, path };
     security::check(&subject)?;
     let identity = user::identity(&subject, report)?;
-    let state = scope.paths.state_dir.join(name);
+    // A container's name is a DNS label, so what follows the point cannot be mistaken for another container's.
+    let state = |what: &str| scope.paths.state_dir.join(format!("{name}.{what}"));
+    let layers = [&scope.paths.base].into_iter().chain(&image.layers).cloned().collect();
     let (spec, secret) = oci::spec(&subject, &identity, report)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
         image: image.reference.clone(),
-        layers: image.layers.clone(),
-        upper: state.join("upper"),
-        work: state.join("work"),
+        layers,
+        upper: state("upper"),
+        work: state("work"),
         stop_signal: stop_signal(&subject)?,
         spec,
         secret,

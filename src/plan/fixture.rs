@@ -81,7 +81,11 @@ impl Fixture {
     pub fn plan(&self) -> Result<PodPlan> {
         let object: Pod = serde_json::from_value(self.pod.clone()).unwrap();
         let pod = Said { object, source: Source::default() };
-        let paths = PodPaths { run_dir: PathBuf::from("/run/pod"), state_dir: PathBuf::from("/state/pod") };
+        let paths = PodPaths {
+            run_dir: PathBuf::from("/run/pod"),
+            state_dir: PathBuf::from("/state/pod"),
+            base: PathBuf::from("/state/base"),
+        };
         plan(&pod, &self.bundle, &self.images, &self.host, &paths, &self.options)
     }
 

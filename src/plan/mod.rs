@@ -14,7 +14,6 @@ mod scope;
 mod seccomp;
 mod security;
 mod signal;
-mod size;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -35,8 +34,10 @@ pub use render::render;
 pub struct PodPaths {
     /// The pod's private tmpfs: volumes, the pod's own `/etc` files, namespace files and the containers' roots.
     pub run_dir: PathBuf,
-    /// The pod's directory on disk, with `CONTAINER/upper` and `CONTAINER/work`.
+    /// The pod's directory on disk, with `CONTAINER.upper` and `CONTAINER.work`.
     pub state_dir: PathBuf,
+    /// Every container's lowest layer: the places of the mounts that every container has, for images that lack them.
+    pub base: PathBuf,
 }
 
 /// What the command line says beside the YAML.

@@ -6,8 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume};
 
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Verdict, VolumePlan, size};
+use super::{FilePlan, Verdict, VolumePlan};
 use crate::error::Result;
+use crate::manifest::Quantity;
 
 /// Whether containers may write to a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +127,10 @@ fn empty_dir(
     }
     let size_limit = match &source.size_limit {
         // A limit of zero is no limit, as with the kubelet.
-        Some(quantity) => Some(size::bytes(&quantity.0).map_err(|why| scope.error(&format!("{at}.sizeLimit"), why))?),
+        Some(quantity) => {
+            let size = Quantity::parse(&quantity.0).map_err(|why| scope.error(&format!("{at}.sizeLimit"), why))?;
+            Some(size.units())
+        }
         None => None,
     };
     let mode = mode(scope, &format!("{at}.mode"), source.mode)?.unwrap_or(0o777);

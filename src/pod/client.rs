@@ -19,7 +19,8 @@ use super::supervisor::{Inheritance, live, stop_signals};
 use crate::error::{Context, Error, Result};
 use crate::host::{HostFacts, userns::spawn_mapped};
 use crate::plan::PodPlan;
-use crate::runtime::{FilterCache, Overlay, Prepared};
+use crate::runtime::seccomp::Compiled;
+use crate::runtime::{Overlay, Prepared};
 use crate::sys::Named;
 use crate::sys::clone::{Child, Exit};
 
@@ -48,7 +49,7 @@ pub fn run(run: Run) -> Result<u8> {
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods = Vec::new();
     for (plan, claim) in run.pods {
-        let started = supervise(&plan, run.facts, &data, &run.style);
+        let started = supervise(&plan, &claim, run.facts, &data, &run.style);
         pods.push(Pod { name: plan.name, claim, state: State::from(started) });
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
@@ -118,8 +119,8 @@ impl Pod {
 }
 
 /// Makes one pod's supervisor.
-fn supervise(plan: &PodPlan, facts: &HostFacts, data: &Data, style: &Style) -> Result<(Child, OwnedFd)> {
-    let mut filters = FilterCache::default();
+fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Data, style: &Style) -> Result<(Child, OwnedFd)> {
+    let mut filters = Compiled::default();
     let prepared: Vec<Prepared> = plan
         .init_containers
         .iter()
@@ -141,7 +142,17 @@ fn supervise(plan: &PodPlan, facts: &HostFacts, data: &Data, style: &Style) -> R
             let _ = tell(&theirs, &Fact::PodFailed(crate::host::explain(e.into())));
             return 125;
         }
-        live(Inheritance { plan, prepared: &prepared, data, link: theirs, stdin, stdout, stderr, style })
+        live(Inheritance {
+            plan,
+            prepared: &prepared,
+            data,
+            dir: claim.dir(),
+            link: theirs,
+            stdin,
+            stdout,
+            stderr,
+            style,
+        })
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;
     Ok((child, link))
@@ -194,7 +205,9 @@ fn wait(child: &mut Child) -> Result<Exit> {
 
 fn died(exit: Exit) -> Error {
     Error::new(match exit {
-        Exit::Signal(signal) => format!("signal {signal} killed the supervisor, and with it every container of the pod"),
+        Exit::Signal(signal) => {
+            format!("signal {signal} killed the supervisor, and with it every container of the pod")
+        }
         Exit::Code(code) => format!("the supervisor ended with status {code} and no word"),
     })
 }

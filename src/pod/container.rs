@@ -62,22 +62,27 @@ impl<'a> Container<'a> {
     }
 
     fn fresh_directories(&self) -> Result<()> {
-        if self.plan.upper.exists() {
-            self.remove_directories()?;
-        }
         for dir in [&self.plan.upper, &self.plan.work] {
-            fs::create_dir_all(dir).named(|| format!("mkdir({dir:?})"))?;
+            match fs::create_dir(dir) {
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    self.remove_directories()?;
+                    return self.fresh_directories();
+                }
+                made => made.named(|| format!("mkdir({dir:?})"))?,
+            }
         }
         Ok(())
     }
 
     /// Removes everything that the container wrote.
     pub(super) fn remove_directories(&self) -> Result<()> {
-        let Some(dir) = self.plan.upper.parent() else { return Ok(()) };
-        match fs::remove_dir_all(dir) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => Ok(removed.named(|| format!("unlink({dir:?})"))?),
+        for dir in [&self.plan.upper, &self.plan.work] {
+            match fs::remove_dir_all(dir) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.named(|| format!("unlink({dir:?})"))?,
+            }
         }
+        Ok(())
     }
 
     /// Sends a signal to its first process, if there is one.

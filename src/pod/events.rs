@@ -116,9 +116,16 @@ mod tests {
 
     #[test]
     fn sources_survive_the_kernel() {
-        for source in [Source::Client, Source::Signals, Source::Stdout, Source::Stderr, Source::Start(0), Source::Process(3),
-            Source::ContainerStdout(200), Source::ContainerStderr(7)]
-        {
+        for source in [
+            Source::Client,
+            Source::Signals,
+            Source::Stdout,
+            Source::Stderr,
+            Source::Start(0),
+            Source::Process(3),
+            Source::ContainerStdout(200),
+            Source::ContainerStderr(7),
+        ] {
             assert_eq!(Source::unpack(source.pack()), source);
         }
     }

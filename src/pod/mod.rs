@@ -1,6 +1,7 @@
 //! The life of a pod: its supervisor, sandbox, volumes, restarts and output, and the client that waits for it.
 
 mod backoff;
+mod base;
 mod client;
 mod container;
 mod events;
@@ -13,6 +14,7 @@ mod stream;
 mod supervisor;
 mod volumes;
 
+pub use base::{base_layer, make_base_layer};
 pub use client::{Run, run};
 pub use output::Style;
-pub use state::{Claim, sweep};
+pub use state::{Claim, pod_dir, sweep};

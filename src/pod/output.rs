@@ -20,7 +20,11 @@ pub(super) fn prefixes(names: &[&str], coloured: bool) -> Vec<String> {
     names
         .iter()
         .zip(COLOURS.iter().cycle())
-        .map(|(name, colour)| if coloured { format!("{colour}{name:width$} |\x1b[0m ") } else { format!("{name:width$} | ") })
+        .map(
+            |(name, colour)| {
+                if coloured { format!("{colour}{name:width$} |\x1b[0m ") } else { format!("{name:width$} | ") }
+            },
+        )
         .collect()
 }
 

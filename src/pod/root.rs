@@ -62,7 +62,8 @@ pub(super) fn mount_root(data: &Data) -> Result<(), SysError> {
     };
     let place = PLACES.iter().find(|p| Path::new(p).is_dir()).copied().unwrap_or("/proc");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), place, Some("tmpfs"), flags, Some("mode=755")).named(|| format!("mount(\"tmpfs\", {place:?})"))?;
+    mount(Some("tmpfs"), place, Some("tmpfs"), flags, Some("mode=755"))
+        .named(|| format!("mount(\"tmpfs\", {place:?})"))?;
     chdir(place).named(|| format!("chdir({place:?})"))?;
     for dir in ["proc", "sys", "dev"] {
         fs::create_dir(dir).named(|| format!("mkdir({dir:?})"))?;

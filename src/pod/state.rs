@@ -1,20 +1,20 @@
 //! A pod's directory on disk, claimed by a lock that the kernel drops with its holders, and the clearing of what dead pods left.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{Gid, Uid, chown};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::error::{Context, Error, Result};
-use crate::host::{Caller, HostFacts, userns::run_mapped};
-use crate::sys::Named;
+use crate::host::{HostFacts, userns::run_mapped};
+use crate::sys::{Named, SysError};
 
-/// The directory `DATA/pods/NAME` of one live pod. The lock lasts as long as any process that inherited it.
+/// The directory `DATA/pods/NAME` of one live pod, which holds what its containers write. The lock on the directory itself lasts
+/// as long as any process that inherited it.
 #[derive(Debug)]
 pub struct Claim {
     dir: PathBuf,
@@ -25,22 +25,27 @@ pub struct Claim {
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
+/// The directory of the pod called `name` below podling's data.
+pub fn pod_dir(data: &Path, name: &str) -> PathBuf {
+    data.join("pods").join(name)
+}
+
 impl Claim {
     /// Makes and locks the directory of the pod called `name`.
     ///
     /// # Errors
     /// A running pod has that name, or the directory cannot be made.
     pub fn new(data: &Path, name: &str, facts: &HostFacts) -> Result<Claim> {
-        let pods = data.join("pods");
-        let dir = pods.join(name);
+        let dir = pod_dir(data, name);
         for _ in 0..TRIES {
-            make_dir(&pods)?;
-            make_dir(&dir)?;
+            make_pod_dir(data, &dir, facts)?;
             match lock(&dir)? {
                 Some(lock) => {
-                    let claim = Claim { dir, lock };
-                    claim.make_containers_dir(facts)?;
-                    return Ok(claim);
+                    // A killed pod of the same name may have left files in it.
+                    if fs::read_dir(&dir).named(|| format!("readdir({dir:?})"))?.next().is_some() {
+                        empty(&lock, &dir, facts)?;
+                    }
+                    return Ok(Claim { dir, lock });
                 }
                 None => std::thread::sleep(BETWEEN_TRIES),
             }
@@ -49,29 +54,9 @@ impl Claim {
             .mend(format!("stop it first, or give this one another name: --name {name}-2")))
     }
 
-    /// Where the containers' upper and work directories are made; it belongs to the pod's root.
-    pub fn containers_dir(&self) -> PathBuf {
-        self.dir.join("containers")
-    }
-
-    fn make_containers_dir(&self, facts: &HostFacts) -> Result<()> {
-        let containers = self.containers_dir();
-        match fs::create_dir(&containers) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                // A killed pod of the same name left it, with files of its own owners.
-                remove_mapped(facts, std::slice::from_ref(&containers))?;
-                fs::create_dir(&containers)
-            }
-            made => made,
-        }
-        .named(|| format!("mkdir({containers:?})"))?;
-        if facts.caller == Caller::Root {
-            let (uid, gid) = (facts.ids.uids.first(), facts.ids.gids.first());
-            let (Some(uid), Some(gid)) = (uid, gid) else { return Ok(()) };
-            chown(&containers, Some(Uid::from_raw(uid.outside)), Some(Gid::from_raw(gid.outside)))
-                .named(|| format!("chown({containers:?})"))?;
-        }
-        Ok(())
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Removes the directory; the supervisor has emptied it, unless it was killed.
@@ -79,9 +64,7 @@ impl Claim {
     /// # Errors
     /// What could not be removed, by path.
     pub fn release(self, facts: &HostFacts) -> Result<()> {
-        clear(&self.dir, facts)?;
-        drop(self.lock);
-        Ok(())
+        clear(&self.lock, &self.dir, facts)
     }
 }
 
@@ -94,82 +77,64 @@ pub fn sweep(data: &Path, facts: &HostFacts) -> Result<()> {
     for dir in entries.flatten().map(|e| e.path()) {
         // A directory that vanishes meanwhile belongs to a pod that has just ended.
         if let Ok(Some(lock)) = lock(&dir) {
-            clear(&dir, facts)?;
-            drop(lock);
+            clear(&lock, &dir, facts)?;
         }
     }
     Ok(())
 }
 
-fn clear(dir: &Path, facts: &HostFacts) -> Result<()> {
-    let containers = dir.join("containers");
-    match fs::remove_dir(&containers) {
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(_) => remove_mapped(facts, &[containers])?,
+fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
+    match fs::remove_dir(dir) {
+        Ok(()) => return Ok(()),
+        // A supervisor whose client was gone has removed it.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(_) => empty(lock, dir, facts)?,
     }
-    fs::remove_dir_all(dir).named(|| format!("rmdir({dir:?})"))?;
-    Ok(())
+    Ok(fs::remove_dir(dir).named(|| format!("rmdir({dir:?})"))?)
 }
 
-/// Removes trees that hold files of subordinate ids, which only the pod's root may remove.
-fn remove_mapped(facts: &HostFacts, trees: &[PathBuf]) -> Result<()> {
-    for tree in trees {
-        // The tree's own directory stays: its parent belongs to the caller, who is not the pod's root when that is real root.
-        let dir = File::open(tree).named(|| format!("open({tree:?})"))?;
-        run_mapped(facts, &mut || {
-            nix::unistd::fchdir(&dir).named(|| format!("fchdir({tree:?})"))?;
-            for entry in fs::read_dir(".").named(|| format!("readdir({tree:?})"))?.flatten() {
-                let path = entry.path();
-                let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
-                if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
-                    .named(|| format!("unlink({:?})", tree.join(&path)))?;
-            }
-            Ok(Vec::new())
-        })
-        .context(|| "removing what a pod left behind")?;
-        fs::remove_dir(tree).named(|| format!("rmdir({tree:?})"))?;
-    }
-    Ok(())
+/// Removes everything in a pod's directory as the pod's root, who owns what the caller does not.
+fn empty(open: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
+    run_mapped(facts, &mut || {
+        nix::unistd::fchdir(open).named(|| format!("fchdir({dir:?})"))?;
+        for entry in fs::read_dir(".").named(|| format!("readdir({dir:?})"))?.flatten() {
+            let path = entry.path();
+            let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
+            if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
+                .named(|| format!("unlink({:?})", dir.join(&path)))?;
+        }
+        Ok(Vec::new())
+    })
+    .context(|| "removing what a pod left behind")
+    .map(drop)
 }
 
 /// Locks a pod directory; `None` where another process holds the lock, or has just removed the directory.
 fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
-    let path = dir.join("lock");
-    let file = match OpenOptions::new().create(true).truncate(false).write(true).mode_0600().open(&path) {
+    let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+    let file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.named(|| format!("open({path:?})"))?,
+        opened => opened.named(|| format!("open({dir:?})"))?,
     };
     let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => lock,
         Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-        Err((_, errno)) => return Err(crate::sys::SysError::new(format!("flock({path:?})"), errno).into()),
+        Err((_, errno)) => return Err(SysError::new(format!("flock({dir:?})"), errno).into()),
     };
-    // Whoever held it before may have removed the file that is locked now.
-    let still_there = fs::metadata(&path).is_ok_and(|now| lock.metadata().is_ok_and(|held| held.ino() == now.ino()));
+    // Whoever held it before may have removed the directory that is locked now.
+    let still_there = fs::metadata(dir).is_ok_and(|now| lock.metadata().is_ok_and(|held| held.ino() == now.ino()));
     Ok(still_there.then_some(lock))
 }
 
-trait Mode0600 {
-    fn mode_0600(&mut self) -> &mut Self;
-}
-
-impl Mode0600 for OpenOptions {
-    fn mode_0600(&mut self) -> &mut Self {
-        std::os::unix::fs::OpenOptionsExt::mode(self, 0o600)
-    }
-}
-
-fn make_dir(dir: &Path) -> Result<()> {
-    match fs::create_dir(dir) {
+fn make_pod_dir(data: &Path, dir: &Path, facts: &HostFacts) -> Result<()> {
+    // Nearly always the directories above are there already, and one call does it.
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => facts.give_to_pod_root(dir),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            fs::create_dir_all(dir).named(|| format!("mkdir({dir:?})")).map_err(Into::into)
-        }
-        made => {
-            made.named(|| format!("mkdir({dir:?})"))?;
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).named(|| format!("chmod({dir:?})"))?;
-            Ok(())
+        Err(_) => {
+            facts.make_private_dir(data)?;
+            facts.make_private_dir(&data.join("pods"))?;
+            facts.make_private_dir(dir)
         }
     }
 }

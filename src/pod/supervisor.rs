@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
@@ -28,6 +29,8 @@ pub(super) struct Inheritance<'a> {
     /// The init containers, then the others, each made ready.
     pub(super) prepared: &'a [Prepared],
     pub(super) data: &'a Data,
+    /// The pod's directory on disk.
+    pub(super) dir: &'a Path,
     pub(super) link: OwnedFd,
     pub(super) stdin: File,
     pub(super) stdout: OwnedFd,
@@ -61,6 +64,8 @@ pub(super) fn live(inheritance: Inheritance) -> i32 {
 
 struct Supervisor<'a> {
     plan: &'a PodPlan,
+    dir: &'a Path,
+    client: Client,
     sandbox: Sandbox,
     containers: Vec<Container<'a>>,
     prefixes: [Vec<String>; 2],
@@ -76,6 +81,13 @@ struct Supervisor<'a> {
     failure: Option<u8>,
 }
 
+/// Whether anybody waits for the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Client {
+    There,
+    Gone,
+}
+
 /// The pod is on its way out.
 #[derive(Debug, Clone, Copy)]
 enum Stopping {
@@ -87,18 +99,25 @@ enum Stopping {
 
 impl<'a> Supervisor<'a> {
     fn new(inheritance: Inheritance<'a>) -> Result<Self> {
-        let Inheritance { plan, prepared, data, link, stdin, stdout, stderr, style } = inheritance;
+        let Inheritance { plan, prepared, data, dir, link, stdin, stdout, stderr, style } = inheritance;
         let sandbox = build(plan, data)?;
-        let containers: Vec<_> =
-            plan.init_containers.iter().chain(&plan.containers).zip(prepared).map(|(p, r)| Container::new(p, r)).collect();
+        let containers: Vec<_> = plan
+            .init_containers
+            .iter()
+            .chain(&plan.containers)
+            .zip(prepared)
+            .map(|(p, r)| Container::new(p, r))
+            .collect();
         let names: Vec<&str> = containers.iter().map(|c| c.plan.name.as_str()).collect();
         let events = Events::new()?;
-        let signals =
-            SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
+        let signals = SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .named(|| "signalfd()")?;
         events.watch(&link, Source::Client)?;
         events.watch(&signals, Source::Signals)?;
         Ok(Supervisor {
             plan,
+            dir,
+            client: Client::There,
             sandbox,
             prefixes: [prefixes(&names, style.colour_stdout), prefixes(&names, style.colour_stderr)],
             containers,
@@ -121,6 +140,10 @@ impl<'a> Supervisor<'a> {
         // Dropping the containers kills and reaps whatever an error left running; then nobody writes below their directories.
         self.containers.iter_mut().for_each(|c| c.state = State::Ended);
         let cleared: Result<Vec<()>> = self.containers.iter().map(Container::remove_directories).collect();
+        if self.client == Client::Gone {
+            // What the client would have done with its last breath.
+            let _ = std::fs::remove_dir_all(self.dir);
+        }
         self.drain_output();
         outcome?;
         cleared?;
@@ -151,7 +174,11 @@ impl<'a> Supervisor<'a> {
         match self.stopping {
             Some(Stopping::Until(at)) => Some(at),
             Some(Stopping::Killed) => None,
-            None => self.containers.iter().filter_map(|c| if let State::BackingOff(_, at) = c.state { Some(at) } else { None }).min(),
+            None => self
+                .containers
+                .iter()
+                .filter_map(|c| if let State::BackingOff(_, at) = c.state { Some(at) } else { None })
+                .min(),
         }
     }
 
@@ -163,6 +190,7 @@ impl<'a> Supervisor<'a> {
                 // The client is gone, and with it everybody who waits for this pod.
                 _ => {
                     self.events.forget(&self.link);
+                    self.client = Client::Gone;
                     self.kill()
                 }
             },
@@ -281,6 +309,8 @@ impl<'a> Supervisor<'a> {
             self.notice(&format!("container {name:?} ended with code {code}; it starts again in {} s", wait.as_secs()));
             return Ok(());
         }
+        // The others go on meanwhile, so this costs the pod's end nothing.
+        container.remove_directories()?;
         if code != 0 {
             self.failure.get_or_insert(code);
         }
@@ -288,7 +318,9 @@ impl<'a> Supervisor<'a> {
             (Some(_), ..) => Ok(()),
             (None, true, 0) => self.start_next(),
             (None, true, _) => {
-                self.notice(&format!("init container {name:?} failed with code {code}, so the pod's containers do not start"));
+                self.notice(&format!(
+                    "init container {name:?} failed with code {code}, so the pod's containers do not start"
+                ));
                 self.stop()
             }
             (None, false, _) => Ok(()),
@@ -346,7 +378,8 @@ impl<'a> Supervisor<'a> {
         if full != self.paused {
             self.paused = full;
             for (n, container) in self.containers.iter().enumerate() {
-                let streams = [(&container.stdout, Source::ContainerStdout(n)), (&container.stderr, Source::ContainerStderr(n))];
+                let streams =
+                    [(&container.stdout, Source::ContainerStdout(n)), (&container.stderr, Source::ContainerStderr(n))];
                 for (stream, source) in streams.into_iter().filter_map(|(s, source)| Some((s.as_ref()?, source))) {
                     if full { self.events.forget(stream) } else { self.events.watch(stream, source)? }
                 }
@@ -387,7 +420,7 @@ fn build(plan: &PodPlan, data: &Data) -> Result<Sandbox> {
     // The files' modes are the plan's; the caller's umask says nothing about them.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     for volume in &plan.volumes {
-        volumes::make(std::path::Path::new("."), volume).map_err(failed)?;
+        volumes::make(Path::new("."), volume).map_err(failed)?;
     }
     for container in plan.init_containers.iter().chain(&plan.containers) {
         if let Some(root) = container.spec.root() {

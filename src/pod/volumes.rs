@@ -21,17 +21,27 @@ pub(super) fn make(root: &Path, volume: &VolumePlan) -> Result<(), SysError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("tmpfs"), &at, Some("tmpfs"), flags, Some(options.as_str()))
         .named(|| format!("mount(\"tmpfs\", volume {:?}, {options:?})", volume.name))?;
+    for directory in &volume.directories {
+        make_dir(&at.join(directory))?;
+    }
     for file in &volume.files {
         let path = at.join(&file.path);
         if let Some(parent) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o755).create(parent).named(|| format!("mkdir({parent:?})"))?;
+            make_dir(parent)?;
         }
-        let mut open = OpenOptions::new().write(true).create_new(true).mode(file.mode).open(&path).named(|| {
-            format!("open({path:?}, O_CREAT | O_EXCL) for volume {:?}", volume.name)
-        })?;
+        let mut open = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(file.mode)
+            .open(&path)
+            .named(|| format!("open({path:?}, O_CREAT | O_EXCL) for volume {:?}", volume.name))?;
         open.write_all(&file.content).named(|| format!("write({path:?})"))?;
         // The umask must not take bits away that the YAML asks for.
         open.set_permissions(fs::Permissions::from_mode(file.mode)).named(|| format!("chmod({path:?})"))?;
     }
     Ok(())
+}
+
+fn make_dir(path: &Path) -> Result<(), SysError> {
+    DirBuilder::new().recursive(true).mode(0o755).create(path).named(|| format!("mkdir({path:?})"))
 }

@@ -74,8 +74,14 @@ fn build_root(prepared: &Prepared) -> Result<(), SysError> {
         .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
     apply(root.as_fd(), &prepared.ops)?;
     if prepared.root_access == Access::ReadOnly {
-        mount(None::<&str>, &prepared.root, None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY, None::<&str>)
-            .named(|| format!("mount({:?}, MS_REMOUNT | MS_RDONLY)", prepared.root))?;
+        mount(
+            None::<&str>,
+            &prepared.root,
+            None::<&str>,
+            MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
+            None::<&str>,
+        )
+        .named(|| format!("mount({:?}, MS_REMOUNT | MS_RDONLY)", prepared.root))?;
     }
     fchdir(&root).named(|| format!("fchdir({:?})", prepared.root))?;
     // The old root ends up mounted over the new one, so that "." names it (pivot_root(2), "pivot_root(".", ".")").
@@ -85,7 +91,7 @@ fn build_root(prepared: &Prepared) -> Result<(), SysError> {
 }
 
 fn load_filters(prepared: &Prepared) -> Result<(), Error> {
-    for filter in prepared.filters.iter() {
+    for filter in prepared.filters.iter().flat_map(|filters| filters.iter()) {
         seccompiler::apply_filter(filter).map_err(|e| Error::new(format!("loading the seccomp filter: {e}")))?;
     }
     Ok(())

@@ -8,9 +8,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use oci_spec::runtime::{
-    Capabilities, LinuxIdMapping, LinuxNamespaceType, PosixRlimitType, Process, Spec,
-};
+use oci_spec::runtime::{Capabilities, LinuxIdMapping, LinuxNamespaceType, PosixRlimitType, Process, Spec};
 
 use crate::error::{Error, Result};
 use crate::host::IdExtent;
@@ -66,7 +64,9 @@ impl Identity {
         let empty = Capabilities::default();
         let caps = process.capabilities().as_ref();
         let set = |list: Option<&Capabilities>| capabilities(list.unwrap_or(&empty));
-        if caps.is_some_and(|c| [c.inheritable(), c.ambient()].iter().any(|s| s.as_ref().is_some_and(|s| !s.is_empty()))) {
+        if caps
+            .is_some_and(|c| [c.inheritable(), c.ambient()].iter().any(|s| s.as_ref().is_some_and(|s| !s.is_empty())))
+        {
             return Err(Error::new("inheritable and ambient capabilities are not supported yet"));
         }
         Ok(Identity {
@@ -117,7 +117,8 @@ impl Identity {
     pub(super) fn drop_capabilities(&self) -> std::result::Result<(), SysError> {
         let none = HashSet::new();
         let kept = if self.uid == 0 { &self.permitted } else { &none };
-        let failed = |e: caps::errors::CapsError| SysError::new(format!("capset({kept:?}): {e}"), nix::errno::Errno::last());
+        let failed =
+            |e: caps::errors::CapsError| SysError::new(format!("capset({kept:?}): {e}"), nix::errno::Errno::last());
         caps::set(None, CapSet::Inheritable, &none).map_err(failed)?;
         caps::set(None, CapSet::Effective, kept).map_err(failed)?;
         caps::set(None, CapSet::Permitted, kept).map_err(failed)

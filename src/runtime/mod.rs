@@ -15,5 +15,5 @@ mod start;
 mod target;
 
 pub use overlay::Overlay;
-pub use prepare::{FilterCache, Prepared};
+pub use prepare::Prepared;
 pub use start::{Joined, Progress, Starting, Stdio, start};

@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
+use nix::fcntl::{AtFlags, OFlag};
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::fstatat;
+use nix::sys::stat::{Mode, fstatat};
 use oci_spec::runtime::{Mount, Spec};
 
 use super::overlay::c_path;
@@ -27,22 +27,22 @@ pub(super) enum Op {
     Mask { target: PathBuf },
     /// Nothing can be written at or below `target` any more.
     ReadOnly { target: PathBuf },
-    /// A symbolic link, where nothing has this name yet.
-    Link { target: PathBuf, to: CString },
+    /// The devices and links of a new /dev.
+    Devices,
     /// A directory, where nothing has this name yet.
     Directory { target: PathBuf },
 }
 
 /// The devices that every container has (runtime-spec, "Default Devices"), bound from the host.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEVICES: [&std::ffi::CStr; 6] = [c"null", c"zero", c"full", c"random", c"urandom", c"tty"];
 
 /// The links that every container has (runtime-spec, "Dev symbolic links" and "Default Devices" for ptmx).
-const LINKS: [(&str, &std::ffi::CStr); 5] = [
-    ("/dev/fd", c"/proc/self/fd"),
-    ("/dev/stdin", c"/proc/self/fd/0"),
-    ("/dev/stdout", c"/proc/self/fd/1"),
-    ("/dev/stderr", c"/proc/self/fd/2"),
-    ("/dev/ptmx", c"pts/ptmx"),
+const LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
 ];
 
 /// The operations of a Spec, in the order in which they are done.
@@ -54,16 +54,7 @@ pub(super) fn operations(spec: &Spec) -> Result<Vec<Op>> {
     for m in spec.mounts().as_deref().unwrap_or_default() {
         ops.push(operation(m)?);
         if m.destination() == Path::new("/dev") && m.typ().as_deref() == Some("tmpfs") {
-            for device in DEVICES {
-                let path = PathBuf::from("/dev").join(device);
-                ops.push(Op::Bind {
-                    source: c_path(&path)?,
-                    target: path,
-                    attributes: libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC,
-                    depth: Depth::This,
-                });
-            }
-            ops.extend(LINKS.map(|(path, to)| Op::Link { target: path.into(), to: to.to_owned() }));
+            ops.push(Op::Devices);
         }
     }
     if let Some(linux) = spec.linux() {
@@ -153,7 +144,7 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
             }
             Op::Mask { target } => mask(root, target, &mut nothing)?,
             Op::ReadOnly { target } => read_only(root, target)?,
-            Op::Link { target, to } => link(root, target, to)?,
+            Op::Devices => devices(root)?,
             Op::Directory { target } => find_or_make(root, target, Kind::Directory).map(drop)?,
         }
     }
@@ -195,13 +186,22 @@ fn present(root: BorrowedFd, target: &Path) -> std::result::Result<Option<OwnedF
     }
 }
 
-fn link(root: BorrowedFd, target: &Path, to: &CString) -> std::result::Result<(), SysError> {
-    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Ok(()) };
-    let parent = find_or_make(root, parent, Kind::Directory)?;
-    match nix::unistd::symlinkat(to.as_c_str(), parent, name) {
-        Err(Errno::EEXIST) => Ok(()),
-        made => made.named(|| format!("symlink({to:?}, {target:?})")),
+/// Fills the new tmpfs at /dev. It is empty and nobody else's, so plain names in it are safe.
+fn devices(root: BorrowedFd) -> std::result::Result<(), SysError> {
+    let dev = find(root, Path::new("/dev"))?;
+    nix::unistd::fchdir(&dev).named(|| "fchdir(\"/dev\")")?;
+    for name in DEVICES {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        nix::fcntl::open(name, flags, Mode::from_bits_truncate(0o666))
+            .named(|| format!("open(\"/dev/\" {name:?}, O_CREAT)"))?;
+        let source = [b"/dev/", name.to_bytes()].concat();
+        mount(Some(source.as_slice()), name, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .named(|| format!("mount({:?}, MS_BIND)", String::from_utf8_lossy(&source)))?;
     }
+    for (name, to) in LINKS {
+        nix::unistd::symlinkat(to, &dev, name).named(|| format!("symlink({to:?}, \"/dev/{name}\")"))?;
+    }
+    Ok(())
 }
 
 fn kind_of(fd: impl AsFd) -> std::result::Result<Kind, SysError> {

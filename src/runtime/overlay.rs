@@ -40,7 +40,9 @@ impl Overlay {
         let lower: Vec<&[u8]> = lower.iter().rev().map(Vec::as_slice).collect();
         let mut options = b"lowerdir=".to_vec();
         options.extend(lower.join(&b':'));
-        options.extend([b",upperdir=", ends[0].as_slice(), b",workdir=", ends[1].as_slice(), b",userxattr,volatile"].concat());
+        options.extend(
+            [b",upperdir=", ends[0].as_slice(), b",workdir=", ends[1].as_slice(), b",userxattr,volatile"].concat(),
+        );
         mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options.as_slice()))
             .named(|| format!("mount(\"overlay\", {target:?}, {:?})", String::from_utf8_lossy(&options)))
     }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nix::sched::CloneFlags;
-use oci_spec::runtime::{LinuxNamespaceType, LinuxSeccomp, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use seccompiler::BpfProgram;
 
 use super::identity::Identity;
 use super::mounts::{Op, operations};
 use super::overlay::Overlay;
 use super::program::Program;
-use super::seccomp;
+use super::seccomp::Compiled;
 use crate::error::{Error, Result};
 
 /// A Spec made ready to start any number of times.
@@ -23,7 +23,7 @@ pub struct Prepared {
     pub(super) root_access: Access,
     pub(super) ops: Vec<Op>,
     pub(super) identity: Identity,
-    pub(super) filters: Rc<Vec<BpfProgram>>,
+    pub(super) filters: Option<Rc<[BpfProgram]>>,
     pub(super) program: Program,
 }
 
@@ -34,28 +34,12 @@ pub(super) enum Access {
     ReadOnly,
 }
 
-/// Compiled seccomp filters by profile: a pod's containers mostly share one.
-#[derive(Debug, Default)]
-pub struct FilterCache(Vec<(LinuxSeccomp, Rc<Vec<BpfProgram>>)>);
-
-impl FilterCache {
-    fn compile(&mut self, profile: Option<&LinuxSeccomp>) -> Result<Rc<Vec<BpfProgram>>> {
-        let Some(profile) = profile else { return Ok(Rc::default()) };
-        if let Some((_, filters)) = self.0.iter().find(|(known, _)| known == profile) {
-            return Ok(Rc::clone(filters));
-        }
-        let filters = Rc::new(seccomp::compile(profile)?);
-        self.0.push((profile.clone(), Rc::clone(&filters)));
-        Ok(filters)
-    }
-}
-
 impl Prepared {
     /// Checks and translates a Spec (runtime-spec, config.md and config-linux.md) whose root is `overlay`.
     ///
     /// # Errors
     /// Whatever the Spec asks for that this runtime cannot do, by its name in the Spec.
-    pub fn new(spec: &Spec, overlay: Overlay, filters: &mut FilterCache) -> Result<Prepared> {
+    pub fn new<'a>(spec: &'a Spec, overlay: Overlay, filters: &mut Compiled<'a>) -> Result<Prepared> {
         refuse_unsupported(spec)?;
         let root = spec.root().as_ref().ok_or_else(|| Error::new("the spec has no root"))?;
         let process = spec.process().as_ref().ok_or_else(|| Error::new("the spec has no process"))?;
@@ -67,7 +51,7 @@ impl Prepared {
             root_access: if root.readonly() == Some(true) { Access::ReadOnly } else { Access::ReadWrite },
             ops: operations(spec)?,
             identity: Identity::new(spec, process)?,
-            filters: filters.compile(profile)?,
+            filters: profile.map(|profile| filters.get(profile)).transpose()?,
             program: Program::new(process)?,
         })
     }
@@ -90,7 +74,9 @@ fn namespaces(spec: &Spec) -> Result<CloneFlags> {
         };
     }
     if !flags.contains(CloneFlags::CLONE_NEWNS) {
-        return Err(Error::new("the spec has no mount namespace of its own, and podling mounts nothing in a shared one"));
+        return Err(Error::new(
+            "the spec has no mount namespace of its own, and podling mounts nothing in a shared one",
+        ));
     }
     Ok(flags)
 }

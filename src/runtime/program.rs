@@ -62,15 +62,20 @@ impl Program {
         let name = self.argv.strings().first().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let Some((path, errno)) = refused else {
             let place = if name.contains('/') { "in the image" } else { "in the directories of the image's PATH" };
-            return Error::new(format!("the command {name:?} was not found {place}"))
-                .mend("check command and args; arguments go into a list of their own: command: [\"sh\", \"-c\", \"…\"]")
-                .kind(Kind::NotFound);
+            let error = Error::new(format!("the command {name:?} was not found {place}")).kind(Kind::NotFound);
+            // The usual mistake: a whole command line where the name of a program belongs.
+            return match name.split_once(' ') {
+                Some((program, _)) => error.mend(format!("write the program and each argument as an item of its own: command: [{program:?}, …]")),
+                None => error,
+            };
         };
         let path = path.to_string_lossy();
         match errno {
-            Errno::ENOENT => Error::new(format!("{path:?} exists, but the interpreter or loader that it names does not"))
-                .mend("look at the script's first line, or at `file` of the program: the image lacks what it names")
-                .kind(Kind::NotFound),
+            Errno::ENOENT => {
+                Error::new(format!("{path:?} exists, but the interpreter or loader that it names does not"))
+                    .mend("look at the script's first line, or at `file` of the program: the image lacks what it names")
+                    .kind(Kind::NotFound)
+            }
             Errno::ENOEXEC => Error::new(format!("{path:?} is no program for this machine"))
                 .mend("a script needs a first line such as #!/bin/sh; a program must be built for this architecture")
                 .kind(Kind::NotExecutable),

@@ -51,6 +51,13 @@ pub(super) fn find_or_make(root: BorrowedFd, path: &Path, kind: Kind) -> Result<
 }
 
 fn make(root: BorrowedFd, path: &Path, kind: Kind) -> Result<OwnedFd, SysError> {
+    // Mostly only the last name is missing.
+    if let (Some(parent), Some(name)) = (path.parent(), path.file_name())
+        && let Ok(parent) = find(root, parent)
+        && create(parent.as_fd(), &name.to_owned(), kind).is_ok()
+    {
+        return find(root, path);
+    }
     let mut rest: Vec<OsString> = components(path);
     rest.reverse();
     let mut done = PathBuf::from("/");

@@ -26,9 +26,8 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<(), SysErr
 pub fn receive(socket: impl AsFd, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), SysError> {
     let mut space = nix::cmsg_space!([RawFd; 8]);
     let mut parts = [IoSliceMut::new(bytes)];
-    let message =
-        recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
-            .named(|| "recvmsg(SCM_RIGHTS)")?;
+    let message = recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
+        .named(|| "recvmsg(SCM_RIGHTS)")?;
     let mut fds = Vec::new();
     for control in message.cmsgs().named(|| "recvmsg(SCM_RIGHTS)")? {
         if let ControlMessageOwned::ScmRights(received) = control {

@@ -12,7 +12,8 @@ use super::SysError;
 /// # Errors
 /// The failed call: `ENOENT` where nothing is at `path`.
 pub fn clone_tree(dir: impl AsFd, path: &CStr) -> Result<OwnedFd, SysError> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32 | libc::AT_EMPTY_PATH as u32;
+    let flags =
+        libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32 | libc::AT_EMPTY_PATH as u32;
     // SAFETY: `path` is NUL-terminated and lives across the call.
     let fd = unsafe { libc::syscall(libc::SYS_open_tree, dir.as_fd().as_raw_fd(), path.as_ptr(), flags) };
     match Errno::result(fd) {

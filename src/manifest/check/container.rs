@@ -40,7 +40,7 @@ impl Check<'_> {
             self.resources(&format!("{path}.resources"), resources);
         }
         if let Some(context) = &container.security_context {
-            self.security(&format!("{path}.securityContext"), context, spec);
+            self.security(&format!("{path}.securityContext"), context);
         }
     }
 
@@ -155,15 +155,10 @@ impl Check<'_> {
         }
     }
 
-    fn security(&mut self, path: &str, context: &SecurityContext, spec: &PodSpec) {
+    fn security(&mut self, path: &str, context: &SecurityContext) {
         self.id(&format!("{path}.runAsUser"), context.run_as_user);
         self.id(&format!("{path}.runAsGroup"), context.run_as_group);
         self.seccomp(&format!("{path}.seccompProfile"), context.seccomp_profile.as_ref());
-        let pod = spec.security_context.as_ref();
-        let non_root = context.run_as_non_root.or(pod.and_then(|pod| pod.run_as_non_root));
-        if context.run_as_non_root.is_some() || context.run_as_user.is_some() {
-            self.non_root(path, non_root, context.run_as_user.or(pod.and_then(|pod| pod.run_as_user)));
-        }
         let Some(capabilities) = &context.capabilities else { return };
         for (list, names) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
             for (at, name) in names.iter().flatten().enumerate() {
@@ -194,13 +189,6 @@ impl Check<'_> {
     pub(super) fn id(&mut self, path: &str, id: Option<i64>) {
         if let Some(id) = id.filter(|id| !(0..=i64::from(i32::MAX)).contains(id)) {
             self.problem(path, format!("{id} is outside 0 to {}", i32::MAX));
-        }
-    }
-
-    /// `runAsNonRoot` beside a `runAsUser: 0`, which the kubelet refuses when it starts the container.
-    pub(super) fn non_root(&mut self, path: &str, non_root: Option<bool>, user: Option<i64>) {
-        if non_root == Some(true) && user == Some(0) {
-            self.problem(&format!("{path}.runAsUser"), "0 is root, and runAsNonRoot is true");
         }
     }
 

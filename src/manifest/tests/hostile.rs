@@ -34,6 +34,23 @@ fn nesting_is_bounded() {
 }
 
 #[test]
+fn objects_and_reports_are_bounded() {
+    let map = |size: usize| {
+        let half = "x".repeat(size / 2);
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata:\n  a: {half}\n  b: {half}\n")
+    };
+    assert!(error(map(1 << 20).as_bytes()).starts_with("x: no Pod to run"));
+    assert_eq!(
+        error(map((1 << 20) + 2).as_bytes()),
+        "x:4: data: 1048578 bytes together; Kubernetes takes 1048576 in one object\n  split it into several objects"
+    );
+    let many: String = (0..30).map(|n| format!("f{n}: 1\n")).collect();
+    let report = error(format!("apiVersion: v1\nkind: Pod\n{many}").as_bytes());
+    assert_eq!(report.lines().filter(|line| line.starts_with("x:")).count(), 10, "{report}");
+    assert!(report.ends_with("\nand 20 more"), "{report}");
+}
+
+#[test]
 fn bytes_that_are_not_text() {
     assert_eq!(error(b"a: b\nc: \xff\n"), "x:2: not UTF-8 text");
 }

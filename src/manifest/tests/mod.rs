@@ -2,6 +2,7 @@
 
 mod hostile;
 mod messages;
+mod pods;
 mod reading;
 mod schema;
 mod table;

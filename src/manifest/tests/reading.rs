@@ -126,3 +126,10 @@ fn base64_may_be_wrapped() {
 fn lines_may_end_in_crlf() {
     assert_eq!(container(&pod(&POD.replace('\n', "\r\n"))).image.as_deref(), Some("i"));
 }
+
+#[test]
+fn a_containers_own_user_goes_before_the_pods() {
+    pod(&format!(
+        "{POD}    securityContext: {{runAsUser: 5}}\n  securityContext: {{runAsUser: 0, runAsNonRoot: true}}\n"
+    ));
+}
