@@ -54,3 +54,18 @@ pub enum Mapper {
         newgidmap: PathBuf,
     },
 }
+
+#[cfg(test)]
+impl HostFacts {
+    /// An ordinary user's host with these ids, for tests of what is pure.
+    pub(crate) fn sample(ids: IdMap) -> HostFacts {
+        HostFacts {
+            caller: Caller::User,
+            ids,
+            mapper: Mapper::Itself,
+            os: "linux".to_owned(),
+            arch: "amd64".to_owned(),
+            notices: Vec::new(),
+        }
+    }
+}

@@ -5,51 +5,64 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, chown};
+use nix::unistd::{Gid, Uid, chown, geteuid};
 
-use super::{Caller, HostFacts};
+use super::{IdExtent, IdMap};
 use crate::error::{Error, Result};
-use crate::sys::Named;
+use crate::sys::{Named, SysError};
 
-impl HostFacts {
-    /// Makes `dir`, and what is missing above it, with mode 0700, and gives `dir` to the pod's root. One that is there stays as it is.
+impl IdMap {
+    /// Makes `dir` with mode 0700 for the pod's root, and, if `top` is missing, `top` and what is above it. `dir` is `top` or below it, and
+    /// directories that are there stay as they are.
     ///
     /// # Errors
     /// The failed call, with the place where podling's data can be put instead.
-    pub fn make_private_dir(&self, dir: &Path) -> Result<()> {
-        if let Some(parent) = dir.parent().filter(|parent| !parent.exists()) {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
-                .named(|| format!("mkdir({parent:?})"))
-                .map_err(writable)?;
+    pub fn make_private_dir(&self, top: &Path, dir: &Path) -> Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        match dir.parent() {
+            Some(parent) if dir != top && dir.starts_with(top) => self.make_private_dir(top, parent)?,
+            // What is above belongs to the caller, as everything in a home does.
+            Some(parent) => {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
+                made.named(|| format!("mkdir({parent:?})")).map_err(writable)?;
+            }
+            None => {}
         }
         match DirBuilder::new().mode(0o700).create(dir) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
             made => {
                 made.named(|| format!("mkdir({dir:?})")).map_err(writable)?;
-                self.give_to_pod_root(dir)
+                self.give_to_root(dir)
             }
         }
     }
 
-    /// Makes the pod's root the owner of `path`. An ordinary caller is that root already; a pod of real root has another.
+    /// Makes the pod's root the owner of `path`: of a directory that a pod's processes must pass or write.
+    ///
+    /// An ordinary caller is that root already, and nothing happens; a pod of real root has another.
     ///
     /// # Errors
     /// The failed call.
-    pub fn give_to_pod_root(&self, path: &Path) -> Result<()> {
-        if self.caller == Caller::User {
+    pub fn give_to_root(&self, path: &Path) -> Result<()> {
+        let first = |extents: &[IdExtent]| extents.iter().find(|e| e.inside == 0).map(|e| e.outside);
+        let (Some(uid), Some(gid)) = (first(&self.uids), first(&self.gids)) else {
+            return Err(Error::new("the pod's id map has no root"));
+        };
+        if uid == geteuid().as_raw() {
             return Ok(());
         }
-        let first = |extents: &[super::IdExtent]| extents.iter().find(|e| e.inside == 0).map(|e| e.outside);
-        let (uid, gid) = (first(&self.ids.uids).map(Uid::from_raw), first(&self.ids.gids).map(Gid::from_raw));
-        Ok(chown(path, uid, gid).named(|| format!("chown({path:?}, {uid:?}, {gid:?})"))?)
+        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        Ok(chown(path, owner.0, owner.1).named(|| format!("chown({path:?}, {uid}, {gid})"))?)
     }
 }
 
-fn writable(e: crate::sys::SysError) -> Error {
-    Error::from(e).mend("podling keeps its data in $XDG_DATA_HOME/podling, else in ~/.local/share/podling: set XDG_DATA_HOME to a directory that you may write")
+fn writable(e: SysError) -> Error {
+    Error::from(e).mend(
+        "podling keeps its data in $XDG_DATA_HOME/podling, else in ~/.local/share/podling: \
+         set XDG_DATA_HOME to a directory that you may write",
+    )
 }
 
 #[cfg(test)]
@@ -62,10 +75,14 @@ mod tests {
     #[test]
     fn what_is_missing_above_is_made_too_and_nobody_else_may_enter() {
         let dir = tempfile::tempdir().unwrap();
-        let facts = HostFacts { caller: Caller::User, ..HostFacts::gather() };
-        let wanted = dir.path().join("a/b/podling");
-        facts.make_private_dir(&wanted).unwrap();
-        facts.make_private_dir(&wanted).unwrap();
-        assert_eq!(fs::metadata(&wanted).unwrap().permissions().mode() & 0o7777, 0o700);
+        let own = |id| vec![IdExtent { inside: 0, outside: id, count: 1 }];
+        let ids = IdMap { uids: own(geteuid().as_raw()), gids: own(nix::unistd::getegid().as_raw()) };
+        let top = dir.path().join("a/b/podling");
+        ids.make_private_dir(&top, &top.join("x/y")).unwrap();
+        ids.make_private_dir(&top, &top.join("x/y")).unwrap();
+        for made in ["a", "a/b/podling", "a/b/podling/x/y"] {
+            let mode = fs::metadata(dir.path().join(made)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700, "{made}");
+        }
     }
 }

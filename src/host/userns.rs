@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
+use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{Gid, Uid, pipe2, setgroups, setresgid, setresuid};
 
@@ -62,7 +63,10 @@ fn enter(facts: &HostFacts, wait_for_map: OwnedFd) -> std::result::Result<(), Sy
     }
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
     setresgid(gid, gid, gid).named(|| "setresgid(0, 0, 0)")?;
-    setresuid(uid, uid, uid).named(|| "setresuid(0, 0, 0)")
+    setresuid(uid, uid, uid).named(|| "setresuid(0, 0, 0)")?;
+    // A change of ids makes a process's procfs files root's of the host (PR_SET_DUMPABLE(2const)); the supervisor writes its
+    // children's id maps there as the pod's root.
+    prctl::set_dumpable(true).named(|| "prctl(PR_SET_DUMPABLE)")
 }
 
 /// Writes the map of process `pid`'s new user namespace, both setuid helpers at once.
@@ -113,7 +117,7 @@ pub fn run_mapped(facts: &HostFacts, job: &mut dyn FnMut() -> Result<Vec<u8>>) -
     let child = spawn_mapped(facts, CloneFlags::empty(), |entered| {
         let Some(write_answer) = write_answer.take() else { return 125 };
         // The client's death ends the job: it holds copies of the client's locks, and nobody waits for what it makes.
-        let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+        let _ = prctl::set_pdeathsig(Signal::SIGKILL);
         // The client may have blocked signals for its own loop; this child must stay killable from the terminal.
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
         let (tag, bytes) = match entered.map_err(|e| explain(e.into())).and_then(|()| job()) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, ImageConfiguration};
@@ -112,7 +112,7 @@ impl Store {
         // Somebody's orphan that cannot be removed, say because its id map is gone, must not keep us from loading.
         let _ = self.sweep(namespace);
         for _ in 0..ATTEMPTS {
-            let staging = Staging::new(&self.staging())?;
+            let staging = self.new_staging()?;
             let outcome = make(&staging).and_then(|made| {
                 staging.sync()?;
                 self.publish(made, staging.path())
@@ -324,7 +324,9 @@ impl<'a> Workshop<'a> {
         fs::DirBuilder::new().mode(0o755).create(&tree).context(failed)?;
         let dest = File::open(&tree).context(failed)?;
         let ids = self.store.ids();
-        give_to_root_of(ids, &dest, &tree)?;
+        // The layer's own directory is on the way of every pod's root, the tree is what it writes.
+        ids.give_to_root(&path)?;
+        ids.give_to_root(&tree)?;
         let mut job = || {
             let (stats, digests) =
                 pipeline::run(layer, copy, limits, |input| unpack(input, dest.as_fd(), limits, ids))?;
@@ -353,20 +355,6 @@ impl<'a> Workshop<'a> {
 fn drain(mut input: Decompressed) -> Result<LayerStats> {
     std::io::copy(&mut input, &mut std::io::sink())?;
     Ok(LayerStats::default())
-}
-
-/// The user namespace's root must own the tree to write in it; that is another user only where podling runs as real root.
-fn give_to_root_of(ids: &crate::host::IdMap, dest: &File, tree: &Path) -> Result<()> {
-    let outside = |extents: &[crate::host::IdExtent]| extents.iter().find(|e| e.inside == 0).map(|e| e.outside);
-    let stat = dest.metadata()?;
-    let (Some(uid), Some(gid)) = (outside(&ids.uids), outside(&ids.gids)) else {
-        return Err(Error::new("the pod's id map has no root"));
-    };
-    if ids.is_single() || (stat.uid(), stat.gid()) == (uid, gid) {
-        return Ok(());
-    }
-    std::os::unix::fs::fchown(dest, Some(uid), Some(gid))
-        .context(|| format!("cannot give {} to {uid}:{gid}", tree.display()))
 }
 
 /// What comes back from the user namespace.

@@ -10,7 +10,6 @@ use super::digest::Digest;
 use super::index::Index;
 use super::load::Loaded;
 use super::reference::Reference;
-use super::staging::make_directory;
 use super::store::Store;
 use crate::error::{Context, Error, Result};
 
@@ -116,7 +115,7 @@ impl Store {
         if path.exists() {
             return Ok(());
         }
-        make_directory(&self.images().join("blobs/sha256"))?;
+        self.make_directory(&self.images().join("blobs/sha256"))?;
         let temporary = self.images().join("oci-layout.new");
         fs::write(&temporary, "{\"imageLayoutVersion\":\"1.0.0\"}")
             .context(|| format!("cannot write {}", temporary.display()))?;
@@ -134,7 +133,7 @@ impl Moves {
             return Ok(());
         }
         let dir = store.images().join("blobs/sha256");
-        make_directory(&dir)?;
+        store.make_directory(&dir)?;
         for blob in blobs {
             self.go(&blob.path, &store.blob_path(&blob.digest))?;
         }
@@ -145,7 +144,7 @@ impl Moves {
         for layer in layers {
             let place = store.layer_dir(&layer.diff_id);
             let Some(dir) = place.parent() else { continue };
-            make_directory(dir)?;
+            store.make_directory(dir)?;
             self.go(&layer.path, &place)?;
             sync_directory(dir)?;
         }

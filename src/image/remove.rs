@@ -10,7 +10,6 @@ use oci_spec::image::Descriptor;
 use super::digest::Digest;
 use super::index::{Index, name_of};
 use super::namespace::InUserNamespace;
-use super::staging::Staging;
 use super::store::Store;
 use crate::error::{Context, Error, Result};
 
@@ -37,7 +36,7 @@ impl Store {
     ///
     /// An image whose layers a running pod holds ([`Store::hold`]) is not removed, unless other images need those layers anyway.
     pub fn remove(&self, text: &str, several: SeveralNames, namespace: &dyn InUserNamespace) -> Result<Removed> {
-        let staging = Staging::new(&self.staging())?;
+        let staging = self.new_staging()?;
         let removed = self.remove_into(text, several, staging.path());
         let emptied = staging.remove(namespace);
         let removed = removed?;

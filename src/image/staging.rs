@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::namespace::InUserNamespace;
@@ -28,9 +28,8 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// Makes and locks a new directory below `parent`.
+    /// Makes and locks a new directory in `parent`.
     pub fn new(parent: &Path) -> Result<Staging> {
-        make_directory(parent)?;
         for _ in 0..16 {
             let made = tempfile::Builder::new()
                 .prefix("load-")
@@ -124,12 +123,4 @@ pub fn is_at(file: &File, path: &Path) -> bool {
         (Ok(open), Ok(named)) => open.ino() == named.ino() && open.dev() == named.dev(),
         _ => false,
     }
-}
-
-/// Makes a directory of the store, and those above it, for the caller alone.
-pub fn make_directory(path: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
-        Error::new(format!("cannot make the directory {}: {e}", path.display()))
-            .mend("set XDG_DATA_HOME to a directory where you may write")
-    })
 }

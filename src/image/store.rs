@@ -214,9 +214,20 @@ impl Store {
         serde_json::from_slice(&content).map_err(|e| damaged(e.to_string()))
     }
 
+    /// Makes a directory of the store, and those above it, for the caller and the pod's root alone.
+    pub(super) fn make_directory(&self, path: &std::path::Path) -> Result<()> {
+        self.ids.make_private_dir(&self.dir, path)
+    }
+
+    /// A new directory to stage things in, locked.
+    pub(super) fn new_staging(&self) -> Result<staging::Staging> {
+        self.make_directory(&self.staging())?;
+        staging::Staging::new(&self.staging())
+    }
+
     /// Takes the store's lock, waiting for whoever has it.
     pub(super) fn lock(&self) -> Result<File> {
-        staging::make_directory(&self.dir)?;
+        self.make_directory(&self.dir)?;
         let path = self.dir.join("lock");
         let failed = || format!("cannot lock {}", path.display());
         let file = File::options()

@@ -33,11 +33,7 @@ impl Fixture {
             pod,
             bundle: Bundle::default(),
             images: BTreeMap::from(images),
-            host: HostFacts {
-                ids: IdMap { uids: extents.clone(), gids: extents },
-                os: "linux".to_owned(),
-                arch: "amd64".to_owned(),
-            },
+            host: HostFacts::sample(IdMap { uids: extents.clone(), gids: extents }),
             options: Options::default(),
         }
     }

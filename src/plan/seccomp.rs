@@ -164,7 +164,7 @@ mod tests {
     fn profile(capabilities: &[Capability], ids: u32) -> LinuxSeccomp {
         let extents = vec![IdExtent { inside: 0, outside: 1000, count: ids }];
         let ids = IdMap { uids: extents.clone(), gids: extents };
-        let host = HostFacts { ids, os: "linux".to_owned(), arch: "amd64".to_owned() };
+        let host = HostFacts::sample(ids);
         let capabilities: Capabilities = capabilities.iter().copied().collect();
         runtime_default(&capabilities, &host).unwrap()
     }

@@ -29,22 +29,22 @@ pub fn make_base_layer(data: &Path, facts: &HostFacts) -> Result<()> {
     if base.exists() {
         return Ok(());
     }
-    facts.make_private_dir(data)?;
+    facts.ids.make_private_dir(data, data)?;
     let made = tempfile::Builder::new().prefix(".base-").tempdir_in(data).named(|| format!("mkdtemp({data:?})"))?;
     let open = |path: &Path| path.set_mode(0o755);
     open(made.path())?;
-    facts.give_to_pod_root(made.path())?;
+    facts.ids.give_to_root(made.path())?;
     for name in DIRECTORIES {
         let path = made.path().join(name);
         fs::DirBuilder::new().mode(0o755).create(&path).named(|| format!("mkdir({path:?})"))?;
         open(&path)?;
-        facts.give_to_pod_root(&path)?;
+        facts.ids.give_to_root(&path)?;
     }
     for name in FILES {
         let path = made.path().join(name);
         File::options().write(true).create_new(true).mode(0o644).open(&path).named(|| format!("open({path:?})"))?;
         path.set_mode(0o644)?;
-        facts.give_to_pod_root(&path)?;
+        facts.ids.give_to_root(&path)?;
     }
     let path = made.keep();
     match fs::rename(&path, &base) {

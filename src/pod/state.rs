@@ -129,12 +129,8 @@ fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
 fn make_pod_dir(data: &Path, dir: &Path, facts: &HostFacts) -> Result<()> {
     // Nearly always the directories above are there already, and one call does it.
     match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Ok(()) => facts.give_to_pod_root(dir),
+        Ok(()) => facts.ids.give_to_root(dir),
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(_) => {
-            facts.make_private_dir(data)?;
-            facts.make_private_dir(&data.join("pods"))?;
-            facts.make_private_dir(dir)
-        }
+        Err(_) => facts.ids.make_private_dir(data, dir),
     }
 }

@@ -12,11 +12,12 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, sets
 use super::channel::{Fact, hear, tell};
 use super::identity::Writer;
 use super::mounts::apply;
+use super::overlay::Identities;
 use super::prepare::{Access, Prepared};
 use super::start::{Joined, Stdio};
 use crate::error::Error;
 use crate::host::explain;
-use crate::sys::process::{close_on_exec_from, default_signals};
+use crate::sys::process::{close_on_exec_from, default_signals, load_filter};
 use crate::sys::{Named, SysError};
 
 /// Runs the container's program; returns only when that failed, after saying so on the channel.
@@ -69,7 +70,8 @@ fn take_places(joined: Joined, stdio: Stdio) -> Result<(), SysError> {
 
 /// Mounts everything at and below the container's root, and leaves nothing else in sight.
 fn build_root(prepared: &Prepared) -> Result<(), SysError> {
-    prepared.overlay.mount(&prepared.root)?;
+    let identities = if prepared.identity.no_new_privileges { Identities::Fixed } else { Identities::FromFiles };
+    prepared.overlay.mount(&prepared.root, identities)?;
     let root = open(&prepared.root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
     apply(root.as_fd(), &prepared.ops)?;
@@ -78,7 +80,8 @@ fn build_root(prepared: &Prepared) -> Result<(), SysError> {
             None::<&str>,
             &prepared.root,
             None::<&str>,
-            MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
+            // A remount sets every flag anew.
+            identities.flags() | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
             None::<&str>,
         )
         .named(|| format!("mount({:?}, MS_REMOUNT | MS_RDONLY)", prepared.root))?;
@@ -90,9 +93,9 @@ fn build_root(prepared: &Prepared) -> Result<(), SysError> {
     nix::unistd::chdir("/").named(|| "chdir(\"/\")")
 }
 
-fn load_filters(prepared: &Prepared) -> Result<(), Error> {
+fn load_filters(prepared: &Prepared) -> Result<(), SysError> {
     for filter in prepared.filters.iter().flat_map(|filters| filters.iter()) {
-        seccompiler::apply_filter(filter).map_err(|e| Error::new(format!("loading the seccomp filter: {e}")))?;
+        load_filter(filter)?;
     }
     Ok(())
 }

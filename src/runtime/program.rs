@@ -65,7 +65,9 @@ impl Program {
             let error = Error::new(format!("the command {name:?} was not found {place}")).kind(Kind::NotFound);
             // The usual mistake: a whole command line where the name of a program belongs.
             return match name.split_once(' ') {
-                Some((program, _)) => error.mend(format!("write the program and each argument as an item of its own: command: [{program:?}, …]")),
+                Some((program, _)) => error.mend(format!(
+                    "write the program and each argument as an item of its own: command: [{program:?}, …]"
+                )),
                 None => error,
             };
         };

@@ -16,6 +16,21 @@ pub fn close_on_exec_from(first: u32) -> Result<(), SysError> {
     Errno::result(r).map(drop).map_err(|errno| SysError::new(format!("close_range({first}, ~0, CLOEXEC)"), errno))
 }
 
+/// Puts this thread and its children behind a seccomp filter (seccomp(2)), and sets nothing else: `no_new_privs` stays as it is, so
+/// where that is not set the thread must have CAP_SYS_ADMIN in its user namespace.
+///
+/// # Errors
+/// The failed call.
+pub fn load_filter(program: &[seccompiler::sock_filter]) -> Result<(), SysError> {
+    let failed =
+        |errno| SysError::new(format!("seccomp(SECCOMP_SET_MODE_FILTER, {} instructions)", program.len()), errno);
+    let len = u16::try_from(program.len()).map_err(|_| failed(Errno::E2BIG))?;
+    let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
+    // SAFETY: seccompiler's sock_filter is the kernel's, field by field; the kernel copies `len` of them and keeps no pointer.
+    let r = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    Errno::result(r).map(drop).map_err(failed)
+}
+
 /// Makes every signal do what it does by default, and blocks none, as a fresh program expects.
 pub fn default_signals() {
     for signal in 1..=libc::SIGRTMAX() {
