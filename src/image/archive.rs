@@ -1,6 +1,7 @@
 //! An archive that is read where it lies: an index of its members, and their bytes by offset.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
@@ -93,8 +94,7 @@ fn resolve_dots(path: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Decompresses a whole archive into an unnamed file in `scratch`, which vanishes with its last descriptor.
-pub fn decompress(archive: &Extent, compression: Compression, scratch: &Path) -> Result<Extent> {
-    let limits = Limits::of_blob(archive.length());
+pub fn decompress(archive: &Extent, compression: Compression, limits: &Limits, scratch: &Path) -> Result<Extent> {
     let mut file = tempfile::tempfile_in(scratch).context(|| "cannot make a temporary file in the store")?;
     let mut decoder = compression.decoder(BufReader::with_capacity(256 << 10, archive.reader()))?;
     let mut buffer = vec![0u8; 256 << 10];
@@ -107,11 +107,53 @@ pub fn decompress(archive: &Extent, compression: Compression, scratch: &Path) ->
             break;
         }
         total += count as u64;
-        limits.check(total)?;
+        limits.check(total).map_err(|e| in_last_entry(&file, e))?;
         file.write_all(buffer.get(..count).unwrap_or_default()).map_err(|e| {
             let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
             write_failed("cannot decompress it into the store", errno)
         })?;
     }
     Extent::whole(file)
+}
+
+/// Names the member that an archive had reached when it became too large.
+fn in_last_entry(so_far: &File, error: Error) -> Error {
+    let Ok(content) = so_far.try_clone().map_err(Error::from).and_then(Extent::whole) else { return error };
+    let mut reader = TarReader::new(Seekable::new(content.reader(), content.length()));
+    let mut last = None;
+    while let Ok(Some(entry)) = reader.next_entry() {
+        last = Some(entry.name);
+    }
+    match last {
+        Some(name) => in_entry(&name, error),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bomb_in_a_compressed_archive_is_named() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("layer.tar").unwrap();
+        header.set_size(1 << 30);
+        header.set_cksum();
+        let zeros = vec![0u8; 8 << 20];
+        let packed = zstd::encode_all([header.as_bytes().as_slice(), &zeros].concat().as_slice(), 1).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("bomb"), &packed).unwrap();
+        let archive = Extent::open(&scratch.path().join("bomb")).unwrap();
+        let limits = Limits { free_of_ratio: 1 << 20, ..Limits::of_blob(archive.length()) };
+        let error = decompress(&archive, Compression::Zstd, &limits, scratch.path()).unwrap_err();
+        assert!(error.what().contains("entry \"layer.tar\"") && error.what().contains("bomb"), "{error}");
+    }
+
+    #[test]
+    fn dots_are_resolved_inside_the_archive() {
+        assert_eq!(resolve_dots(b"a/../b/./c").unwrap(), b"b/c");
+        assert_eq!(resolve_dots(b"a/../../b"), None);
+        assert_eq!(beside(b"x/link", b"../y/layer.tar"), b"x/../y/layer.tar");
+    }
 }

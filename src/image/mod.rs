@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod archive;
+pub mod below;
 pub mod compression;
 pub mod digest;
 pub mod docker_archive;

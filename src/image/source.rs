@@ -6,6 +6,7 @@ use super::archive::Archive;
 use super::compression::Compression;
 use super::digest::Digest;
 use super::extent::Extent;
+use super::limits::Limits;
 use super::pipeline::LayerBlob;
 use super::reference::Reference;
 use super::{docker_archive, oci_layout};
@@ -104,5 +105,5 @@ fn plain(archive: Extent, scratch: &Path) -> Result<Extent> {
     if compression == Compression::None {
         return Ok(archive);
     }
-    super::archive::decompress(&archive, compression, scratch)
+    super::archive::decompress(&archive, compression, &Limits::of_blob(archive.length()), scratch)
 }

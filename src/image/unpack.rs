@@ -18,6 +18,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, linkat, mkfifoat, symlinkat, unlinkat};
 use serde::{Deserialize, Serialize};
 
+use super::below::{is_whiteout, is_whiteout_at, join, kind, name_of, open_directory, relative, split, through};
 use super::limits::{Limits, check_space, write_failed};
 use super::remove_tree::remove_tree;
 use super::tar_entry::{Kind, TarEntry, normalize, quote};
@@ -437,54 +438,8 @@ fn umask() -> u32 {
     umask.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o777)
 }
 
-fn open_directory(root: impl AsFd, path: &[u8]) -> std::result::Result<OwnedFd, SysError> {
-    fs::open_beneath(root, relative(path), OFlag::O_PATH | OFlag::O_DIRECTORY, 0)
-}
-
-/// The layer's root is the empty path here and `.` for the kernel.
-fn relative(path: &[u8]) -> &Path {
-    if path.is_empty() { Path::new(".") } else { Path::new(OsStr::from_bytes(path)) }
-}
-
-fn name_of(name: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(name))
-}
-
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|b| *b == b'/') {
-        Some(slash) => (path.get(..slash).unwrap_or_default(), path.get(slash + 1..).unwrap_or_default()),
-        None => (b"", path),
-    }
-}
-
-fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
-    if parent.is_empty() { name.to_vec() } else { [parent, name].join(&b'/') }
-}
-
 fn mode(entry: &TarEntry) -> Mode {
     Mode::from_bits_truncate(entry.mode)
-}
-
-fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
-}
-
-fn is_whiteout(stat: &FileStat) -> bool {
-    kind(stat) == SFlag::S_IFCHR && stat.st_rdev == 0
-}
-
-fn is_whiteout_at(dir: BorrowedFd<'_>, name: &[u8]) -> bool {
-    fstatat(dir, name_of(name), AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| is_whiteout(&stat))
-}
-
-fn through(error: SysError, path: &[u8]) -> Error {
-    let path = quote(path);
-    match error.errno {
-        Errno::EXDEV => Error::new(format!("its directory {path} goes through a symlink that leaves the layer")),
-        Errno::ELOOP => Error::new(format!("its directory {path} goes through a loop of symlinks")),
-        Errno::ENOTDIR => Error::new(format!("its directory {path} is not a directory")),
-        _ => error.into(),
-    }
 }
 
 fn creation_failed(errno: Errno) -> Error {
