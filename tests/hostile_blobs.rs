@@ -4,12 +4,12 @@ mod archives;
 mod support;
 
 use std::os::unix::fs::MetadataExt;
-use std::process::Output;
 
 use archives::image::{Files, Layer, blob_path, config, digest, gzip, gzip_best, zstd};
 use archives::tar::{Entry, archive, without_end};
-use archives::yard::{Yard, text};
+use archives::yard::Yard;
 use serde_json::json;
+use support::Output;
 
 /// A layer that is larger than one of podling's buffers, and does not compress to nothing.
 fn honest_tar() -> Vec<u8> {
@@ -193,12 +193,11 @@ fn a_pax_size_counts_and_the_header_does_not() {
     assert!(tree.join("after").exists() && !tree.join("smuggled").exists());
 }
 
-/// podling with 256 MiB of address space, who may not write a file of more than `file` bytes.
-fn load_within(yard: &Yard, file: u64, files: &[u8]) -> Output {
-    let path = yard.path().join("source.tar");
-    std::fs::write(&path, files).unwrap();
+/// podling with 256 MiB of address space, which may not write a file of more than `file` bytes.
+fn load_within(yard: &Yard, file: u64, source: &[u8]) -> Output {
+    yard.write(source);
     let (memory, file) = (format!("--as={}", 256 << 20), format!("--fsize={file}"));
-    yard.through(&["prlimit", &memory, &file]).args(["image", "load"]).arg(path).output().unwrap()
+    yard.podling_through(&["prlimit", &memory, &file], &["image", "load", "source.tar"])
 }
 
 /// 64 MiB of `content`, as often as it takes: both formats let one member follow another.
@@ -251,13 +250,12 @@ fn a_full_disk_is_one_message() {
     let yard = Yard::new();
     let before = yard.snapshot();
     let files = Files::oci("hostile:1", &[Layer::plain(&honest_tar())]);
-    std::fs::write(yard.path().join("source.tar"), files.to_tar()).unwrap();
+    yard.write(&files.to_tar());
     // A write beyond the limit is EFBIG where SIGXFSZ is ignored, much as on a full disk.
     let script = "trap '' XFSZ; ulimit -f 200; exec \"$@\"";
-    let mut command = yard.through(&["sh", "-c", script, "sh"]);
-    let output = command.args(["image", "load"]).arg(yard.path().join("source.tar")).output().unwrap();
+    let output = yard.podling_through(&["sh", "-c", script, "sh"], &["image", "load", "source.tar"]);
     yard.assert_refused("a file that cannot grow", &output, &before, &["layer"]);
-    assert_eq!(text(&output.stderr).matches("podling:").count(), 1);
+    assert_eq!(output.stderr.matches("podling:").count(), 1, "{output}");
 }
 
 /// Gzip members and zstd frames in a row are one stream, and a sparse-looking honest file is no bomb.

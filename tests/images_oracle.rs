@@ -3,7 +3,7 @@
 mod archives;
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use archives::tree::{Tree, differences, in_namespace, of_directory, of_layers};
@@ -14,11 +14,26 @@ const IMAGES: [&str; 4] = ["busybox", "web", "db", "debian"];
 
 /// Where umoci's tree is known to differ: image (or `*`), path, field, and why.
 const KNOWN: &[(&str, &str, &str, &str)] = &[
-    ("*", ".", "mtime", "no layer has an entry for the root: podling leaves the time of unpacking, umoci the year 1970"),
+    (
+        "*",
+        ".",
+        "mtime",
+        "no layer has an entry for the root: podling leaves the time of unpacking, umoci the year 1970",
+    ),
     ("db", "./usr/local", "mtime", "no layer has an entry for this directory: both leave the time of unpacking"),
     ("db", "./usr/local/bin", "mtime", "no layer has an entry for this directory: both leave the time of unpacking"),
-    ("db", "./var", "mtime", "the upper layer only implies this directory, so it is made anew in podling's tree of that layer"),
-    ("db", "./var/lib", "mtime", "the upper layer only implies this directory, so it is made anew in podling's tree of that layer"),
+    (
+        "db",
+        "./var",
+        "mtime",
+        "the upper layer only implies this directory, so it is made anew in podling's tree of that layer",
+    ),
+    (
+        "db",
+        "./var/lib",
+        "mtime",
+        "the upper layer only implies this directory, so it is made anew in podling's tree of that layer",
+    ),
     ("db", "./usr", "mtime", "umoci makes usr/local in it after it has set the time that the layer says"),
 ];
 
@@ -46,12 +61,7 @@ fn umoci(place: &Path, image: &str) -> Tree {
 
 /// podling's tree of what it has loaded as `name`.
 fn podling(place: &Place, name: &str) -> Tree {
-    let output = place.podling(&["image", "inspect", name]);
-    let image: serde_json::Value = serde_json::from_str(&output.expect_success().stdout).unwrap();
-    let layers = image[0]["layers"].as_array().unwrap();
-    let layers: Vec<PathBuf> =
-        layers.iter().map(|layer| archives::yard::tree(Path::new(layer["unpacked"].as_str().unwrap()))).collect();
-    comparable(of_layers(place.path(), &layers))
+    comparable(of_layers(place.path(), &archives::yard::trees(place, name)))
 }
 
 /// With one id everything belongs to it, in podling's tree as in umoci's, which keeps the image's owners in an attribute.

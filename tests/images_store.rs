@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use archives::image::{Files, Layer, config, with};
 use archives::tar::{Entry, archive as tar};
+use archives::yard::trees;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::running::output_of;
@@ -33,11 +34,8 @@ fn inspect(place: &Place, name: &str) -> Value {
 /// The names of `podling images`, sorted.
 fn names(place: &Place) -> Vec<String> {
     let table = place.podling(&["images"]).expect_success().stdout.clone();
-    let mut names: Vec<String> = table
-        .lines()
-        .skip(1)
-        .map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(":"))
-        .collect();
+    let mut names: Vec<String> =
+        table.lines().skip(1).map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(":")).collect();
     names.sort();
     names
 }
@@ -71,7 +69,12 @@ fn skopeo_reads_the_store_as_it_is() {
         let seen: Value = serde_json::from_str(&seen.expect_success().stdout).unwrap();
         let ours = inspect(&place, image);
         let digests = |layers: &Value, key: &str| {
-            layers.as_array().unwrap().iter().map(|layer| if key.is_empty() { layer } else { &layer[key] }.clone()).collect::<Vec<_>>()
+            layers
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|layer| if key.is_empty() { layer } else { &layer[key] }.clone())
+                .collect::<Vec<_>>()
         };
         assert_eq!(seen["Digest"], ours["digest"]);
         assert_eq!(digests(&seen["Layers"], ""), digests(&ours["layers"], "digest"));
@@ -184,8 +187,7 @@ fn a_root_file_system_is_imported() {
     let root = place.path().join("root");
     let busybox = place.path().join("busybox");
     // A program to run: the one of rootfs/'s image.
-    let layers = inspect(&place, "busybox")["layers"].as_array().unwrap().clone();
-    let tree = archives::yard::tree(Path::new(layers[0]["unpacked"].as_str().unwrap()));
+    let tree = &trees(&place, "busybox")[0];
     fs::copy(tree.join("bin/busybox"), &busybox).unwrap();
     fs::create_dir_all(root.join("bin")).unwrap();
     fs::create_dir_all(root.join("tmp")).unwrap();
@@ -252,7 +254,7 @@ fn of_several_platforms_the_hosts_is_chosen() {
     load(&place, &index_of(&[&windows, "linux/s390x", &ours, "linux/arm/v7"])).expect_success();
     let seen = inspect(&place, "multi:1");
     assert_eq!(seen["platform"].as_str().map(|p| p.starts_with(&ours)), Some(true), "{seen}");
-    let tree = archives::yard::tree(Path::new(seen["layers"][0]["unpacked"].as_str().unwrap()));
+    let tree = &trees(&place, "multi:1")[0];
     assert_eq!(fs::read_to_string(tree.join("bin/platform")).unwrap(), ours);
 
     let none = load(&place, &index_of(&["linux/s390x", "linux/mips64le", "windows/amd64"]));
@@ -263,7 +265,11 @@ fn of_several_platforms_the_hosts_is_chosen() {
 fn short_names_mean_what_they_mean_to_docker() {
     let place = Place::with(&[]);
     for (given, full, others) in [
-        ("plain", "docker.io/library/plain:latest", &["plain:latest", "library/plain", "docker.io/plain", "index.docker.io/library/plain:latest"][..]),
+        (
+            "plain",
+            "docker.io/library/plain:latest",
+            &["plain:latest", "library/plain", "docker.io/plain", "index.docker.io/library/plain:latest"][..],
+        ),
         ("tagged:1.2-rc_3", "docker.io/library/tagged:1.2-rc_3", &["docker.io/tagged:1.2-rc_3"]),
         ("user/x", "docker.io/user/x:latest", &["user/x:latest", "docker.io/user/x"]),
         ("localhost/x:1", "localhost/x:1", &[]),
@@ -292,7 +298,9 @@ fn one_store_serves_two_id_maps() {
     let hide = "mount --bind /dev/null /etc/subuid && mount --bind /dev/null /etc/subgid && exec setpriv --inh-caps=-all --ambient-caps=-all \"$@\"";
     let without = |words: &[&str]| {
         let mut command = Command::new("unshare");
-        command.args(["--user", "--map-current-user", "--keep-caps", "--mount", "sh", "-c", hide, "sh"]).arg(support::binary());
+        command
+            .args(["--user", "--map-current-user", "--keep-caps", "--mount", "sh", "-c", hide, "sh"])
+            .arg(support::binary());
         place.environment(&mut command).args(words).stdin(Stdio::null());
         output_of(&mut command)
     };

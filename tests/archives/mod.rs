@@ -6,5 +6,5 @@
 pub mod image;
 pub mod snapshot;
 pub mod tar;
-pub mod yard;
 pub mod tree;
+pub mod yard;

@@ -51,8 +51,7 @@ pub fn of_directory(scratch: &Path, dir: &Path) -> Tree {
 
 fn look(scratch: &Path, dir: &Path, layers: &str) -> Tree {
     let out = tempfile::tempdir_in(scratch).unwrap();
-    let output =
-        in_namespace().args(["sh", "-c", LOOK, "look"]).arg(dir).arg(out.path()).arg(layers).output().unwrap();
+    let output = in_namespace().args(["sh", "-c", LOOK, "look"]).arg(dir).arg(out.path()).arg(layers).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let read = |name: &str| fs::read(out.path().join(name)).unwrap();
     let mut tree = found(&read("find"));
