@@ -12,7 +12,7 @@ podling=
 while [ $# -gt 0 ]; do
     case $1 in
         --dir) dir=${2:?--dir wants a directory}; shift ;;
-        --runs) runs=${2:?--runs wants a number}; shift ;;
+        --runs) runs=${2:?--runs wants a number}; [ "$runs" -gt 0 ] || exit 2; shift ;;
         -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
         *) podling=$1 ;;
     esac
@@ -37,11 +37,11 @@ make_tar() {
         use strict; use integer;
         my $state = 42;
         sub chance { $state = ($state * 1103515245 + 12345) & 0x7fffffff; return ($state >> 8) % $_[0] }
-        my @words = map { join "", map { chr(97 + chance(26)) } 1 .. 3 + chance(8) } 1 .. 3000;
+        my @words = map { join "", map { chr(97 + chance(26)) } 1 .. 3 + chance(8) } 1 .. 1000;
         my $pool = "";
         while (length $pool < 24 << 20) {
             $pool .= join(" ", map { $words[chance(scalar @words)] } 1 .. 200) . "\n";
-            $pool .= pack("C*", map { chance(256) } 1 .. 130);
+            $pool .= pack("C*", map { chance(256) } 1 .. 60);
         }
         sub member {
             my ($name, $type, $mode, $link, $content) = @_;
@@ -58,7 +58,7 @@ make_tar() {
                 member("$dir/", "5", 0755, "", "");
                 for my $file (0 .. 9) {
                     # Most files are small and a few large, as in a real layer.
-                    my $size = chance(10) ? 200 + chance(12000) : 20000 + chance(160000);
+                    my $size = chance(10) ? 200 + chance(11000) : 20000 + chance(150000);
                     member("$dir/file$file.dat", "0", $file % 7 ? 0644 : 0755, "", substr($pool, chance(length($pool) - $size), $size));
                 }
                 member("$dir/current", "2", 0777, "file0.dat", "");
