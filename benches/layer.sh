@@ -94,16 +94,13 @@ make_image() {
 
 clear_store() { "$podling" image rm layer:bench > /dev/null 2>&1 || true; rm -rf "$dir/tar"; }
 
-# seconds CMD...: how long it takes, with nothing of earlier runs waiting to be written.
+# seconds CMD...: wall-clock, user and system time, with nothing of earlier runs waiting to be written.
 seconds() {
-    local begun ended
+    local TIMEFORMAT='%R %U %S'
     clear_store
     sync
     mkdir -p "$dir/tar"
-    begun=$(date +%s.%N)
-    "$@" > /dev/null
-    ended=$(date +%s.%N)
-    awk "BEGIN { printf \"%.2f\n\", $ended - $begun }"
+    { time "$@" > /dev/null 2>&4; } 4>&2 2>&1
 }
 
 if [ ! -e "$dir/image/oci-layout" ]; then make_image; fi
@@ -112,12 +109,12 @@ tar_best=1e9
 podling_best=1e9
 least() { awk "BEGIN { print $1 < $2 ? $1 : $2 }"; }
 for ((run = 0; run < runs; run++)); do
-    took=$(seconds tar -xzf "$dir/layer.tar.gz" -C "$dir/tar" --no-same-owner)
+    read -r took user system < <(seconds tar -xzf "$dir/layer.tar.gz" -C "$dir/tar" --no-same-owner)
     tar_best=$(least "$took" "$tar_best")
-    echo "tar xzf             $took s"
-    took=$(seconds "$podling" image load "$dir/image")
+    echo "tar xzf             $took s (user $user, system $system)"
+    read -r took user system < <(seconds "$podling" image load "$dir/image")
     podling_best=$(least "$took" "$podling_best")
-    echo "podling image load  $took s"
+    echo "podling image load  $took s (user $user, system $system)"
 done
 clear_store
 echo "$(stat -c %s "$dir/layer.tar.gz" | awk '{ printf "%.0f MB", $1 / 1e6 }'): podling image load takes $(awk "BEGIN { printf \"%.2f\", $podling_best / $tar_best }") of tar xzf's time"
