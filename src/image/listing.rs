@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::digest::Digest;
 use super::index::{INDEX_DIGEST, Index, annotation, name_of};
 use super::reference::Reference;
+use super::staging::TREE;
 use super::store::{Record, Store};
 use super::timestamp;
 use crate::error::{Error, Result};
@@ -72,7 +73,7 @@ impl Store {
 
     fn layers_of(&self, record: &Record) -> Vec<Value> {
         let layer = |(layer, diff_id): (&oci_spec::image::Descriptor, &Digest)| {
-            let unpacked = self.has_layer(diff_id).then(|| self.layer_dir(diff_id).display().to_string());
+            let unpacked = self.has_layer(diff_id).then(|| self.layer_dir(diff_id).join(TREE).display().to_string());
             json!({
                 "digest": layer.digest().to_string(),
                 "diffID": diff_id.to_string(),

@@ -161,8 +161,17 @@ fn sized(files: &Files, descriptor: &Descriptor, what: &str) -> Result<super::ex
 /// Reads a JSON document, naming the place of an error in it.
 pub fn parse<T: serde::de::DeserializeOwned>(content: &[u8], what: &str) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(content);
-    serde_path_to_error::deserialize(&mut json).map_err(|e| match e.path().to_string().as_str() {
-        "." => Error::new(format!("the {what} is malformed: {}", e.inner())),
-        path => Error::new(format!("the {what} is malformed: {path}: {}", e.inner())),
+    serde_path_to_error::deserialize(&mut json).map_err(|e| {
+        // The message may quote the document, whose bytes are a stranger's: none of them may play tricks on a terminal.
+        let place = match e.path().to_string().as_str() {
+            "." => String::new(),
+            path => format!(" {path}:"),
+        };
+        let why: String = format!("{place} {}", e.inner()).chars().map(printable).collect();
+        Error::new(format!("the {what} is malformed:{why}"))
     })
+}
+
+fn printable(c: char) -> char {
+    if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
 }

@@ -1,5 +1,7 @@
 //! Where images come from: an OCI layout or a docker archive, as a directory or in a tar archive.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::archive::Archive;
@@ -9,6 +11,8 @@ use super::extent::Extent;
 use super::limits::Limits;
 use super::pipeline::LayerBlob;
 use super::reference::Reference;
+use super::tar_entry::{normalize, quote};
+use super::tar_reader::in_entry;
 use super::{docker_archive, oci_layout};
 use crate::error::{Error, Result};
 
@@ -61,7 +65,10 @@ impl Files {
         match self {
             Files::Archive(archive) => archive.get(path),
             Files::Directory(dir) => {
-                let path = dir.join(path);
+                // Only the documents' own names are held to the directory. Its symlinks are not: build systems write layouts of
+                // symlinks into their caches, and digests vouch for what those lead to.
+                let inside = normalize(path.as_bytes()).map_err(|why| in_entry(path.as_bytes(), Error::new(why)))?;
+                let path = dir.join(OsStr::from_bytes(&inside));
                 if !path.exists() { Ok(None) } else { Extent::open(&path).map(Some) }
             }
         }
@@ -69,7 +76,7 @@ impl Files {
 
     /// The file at `path`, whose absence is an error.
     pub fn need(&self, path: &str) -> Result<Extent> {
-        self.get(path)?.ok_or_else(|| Error::new(format!("{path} is missing")))
+        self.get(path)?.ok_or_else(|| Error::new(format!("{} is missing", quote(path.as_bytes()))))
     }
 }
 

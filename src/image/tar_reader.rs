@@ -192,8 +192,6 @@ impl<I: Input> TarReader<I> {
             Err(_) => Err(Error::new(format!("its {what} is not a number"))),
         };
         let kind = match header.entry_type() {
-            // Before POSIX, a trailing slash was all that told a directory from a file.
-            EntryType::Regular if name.ends_with(b"/") => Kind::Directory,
             EntryType::Regular | EntryType::Continuous => Kind::File,
             EntryType::Link => Kind::HardLink,
             EntryType::Symlink => Kind::Symlink,
@@ -222,6 +220,11 @@ impl<I: Input> TarReader<I> {
         };
         apply_records(&mut entry, &self.global)?;
         apply_records(&mut entry, local)?;
+        // Before POSIX, a trailing slash was all that told a directory from a file. A name that a PAX record made longer counts
+        // as a whole: cut off in the header, it may end with a slash by chance.
+        if header.entry_type() == EntryType::Regular && entry.name.ends_with(b"/") {
+            entry.kind = Kind::Directory;
+        }
         if entry.kind != Kind::File {
             entry.size = 0;
         }

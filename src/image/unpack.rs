@@ -142,6 +142,10 @@ impl<'a> Layer<'a> {
     }
 
     fn check_owner(&self, entry: &TarEntry) -> Result<()> {
+        // (uid_t)-1 means "no change" to chown(2), so it is nobody's id.
+        if let Some(id) = [entry.uid, entry.gid].into_iter().find(|id| *id >= u64::from(u32::MAX)) {
+            return Err(Error::new(format!("its owner's id {id} is larger than any that Linux has")));
+        }
         if self.ids.is_single() {
             return Ok(());
         }
