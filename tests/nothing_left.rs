@@ -276,6 +276,7 @@ fn kill_at_every_call(calls: &str) {
             assert!(n > 5, "hardly any call was made");
             break;
         }
+        assert!(n < 2000, "podling does not recover from what was killed: {output}");
         let left = support::leftovers::look(&place);
         assert!(left.iter().all(|l| l.starts_with("a directory")), "killed at call {n} of {calls}: {left:?}");
     }

@@ -213,7 +213,7 @@ fn an_id_beyond_the_subordinate_ones_is_refused_with_the_file_to_extend() {
 fn every_error_is_one_line_and_its_mend() {
     let place = Place::with(&["busybox"]);
     for output in [
-        place.run(&one("command: [no-such-program]")),
+        place.run_with(&one("command: [no-such-program]"), &["-q"]),
         place.run(&shell("true").replace("busybox", "absent")),
         place.podling(&["run", "absent.yaml"]),
     ] {

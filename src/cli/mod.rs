@@ -60,6 +60,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
+            let e = crate::host::explain(e);
             eprintln!("podling: {e}");
             ExitCode::from(e.exit_code())
         }

@@ -64,6 +64,7 @@ pub fn run(args: &Args) -> Result<u8> {
         }
     }
     sweep(&data, &facts)?;
+    store.sweep(&facts)?;
     make_base_layer(&data, &facts)?;
     let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
     let pods = plans

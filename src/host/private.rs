@@ -12,14 +12,15 @@ use crate::error::{Error, Result};
 use crate::sys::{Named, SysError};
 
 impl IdMap {
-    /// Makes `dir` with mode 0700 for the pod's root, and, if `top` is missing, `top` and what is above it. `dir` is `top` or below it, and
-    /// directories that are there stay as they are.
+    /// Makes `dir` with mode 0700 for the pod's root, and, if `top` is missing, `top` and what is above it. `dir` is `top` or below it; a
+    /// directory that is there keeps its mode.
     ///
     /// # Errors
     /// The failed call, with the place where podling's data can be put instead.
     pub fn make_private_dir(&self, top: &Path, dir: &Path) -> Result<()> {
         if dir.is_dir() {
-            return Ok(());
+            // Whoever made it may have been killed before it could give it away.
+            return self.give_to_root(dir);
         }
         match dir.parent() {
             Some(parent) if dir != top && dir.starts_with(top) => self.make_private_dir(top, parent)?,
@@ -31,12 +32,10 @@ impl IdMap {
             None => {}
         }
         match DirBuilder::new().mode(0o700).create(dir) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-            made => {
-                made.named(|| format!("mkdir({dir:?})")).map_err(writable)?;
-                self.give_to_root(dir)
-            }
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            made => made.named(|| format!("mkdir({dir:?})")).map_err(writable)?,
         }
+        self.give_to_root(dir)
     }
 
     /// Makes the pod's root the owner of `path`: of a directory that a pod's processes must pass or write.

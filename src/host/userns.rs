@@ -11,7 +11,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{Gid, Uid, pipe2, setgroups, setresgid, setresuid};
 
-use super::{HostFacts, IdExtent, Mapper, explain};
+use super::{HostFacts, IdExtent, Mapper};
 use crate::error::{Context, Error, Result};
 use crate::sys::clone::{Child, Exit, spawn};
 use crate::sys::{Named, SysError};
@@ -32,8 +32,7 @@ pub fn spawn_mapped(
         // Only the parent may keep this end, or the child would never see the parent's death.
         map_written.take();
         body(enter(facts, wait_for_map))
-    })
-    .map_err(|e| explain(e.into()))?;
+    })?;
     if facts.mapper != Mapper::Itself {
         write_maps(facts, child.pid())?;
         if let Some(pipe) = map_written {
@@ -120,7 +119,7 @@ pub fn run_mapped(facts: &HostFacts, job: &mut dyn FnMut() -> Result<Vec<u8>>) -
         let _ = prctl::set_pdeathsig(Signal::SIGKILL);
         // The client may have blocked signals for its own loop; this child must stay killable from the terminal.
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-        let (tag, bytes) = match entered.map_err(|e| explain(e.into())).and_then(|()| job()) {
+        let (tag, bytes) = match entered.map_err(Error::from).and_then(|()| job()) {
             Ok(bytes) => (b'+', bytes),
             Err(e) => (b'-', e.encode()),
         };
@@ -141,11 +140,9 @@ pub fn run_mapped(facts: &HostFacts, job: &mut dyn FnMut() -> Result<Vec<u8>>) -
 }
 
 fn died(exit: Exit) -> Error {
-    explain(match exit {
-        Exit::Code(code) => {
-            Error::new(format!("the process in the new user namespace ended with status {code} and no word"))
-        }
-        Exit::Signal(signal) => Error::new(format!("signal {signal} killed the process in the new user namespace")),
+    Error::new(match exit {
+        Exit::Code(code) => format!("the process in the new user namespace ended with status {code} and no word"),
+        Exit::Signal(signal) => format!("signal {signal} killed the process in the new user namespace"),
     })
 }
 

@@ -8,17 +8,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::fields::{self, Rule};
+use super::kind::{Kind, is_base64, is_quantity, push_key};
 use super::problems::Problems;
 use super::yaml::{self, Node, Yaml};
 use super::{Input, Said, Source, mistakes};
-
-/// The kinds of objects that podling takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Pod,
-    ConfigMap,
-    Secret,
-}
 
 /// A decoded object.
 pub(super) enum Object {
@@ -234,37 +227,6 @@ fn is_unset(node: &Node) -> bool {
         Yaml::Text(text) => text.is_empty(),
         Yaml::List(items) => items.is_empty(),
         _ => false,
-    }
-}
-
-/// Whether the field at `pattern` (or `path`) holds bytes, which are written in base64.
-pub(super) fn is_base64(kind: Kind, pattern: &str) -> bool {
-    match kind {
-        Kind::Pod => false,
-        Kind::ConfigMap => pattern.starts_with("binaryData"),
-        Kind::Secret => pattern.starts_with("data"),
-    }
-}
-
-fn is_quantity(pattern: &str) -> bool {
-    pattern.contains(".requests.")
-        || pattern.contains(".limits.")
-        || pattern.ends_with(".sizeLimit")
-        || pattern.ends_with(".overhead.*")
-}
-
-/// Appends a field's name to a path: `.name`, or `[nginx.conf]` where a dot would mislead.
-pub(super) fn push_key(path: &mut String, key: &str) {
-    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*'));
-    if plain {
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(key);
-    } else {
-        path.push('[');
-        path.push_str(key);
-        path.push(']');
     }
 }
 

@@ -3,7 +3,7 @@
 //! A path names list items by `[]` and the entries of a free-form map by `*`. A row that is [`Rule::Accepted`] or
 //! [`Rule::Refused`] stands for everything below it. `spec.initContainers[]` has the rows of `spec.containers[]`.
 
-use super::decode::Kind;
+use super::kind::Kind;
 
 /// What podling does with a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

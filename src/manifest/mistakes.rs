@@ -7,8 +7,8 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::Source;
-use super::decode::{Kind, is_base64, push_key};
 use super::fields::{self, Rule};
+use super::kind::{Kind, is_base64, push_key};
 use super::problems::Problems;
 use super::yaml::{Node, Yaml};
 

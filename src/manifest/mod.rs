@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 mod check;
 mod decode;
 mod fields;
+mod kind;
 mod mistakes;
 mod names;
 mod problems;

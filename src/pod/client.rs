@@ -11,7 +11,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::{SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::link::{Fact, hear, link, tell};
+use super::link::{Fact, hear, tell};
 use super::output::Style;
 use super::root::Data;
 use super::state::Claim;
@@ -21,8 +21,8 @@ use crate::host::{HostFacts, userns::spawn_mapped};
 use crate::plan::PodPlan;
 use crate::runtime::seccomp::Compiled;
 use crate::runtime::{Overlay, Prepared};
-use crate::sys::Named;
 use crate::sys::clone::{Child, Exit};
+use crate::sys::{Named, packet};
 
 /// What [`run`] runs.
 #[derive(Debug)]
@@ -42,14 +42,13 @@ pub struct Run<'a> {
 /// # Errors
 /// A pod could not be run; the other pods have ended then, too.
 pub fn run(run: Run) -> Result<u8> {
-    let data = Data::new(run.data, run.facts)?;
     // Blocked before the first supervisor exists, so that no signal finds anybody unprepared.
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&stop_signals()), None).named(|| "sigprocmask(SIG_BLOCK)")?;
     let signals =
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods = Vec::new();
     for (plan, claim) in run.pods {
-        let started = supervise(&plan, &claim, run.facts, &data, &run.style);
+        let started = supervise(&plan, &claim, run.facts, run.data, &run.style);
         pods.push(Pod { name: plan.name, claim, state: State::from(started) });
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
@@ -119,7 +118,9 @@ impl Pod {
 }
 
 /// Makes one pod's supervisor.
-fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Data, style: &Style) -> Result<(Child, OwnedFd)> {
+fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Path, style: &Style) -> Result<(Child, OwnedFd)> {
+    // A tree can be attached once, so each supervisor gets its own.
+    let data = Data::new(data, facts)?;
     let mut filters = Compiled::default();
     let prepared: Vec<Prepared> = plan
         .init_containers
@@ -130,7 +131,7 @@ fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Data, styl
             Prepared::new(&c.spec, overlay, &mut filters).context(|| format!("container {:?}", c.name))
         })
         .collect::<Result<_>>()?;
-    let (ours, theirs) = link()?;
+    let (ours, theirs) = packet::pair()?;
     let stdin = File::open("/dev/null").named(|| "open(\"/dev/null\")")?;
     let stdout = std::io::stdout().as_fd().try_clone_to_owned().named(|| "dup(stdout)")?;
     let stderr = std::io::stderr().as_fd().try_clone_to_owned().named(|| "dup(stderr)")?;
@@ -139,13 +140,13 @@ fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Data, styl
         // Only the client may hold this end, or the supervisor would never see the client's death.
         ours.take();
         if let Err(e) = entered {
-            let _ = tell(&theirs, &Fact::PodFailed(crate::host::explain(e.into())));
+            let _ = tell(&theirs, &Fact::PodFailed(e.into()));
             return 125;
         }
         live(Inheritance {
             plan,
             prepared: &prepared,
-            data,
+            data: &data,
             dir: claim.dir(),
             link: theirs,
             stdin,

@@ -1,13 +1,10 @@
 //! What the client and the supervisor tell each other: facts in the past tense, one packet each. The end of the link is the
 //! other's death.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use std::os::fd::AsFd;
 
 use crate::error::Error;
-use crate::sys::{Named, SysError};
+use crate::sys::{SysError, packet};
 
 /// A message on the link.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,33 +22,22 @@ pub(super) enum Fact {
 /// A message is one packet; a longer error text is cut.
 const LONGEST: usize = 8192;
 
-pub(super) fn link() -> Result<(OwnedFd, OwnedFd), SysError> {
-    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-        .named(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)")
-}
-
 pub(super) fn tell(to: impl AsFd, fact: &Fact) -> Result<(), SysError> {
-    let mut packet = match fact {
+    let mut bytes = match fact {
         Fact::StopRequested => b"s".to_vec(),
         Fact::KillRequested => b"k".to_vec(),
         Fact::PodEnded(code) => vec![b'e', *code],
         Fact::PodFailed(e) => [b"f".as_slice(), &e.encode()].concat(),
     };
-    packet.truncate(LONGEST);
-    send(to.as_fd().as_raw_fd(), &packet, MsgFlags::MSG_NOSIGNAL).map(drop).named(|| "send(link)")
+    bytes.truncate(LONGEST);
+    packet::send(to, &bytes, &[])
 }
 
 /// The next message; `None` when the other side is gone.
 pub(super) fn hear(from: impl AsFd) -> Result<Option<Fact>, SysError> {
-    let mut packet = [0; LONGEST];
-    let length = loop {
-        match recv(from.as_fd().as_raw_fd(), &mut packet, MsgFlags::empty()) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::ECONNRESET) => break 0,
-            received => break received.named(|| "recv(link)")?,
-        }
-    };
-    Ok(match packet.get(..length).unwrap_or_default() {
+    let mut bytes = [0; LONGEST];
+    let (length, _) = packet::receive(from, &mut bytes)?;
+    Ok(match bytes.get(..length).unwrap_or_default() {
         [b's', ..] => Some(Fact::StopRequested),
         [b'k', ..] => Some(Fact::KillRequested),
         [b'e', code, ..] => Some(Fact::PodEnded(*code)),

@@ -4,15 +4,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::sethostname;
 
 use crate::error::{Error, Result};
-use crate::host::{explain, userns::write_file};
+use crate::host::userns::write_file;
 use crate::runtime::Joined;
 use crate::sys::clone::{Child, spawn};
 use crate::sys::process::loopback_up;
-use crate::sys::{Named, SysError, fds};
+use crate::sys::{Named, SysError, packet};
 
 /// The namespaces, held open by descriptors.
 #[derive(Debug)]
@@ -34,20 +33,18 @@ pub(super) struct Making {
 /// # Errors
 /// The failed call.
 pub(super) fn make(hostname: &str, max_gid: u32) -> Result<Making> {
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-        .named(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)")?;
+    let (ours, theirs) = packet::pair()?;
     let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     let child = spawn(flags, || match configure(hostname, max_gid) {
         Ok(namespaces) => {
             let raw = namespaces.each_ref().map(|fd| fd.as_raw_fd());
-            i32::from(fds::send(&theirs, b"+", &raw).is_err())
+            i32::from(packet::send(&theirs, b"+", &raw).is_err())
         }
         Err(e) => {
-            let _ = fds::send(&theirs, e.to_string().as_bytes(), &[]);
+            let _ = packet::send(&theirs, e.to_string().as_bytes(), &[]);
             1
         }
-    })
-    .map_err(|e| explain(e.into()))?;
+    })?;
     Ok(Making { child, socket: ours })
 }
 
@@ -58,11 +55,11 @@ impl Making {
     /// What the child could not do.
     pub(super) fn finish(self) -> Result<Sandbox> {
         let mut said = [0; 2048];
-        let (length, received) = fds::receive(&self.socket, &mut said)?;
+        let (length, received) = packet::receive(&self.socket, &mut said)?;
         self.child.wait()?;
         let Ok([network, ipc, uts]) = <[OwnedFd; 3]>::try_from(received) else {
             let why = String::from_utf8_lossy(said.get(..length).unwrap_or_default());
-            return Err(explain(Error::new(format!("making the pod's namespaces: {why}"))));
+            return Err(Error::new(format!("making the pod's namespaces: {why}")));
         };
         Ok(Sandbox { network, ipc, uts })
     }

@@ -16,8 +16,7 @@ use super::root::{Data, become_root, mount_root};
 use super::sandbox::{self, Sandbox};
 use super::stream::{Flow, Reader, Sink};
 use super::volumes;
-use crate::error::{Context, Error, Result};
-use crate::host::explain;
+use crate::error::{Context, Result};
 use crate::plan::{PodPlan, RestartPolicy};
 use crate::runtime::{Prepared, Progress};
 use crate::sys::Named;
@@ -414,13 +413,12 @@ impl<'a> Supervisor<'a> {
 
 /// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.
 fn build(plan: &PodPlan, data: &Data) -> Result<Sandbox> {
-    let failed = |e: crate::sys::SysError| explain(Error::from(e));
-    mount_root(data).map_err(failed).context(|| "building the pod's root")?;
+    mount_root(data).context(|| "building the pod's root")?;
     let making = sandbox::make(&plan.hostname, plan.ids.max_gid())?;
     // The files' modes are the plan's; the caller's umask says nothing about them.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     for volume in &plan.volumes {
-        volumes::make(Path::new("."), volume).map_err(failed)?;
+        volumes::make(Path::new("."), volume)?;
     }
     for container in plan.init_containers.iter().chain(&plan.containers) {
         if let Some(root) = container.spec.root() {
@@ -429,6 +427,6 @@ fn build(plan: &PodPlan, data: &Data) -> Result<Sandbox> {
         }
     }
     let sandbox = making.finish()?;
-    become_root().map_err(failed)?;
+    become_root()?;
     Ok(sandbox)
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::{OFlag, open};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, setsid};
@@ -12,11 +12,12 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, sets
 use super::channel::{Fact, hear, tell};
 use super::identity::Writer;
 use super::mounts::apply;
-use super::overlay::Identities;
+use super::place::{Joined, Stdio};
 use super::prepare::{Access, Prepared};
-use super::start::{Joined, Stdio};
+
 use crate::error::Error;
 use crate::host::explain;
+use crate::sys::mount::{Depth, set_attributes};
 use crate::sys::process::{close_on_exec_from, default_signals, load_filter};
 use crate::sys::{Named, SysError};
 
@@ -70,21 +71,15 @@ fn take_places(joined: Joined, stdio: Stdio) -> Result<(), SysError> {
 
 /// Mounts everything at and below the container's root, and leaves nothing else in sight.
 fn build_root(prepared: &Prepared) -> Result<(), SysError> {
-    let identities = if prepared.identity.no_new_privileges { Identities::Fixed } else { Identities::FromFiles };
-    prepared.overlay.mount(&prepared.root, identities)?;
+    // A program whose file asks for a capability that the container lacks cannot be executed at all (execve(2), EPERM), though
+    // ping, for one, works without. Where no privileges can be gained anyway, the mount lets the kernel overlook what files ask for.
+    let flags = if prepared.identity.no_new_privileges { MsFlags::MS_NOSUID } else { MsFlags::empty() };
+    prepared.overlay.mount(&prepared.root, flags)?;
     let root = open(&prepared.root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
     apply(root.as_fd(), &prepared.ops)?;
     if prepared.root_access == Access::ReadOnly {
-        mount(
-            None::<&str>,
-            &prepared.root,
-            None::<&str>,
-            // A remount sets every flag anew.
-            identities.flags() | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY,
-            None::<&str>,
-        )
-        .named(|| format!("mount({:?}, MS_REMOUNT | MS_RDONLY)", prepared.root))?;
+        set_attributes(&root, Depth::This, libc::MOUNT_ATTR_RDONLY, c"the container's root")?;
     }
     fchdir(&root).named(|| format!("fchdir({:?})", prepared.root))?;
     // The old root ends up mounted over the new one, so that "." names it (pivot_root(2), "pivot_root(".", ".")").

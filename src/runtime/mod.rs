@@ -8,6 +8,7 @@ mod child;
 mod identity;
 mod mounts;
 mod overlay;
+mod place;
 mod prepare;
 mod program;
 pub mod seccomp;
@@ -15,5 +16,6 @@ mod start;
 mod target;
 
 pub use overlay::Overlay;
+pub use place::{Joined, Stdio};
 pub use prepare::Prepared;
-pub use start::{Joined, Progress, Starting, Stdio, start};
+pub use start::{Progress, Starting, start};

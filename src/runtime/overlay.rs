@@ -22,35 +22,15 @@ pub struct Overlay {
     pub work: PathBuf,
 }
 
-/// Whether files may change the identity of who executes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Identities {
-    Fixed,
-    FromFiles,
-}
-
-impl Identities {
-    pub(super) fn flags(self) -> MsFlags {
-        match self {
-            Identities::Fixed => MsFlags::MS_NOSUID,
-            Identities::FromFiles => MsFlags::empty(),
-        }
-    }
-}
-
 /// mount(2) takes one page of options; some room is left for the words around the paths.
 const OPTIONS_LIMIT: usize = 3800;
 
 impl Overlay {
     /// Mounts the overlay at `target`, in the mount namespace of the caller.
     ///
-    /// With no_new_privs nothing on it changes an identity at execve(2) anyway; `nosuid` then lets a program whose file asks for a
-    /// capability outside the bounding set start without it (Debian's ping, which has ping sockets), where the kernel would refuse
-    /// it (capabilities(7), "Safety checking for capability-dumb binaries").
-    ///
     /// `userxattr` is what an unprivileged mount needs, and `volatile` spares the disk: the upper directory is thrown away with
     /// its container, so nothing is ever read from it after a crash.
-    pub(super) fn mount(&self, target: &Path, identities: Identities) -> Result<(), SysError> {
+    pub(super) fn mount(&self, target: &Path, flags: MsFlags) -> Result<(), SysError> {
         let mut held = Vec::new();
         let paths: Vec<&Path> = self.lower.iter().chain([&self.upper, &self.work]).map(PathBuf::as_path).collect();
         let long = paths.iter().map(|p| p.as_os_str().len() + 1).sum::<usize>() > OPTIONS_LIMIT;
@@ -63,7 +43,7 @@ impl Overlay {
         options.extend(
             [b",upperdir=", ends[0].as_slice(), b",workdir=", ends[1].as_slice(), b",userxattr,volatile"].concat(),
         );
-        mount(Some("overlay"), target, Some("overlay"), identities.flags(), Some(options.as_slice()))
+        mount(Some("overlay"), target, Some("overlay"), flags, Some(options.as_slice()))
             .named(|| format!("mount(\"overlay\", {target:?}, {:?})", String::from_utf8_lossy(&options)))
     }
 }

@@ -2,34 +2,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::channel::{Fact, channel, hear, tell};
+use super::channel::{Fact, hear, tell};
 use super::child::live;
+use super::place::{Joined, Stdio};
 use super::prepare::Prepared;
 use crate::error::{Error, Result};
-use crate::host::explain;
 use crate::sys::clone::{Child, spawn};
-
-/// The pod's namespaces, which every container joins.
-#[derive(Debug, Clone, Copy)]
-pub struct Joined<'a> {
-    /// The network namespace.
-    pub network: BorrowedFd<'a>,
-    /// The ipc namespace.
-    pub ipc: BorrowedFd<'a>,
-    /// The uts namespace.
-    pub uts: BorrowedFd<'a>,
-}
-
-/// The container's standard streams.
-#[derive(Debug, Clone, Copy)]
-pub struct Stdio<'a> {
-    /// Standard input.
-    pub stdin: BorrowedFd<'a>,
-    /// Standard output.
-    pub stdout: BorrowedFd<'a>,
-    /// Standard error.
-    pub stderr: BorrowedFd<'a>,
-}
+use crate::sys::packet;
 
 /// A container between its clone and its program. Its descriptor becomes readable when [`Starting::proceed`] has something to do.
 #[derive(Debug)]
@@ -53,14 +32,13 @@ pub enum Progress {
 /// # Errors
 /// The clone's; whatever goes wrong later comes out of [`Starting::proceed`].
 pub fn start(prepared: &Prepared, joined: Joined, stdio: Stdio) -> Result<(Child, Starting)> {
-    let (ours, theirs) = channel()?;
+    let (ours, theirs) = packet::pair()?;
     let mut ours = Some(ours);
     let child = spawn(prepared.namespaces, || {
         // The child must not hold the other end, or it would not see the supervisor's death.
         ours.take();
         live(prepared, joined, stdio, &theirs)
-    })
-    .map_err(|e| explain(e.into()))?;
+    })?;
     let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;
     Ok((child, Starting { channel }))
 }

@@ -4,9 +4,9 @@
 #![allow(unsafe_code)]
 
 pub mod clone;
-pub mod fds;
 pub mod fs;
 pub mod mount;
+pub mod packet;
 pub mod process;
 pub mod xattr;
 

@@ -134,7 +134,7 @@ impl Check<'_> {
 /// The path of the entry `key` of the map at `path`.
 pub(super) fn key_path(path: &str, key: &str) -> String {
     let mut path = path.to_owned();
-    super::decode::push_key(&mut path, key);
+    super::kind::push_key(&mut path, key);
     path
 }
 

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 
 use super::schema;
-use crate::manifest::decode::Kind;
 use crate::manifest::fields::{self, Rule};
+use crate::manifest::kind::Kind;
 
 /// The rule for `path`: its own row, or that of the nearest field above it when that stands for everything below.
 fn covering(kind: Kind, path: &str) -> Option<Rule> {
