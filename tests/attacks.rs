@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{Place, Running, archive, container_yaml, output_of, pod, shell, shell_with};
+use support::running::output_of;
+use support::{Place, Running, archive, container_yaml, pod, shell, shell_with};
 
 /// An image called `name`: busybox's file system, changed by `change`.
 fn image(place: &Place, name: &str, change: impl FnOnce(&Path)) {
