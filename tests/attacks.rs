@@ -39,15 +39,12 @@ fn link(root: &Path, name: &str, to: &str) {
 #[test]
 fn no_descriptor_leads_to_the_host_before_the_program_runs() {
     let place = Place::with(&["busybox"]);
-    // The program is one that any user of the host may execute; what must fail is finding it.
-    place.write_file("secret", "#!/bin/sh\necho escaped\n");
-    fs::set_permissions(place.path().join("secret"), fs::Permissions::from_mode(0o755)).unwrap();
-    let host = place.path().join("secret");
+    // A static program of the host's that every user may execute; what must fail is finding it.
+    let program = support::binary();
     for fd in 3..16 {
-        let up = format!("/proc/self/fd/{fd}/../../../../../../..{}", host.display());
-        let yaml =
-            pod("p", "restartPolicy: Never", &[format!("  - {{name: c, image: busybox, command: [\"{up}\"]}}\n")]);
-        place.run(&yaml).expect_code(127);
+        let up = format!("/proc/self/fd/{fd}/../../../../../../../../..{}", program.display());
+        let one = format!("  - {{name: c, image: busybox, command: [\"{up}\", --version]}}\n");
+        place.run(&pod("p", "restartPolicy: Never", &[one])).expect_code(127);
         let yaml = shell_with("busybox", "ls -d /var/tmp/*", &format!("workingDir: /proc/self/fd/{fd}"), "");
         assert_ne!(place.run(&yaml).code, Some(0), "descriptor {fd}");
     }
@@ -85,9 +82,11 @@ fn an_images_links_at_mount_targets_lead_nowhere_outside() {
 #[test]
 fn a_tree_of_any_depth_is_removed_and_keeps_no_later_pod_from_running() {
     let place = Place::with(&["busybox"]);
-    place
-        .run(&shell("cd /root; i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"))
-        .expect_success();
+    place.write(&shell("cd /root; i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"));
+    // One descriptor for each level would not do.
+    let mut command = Command::new("sh");
+    place.environment(&mut command).args(["-c", "ulimit -n 300; exec \"$0\" run pod.yaml"]).arg(support::binary());
+    Running::spawn(&place, command).finish().expect_success();
     place.run(&shell("echo next")).expect_success().expect_line("c | next");
     place.assert_nothing_left();
 }
@@ -116,17 +115,15 @@ fn standard_streams_belong_to_the_containers_user() {
 }
 
 #[test]
-fn a_container_starts_again_while_nobody_takes_the_output() {
+fn a_container_starts_while_nobody_takes_the_output() {
     let place = Place::with(&["busybox"]);
-    // More than podling and the pipe hold, so that the containers wait; meanwhile a second init container starts.
-    let flood = "yes 0123456789012345678901234567890123456789 | head -n 30000";
-    let init = container_yaml("one", "busybox", flood, "").replace("    ", "      ").replace("  - ", "    - ");
-    let second = container_yaml("two", "busybox", flood, "").replace("    ", "      ").replace("  - ", "    - ");
-    let yaml = pod(
-        "p",
-        &format!("restartPolicy: Never\ninitContainers:\n{}", dedent(&(init + &second))),
-        &[container_yaml("c", "busybox", flood, "")],
-    );
+    // More than podling holds before it lets containers wait, and less than what the pipes hold besides: the first ends
+    // meanwhile, and the second starts.
+    let flood = "yes 0123456789012345678901234567890123456789 | head -n 7500";
+    let init =
+        |name| dedent(&container_yaml(name, "busybox", flood, "").replace("    ", "      ").replace("  - ", "    - "));
+    let spec = format!("restartPolicy: Never\ninitContainers:\n{}{}", init("one"), init("two"));
+    let yaml = pod("p", &spec, &[container_yaml("c", "busybox", flood, "")]);
     place.write(&yaml);
     let mut command = place.command(&["run", "-q", "pod.yaml"]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -134,7 +131,7 @@ fn a_container_starts_again_while_nobody_takes_the_output() {
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert!(child.wait().unwrap().success());
-    assert_eq!(text.lines().count(), 90000);
+    assert_eq!(text.lines().count(), 3 * 7500);
 }
 
 /// Two columns less, for text that [`pod`] indents.
