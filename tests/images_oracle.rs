@@ -3,12 +3,12 @@
 mod archives;
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use archives::tree::{Tree, differences, in_namespace, of_directory, of_layers};
 use support::running::output_of;
-use support::{Feature, Ids, Place, archive, ids, images, require};
+use support::{Feature, Ids, Place, archive, ids, images, require, shell_with};
 
 const IMAGES: [&str; 4] = ["busybox", "web", "db", "debian"];
 
@@ -45,6 +45,13 @@ fn have_tools() -> bool {
 
 /// umoci's tree of a rootfs/ image. It reads no zstd, so skopeo packs the docker archive's plain layers as gzip.
 fn umoci(place: &Path, image: &str) -> Tree {
+    let bundle = unpack_with_umoci(place, image);
+    let tree = of_directory(place, &bundle.join("rootfs"));
+    output_of(in_namespace().args(["rm", "-rf"]).arg(&bundle)).expect_success();
+    comparable(tree)
+}
+
+fn unpack_with_umoci(place: &Path, image: &str) -> PathBuf {
     let (layout, bundle) = (place.join("umoci-image"), place.join("umoci-bundle"));
     skopeo(&[&format!("docker-archive:{}", archive(image).display()), &format!("oci:{}:x", layout.display())]);
     let mut command = in_namespace();
@@ -54,9 +61,7 @@ fn umoci(place: &Path, image: &str) -> Tree {
         command.arg("--rootless");
     }
     output_of(command.arg("--image").arg(format!("{}:x", layout.display())).arg(&bundle)).expect_success();
-    let tree = of_directory(place, &bundle.join("rootfs"));
-    output_of(in_namespace().args(["rm", "-rf"]).arg(&bundle)).expect_success();
-    comparable(tree)
+    bundle
 }
 
 /// podling's tree of what it has loaded as `name`.
@@ -112,6 +117,26 @@ fn images_of_rootfs_unpack_as_with_umoci() {
         check(&place, image, &images().join(image), &umoci);
         check(&place, image, &archive(image), &umoci);
     }
+}
+
+/// What a container sees of its image, by its own tools: names, types, modes, owners, times and targets, then contents.
+const SEEN: &str = "LC_ALL=C; export LC_ALL; \
+    find ./odd ./usr ./opt ./home -printf '%p|%y|%m|%U:%G|%T@|%l\\0' | sort -z | sha256sum; \
+    find ./odd ./usr ./opt ./home -type f -print0 | sort -z | xargs -0 sha256sum -z | sha256sum";
+
+#[test]
+fn a_container_sees_the_tree_that_umoci_unpacks() {
+    if !have_tools() {
+        return;
+    }
+    let place = Place::with(&["debian"]);
+    let bundle = unpack_with_umoci(place.path(), "debian");
+    let script = format!("cd \"$0\" && {SEEN}");
+    let theirs = output_of(in_namespace().args(["sh", "-c", &script]).arg(bundle.join("rootfs")));
+    let ours = place.run(&shell_with("debian", &format!("cd / && {SEEN}"), "", ""));
+    assert_eq!(ours.expect_success().said(), theirs.expect_success().stdout.trim_end());
+    assert!(!ours.stderr.contains("find: "), "{ours}");
+    output_of(in_namespace().args(["rm", "-rf"]).arg(&bundle)).expect_success();
 }
 
 #[test]

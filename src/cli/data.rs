@@ -1,15 +1,36 @@
 //! Where podling keeps its data (XDG Base Directory Specification).
 
-use std::path::PathBuf;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
 
 use crate::error::{Error, Result};
+use crate::host::HostFacts;
 
 /// `$XDG_DATA_HOME/podling`, else `$HOME/.local/share/podling`.
 ///
 /// # Errors
-/// Neither variable holds an absolute path.
-pub fn directory() -> Result<PathBuf> {
-    from(|name| std::env::var_os(name).map(PathBuf::from))
+/// Neither variable holds an absolute path, or somebody else may write what is there.
+pub fn directory(facts: &HostFacts) -> Result<PathBuf> {
+    let directory = from(|name| std::env::var_os(name).map(PathBuf::from))?;
+    match std::fs::metadata(&directory) {
+        Ok(found) => check(&directory, &found, facts)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::new(format!("cannot look at podling's data in {}: {e}", directory.display()))),
+    }
+    Ok(directory)
+}
+
+/// Whoever can write the store chooses what containers execute.
+fn check(directory: &Path, found: &Metadata, facts: &HostFacts) -> Result<()> {
+    let owners = [geteuid().as_raw(), facts.ids.root().unwrap_or(0)];
+    if found.is_dir() && owners.contains(&found.uid()) && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    let what = format!("{} is not a directory that only its owner, this user, can write", directory.display());
+    Err(Error::new(what).mend("set XDG_DATA_HOME to a directory of your own, or mend its owner and mode"))
 }
 
 fn from(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {

@@ -6,6 +6,7 @@ mod input;
 mod plan;
 mod run;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -61,14 +62,19 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
             let e = crate::host::explain(e);
-            eprintln!("podling: {e}");
+            say(&e);
             ExitCode::from(e.exit_code())
         }
     }
 }
 
+/// Tells the user something. Nobody may be there to read it, which is no reason to fail.
+fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "podling: {text}");
+}
+
 fn on_store(command: &ImageCommand) -> Result<()> {
     let facts = HostFacts::gather();
-    let store = Store::open(data::directory()?, &facts.ids)?;
+    let store = Store::open(data::directory(&facts)?, &facts.ids)?;
     image::run(command, &store, &facts)
 }

@@ -18,7 +18,7 @@ pub fn run(args: &Args) -> Result<()> {
     let bundle = args.pod.read()?;
     let options = args.pod.options()?;
     let facts = HostFacts::gather();
-    let data = data::directory()?;
+    let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;
     let images = super::run::resolve(&bundle, &store, &facts)?;
     let mut plans = Vec::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::data;
 use super::input::{PodArgs, image_references, plan_pod};
+use super::say;
 use crate::error::{Context, Result};
 use crate::host::HostFacts;
 use crate::image::{Image, Store};
@@ -48,7 +49,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let bundle = args.pod.read()?;
     let options = args.pod.options()?;
     let facts = HostFacts::gather();
-    let data = data::directory()?;
+    let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;
     let images = resolve(&bundle, &store, &facts)?;
     // Everything is decided before anything is created.
@@ -58,13 +59,17 @@ pub fn run(args: &Args) -> Result<u8> {
     }
     let style = Style::of_terminal(args.quiet);
     if !style.quiet {
-        facts.notices.iter().for_each(|notice| eprintln!("podling: {notice}"));
+        facts.notices.iter().for_each(say);
         for verdict in plans.iter().flat_map(|plan| &plan.report) {
-            eprintln!("podling: {}: {}: emulated: {}", verdict.at, verdict.path, verdict.how);
+            say(format_args!("{}: {}: emulated: {}", verdict.at, verdict.path, verdict.how));
         }
     }
-    sweep(&data, &facts)?;
-    store.sweep(&facts)?;
+    for left in sweep(&data, &facts) {
+        say(left);
+    }
+    if let Err(left) = store.sweep(&facts) {
+        say(&left);
+    }
     make_base_layer(&data, &facts)?;
     let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
     let pods = plans

@@ -23,7 +23,7 @@ const SWITCHES: [(&str, &str, &str); 3] = [
 ];
 
 /// What else a failed call may mean: the call (its name and arguments' beginning), its errnos, and the mend. The first match counts.
-const CAUSES: [(&str, &[&str], &str); 9] = [
+const CAUSES: [(&str, &[&str], &str); 10] = [
     (
         "clone3",
         &["ENOSPC"],
@@ -53,6 +53,11 @@ const CAUSES: [(&str, &[&str], &str); 9] = [
         &["EPERM"],
         "a part of /sys is hidden here, as in a container, so the kernel forbids a new one; with docker or podman: \
          --security-opt systempaths=unconfined",
+    ),
+    (
+        "write(standard ",
+        &["ENOSPC", "EDQUOT", "EFBIG"],
+        "what podling's own output goes to takes no more: free some space there, or send it elsewhere",
     ),
     (
         "",
@@ -109,6 +114,7 @@ mod tests {
             ("mount(\"overlay\", \"/x\") = EINVAL (Invalid argument)", "overlayfs"),
             ("mount(\"proc\", the pod's /proc) = EPERM (Operation not permitted)", "systempaths"),
             ("mkdir(\"/x\") = ENOSPC (No space left on device)", "full"),
+            ("write(standard output) = ENOSPC (No space left on device)", "own output"),
             ("mkdir(\"/x\") = EROFS (Read-only file system)", "XDG_DATA_HOME"),
         ] {
             assert!(mend(what, &|_| None).is_some_and(|mend| mend.contains(expected)), "{what}");

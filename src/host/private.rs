@@ -38,6 +38,11 @@ impl IdMap {
         self.give_to_root(dir)
     }
 
+    /// The pod's root's user id outside the pod.
+    pub fn root(&self) -> Option<u32> {
+        outside_zero(&self.uids)
+    }
+
     /// Makes the pod's root the owner of `path`: of a directory that a pod's processes must pass or write.
     ///
     /// An ordinary caller is that root already, and nothing happens; a pod of real root has another.
@@ -45,8 +50,7 @@ impl IdMap {
     /// # Errors
     /// The failed call.
     pub fn give_to_root(&self, path: &Path) -> Result<()> {
-        let first = |extents: &[IdExtent]| extents.iter().find(|e| e.inside == 0).map(|e| e.outside);
-        let (Some(uid), Some(gid)) = (first(&self.uids), first(&self.gids)) else {
+        let (Some(uid), Some(gid)) = (self.root(), outside_zero(&self.gids)) else {
             return Err(Error::new("the pod's id map has no root"));
         };
         if uid == geteuid().as_raw() {
@@ -55,6 +59,10 @@ impl IdMap {
         let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         Ok(chown(path, owner.0, owner.1).named(|| format!("chown({path:?}, {uid}, {gid})"))?)
     }
+}
+
+fn outside_zero(extents: &[IdExtent]) -> Option<u32> {
+    extents.iter().find(|e| e.inside == 0).map(|e| e.outside)
 }
 
 fn writable(e: SysError) -> Error {

@@ -8,7 +8,11 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use nix::fcntl::Flock;
+use tempfile::TempDir;
+
+use super::state::lock;
+use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::sys::{Named, SysError};
 
@@ -29,8 +33,10 @@ pub fn make_base_layer(data: &Path, facts: &HostFacts) -> Result<()> {
     if base.exists() {
         return Ok(());
     }
-    facts.ids.make_private_dir(data, data)?;
-    let made = tempfile::Builder::new().prefix(".base-").tempdir_in(data).named(|| format!("mkdtemp({data:?})"))?;
+    // Made among the pods' directories, and locked as they are, so that what a killed podling leaves there is swept with them.
+    let pods = data.join("pods");
+    facts.ids.make_private_dir(data, &pods)?;
+    let (made, _lock) = locked_directory(&pods)?;
     let open = |path: &Path| path.set_mode(0o755);
     open(made.path())?;
     facts.ids.give_to_root(made.path())?;
@@ -54,6 +60,18 @@ pub fn make_base_layer(data: &Path, facts: &HostFacts) -> Result<()> {
         }
         renamed => Ok(renamed.named(|| format!("rename({path:?}, {base:?})"))?),
     }
+}
+
+/// A new directory that no sweep of another podling takes away.
+fn locked_directory(pods: &Path) -> Result<(TempDir, Flock<File>)> {
+    for _ in 0..16 {
+        let made = tempfile::Builder::new().prefix(".base-").tempdir_in(pods).named(|| format!("mkdtemp({pods:?})"))?;
+        // Between its making and its locking it may have looked like a dead pod's.
+        if let Some(lock) = lock(made.path())? {
+            return Ok((made, lock));
+        }
+    }
+    Err(Error::new(format!("cannot lock a directory in {pods:?}")))
 }
 
 /// The mode that was asked for, whatever the caller's umask.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -22,6 +22,7 @@ use crate::plan::PodPlan;
 use crate::runtime::seccomp::Compiled;
 use crate::runtime::{Overlay, Prepared};
 use crate::sys::clone::{Child, Exit};
+use crate::sys::process::close_numbers;
 use crate::sys::{Named, packet};
 
 /// What [`run`] runs.
@@ -41,14 +42,21 @@ pub struct Run<'a> {
 ///
 /// # Errors
 /// A pod could not be run; the other pods have ended then, too.
-pub fn run(run: Run) -> Result<u8> {
+pub fn run(mut run: Run) -> Result<u8> {
     // Blocked before the first supervisor exists, so that no signal finds anybody unprepared.
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&stop_signals()), None).named(|| "sigprocmask(SIG_BLOCK)")?;
     let signals =
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods = Vec::new();
-    for (plan, claim) in run.pods {
-        let started = supervise(&plan, &claim, run.facts, run.data, &run.style);
+    let claims: Vec<RawFd> = run.pods.iter().map(|(_, claim)| claim.descriptor()).collect();
+    for (plan, claim) in std::mem::take(&mut run.pods) {
+        // Held by this pod's supervisor, too, they would tell the others' that their client lives, and keep their names taken.
+        let links = pods.iter().filter_map(|p: &Pod| match &p.state {
+            State::Running { link, .. } => Some(link.as_raw_fd()),
+            State::Ended(_) => None,
+        });
+        let others: Vec<RawFd> = claims.iter().copied().filter(|fd| *fd != claim.descriptor()).chain(links).collect();
+        let started = supervise(&plan, &claim, &others, &run);
         pods.push(Pod { name: plan.name, claim, state: State::from(started) });
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
@@ -100,6 +108,13 @@ impl Pod {
         }
     }
 
+    /// Kills the supervisor, and with it the pod.
+    fn kill(&self) {
+        if let State::Running { child, .. } = &self.state {
+            let _ = child.signal(libc::SIGKILL);
+        }
+    }
+
     /// Takes the supervisor's last word, and its death.
     fn advance(&mut self) -> Result<()> {
         let State::Running { child, link, said } = &mut self.state else { return Ok(()) };
@@ -118,7 +133,8 @@ impl Pod {
 }
 
 /// Makes one pod's supervisor.
-fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Path, style: &Style) -> Result<(Child, OwnedFd)> {
+fn supervise(plan: &PodPlan, claim: &Claim, others: &[RawFd], run: &Run) -> Result<(Child, OwnedFd)> {
+    let Run { facts, data, style, .. } = run;
     // A tree can be attached once, so each supervisor gets its own.
     let data = Data::new(data, facts)?;
     let mut filters = Compiled::default();
@@ -139,6 +155,7 @@ fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Path, styl
     let child = spawn_mapped(facts, CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS, |entered| {
         // Only the client may hold this end, or the supervisor would never see the client's death.
         ours.take();
+        close_numbers(others);
         if let Err(e) = entered {
             let _ = tell(&theirs, &Fact::PodFailed(e.into()));
             return 125;
@@ -159,9 +176,10 @@ fn supervise(plan: &PodPlan, claim: &Claim, facts: &HostFacts, data: &Path, styl
     Ok((child, link))
 }
 
-/// Waits until every supervisor has ended, and forwards the user's signals: the first asks, the next one insists.
+/// Waits until every supervisor has ended, and forwards the user's signals: the first asks, the second insists, and a third does not
+/// depend on the supervisors' answer.
 fn attend(pods: &mut [Pod], signals: &SignalFd) -> Result<()> {
-    let mut asked = false;
+    let mut asked = 0;
     loop {
         let running: Vec<usize> =
             pods.iter().enumerate().filter(|(_, p)| matches!(p.state, State::Running { .. })).map(|(n, _)| n).collect();
@@ -181,9 +199,12 @@ fn attend(pods: &mut [Pod], signals: &SignalFd) -> Result<()> {
         let ready: Vec<bool> = fds.iter().map(|f| f.any() == Some(true)).collect();
         if ready.first() == Some(&true) {
             while let Ok(Some(_)) = signals.read_signal() {
-                let fact = if asked { Fact::KillRequested } else { Fact::StopRequested };
-                asked = true;
-                pods.iter().for_each(|p| p.request(&fact));
+                asked += 1;
+                match asked {
+                    1 => pods.iter().for_each(|p| p.request(&Fact::StopRequested)),
+                    2 => pods.iter().for_each(|p| p.request(&Fact::KillRequested)),
+                    _ => pods.iter().for_each(Pod::kill),
+                }
             }
         }
         for (n, _) in running.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {

@@ -1,13 +1,18 @@
 //! One container of a running pod: what it is doing now, and how its next start is made.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Instant;
+
+use nix::errno::Errno;
 
 use super::backoff::Backoff;
 use super::events::{Events, Source};
 use super::stream::Stream;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use crate::image::remove_tree::remove_tree;
 use crate::plan::ContainerPlan;
 use crate::runtime::{Joined, Prepared, Starting, Stdio, start};
 use crate::sys::Named;
@@ -22,6 +27,23 @@ pub(super) struct Container<'a> {
     pub(super) stdout: Option<Stream>,
     pub(super) stderr: Option<Stream>,
     pub(super) backoff: Backoff,
+}
+
+/// What a start needs of the pod.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) dir: BorrowedFd<'a>,
+    pub(super) joined: Joined<'a>,
+    pub(super) stdin: &'a File,
+    pub(super) events: &'a Events,
+    pub(super) reading: Reading,
+}
+
+/// Whether the containers' output is being read: not while nobody takes podling's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    Now,
+    Later,
 }
 
 /// What a container is doing.
@@ -45,14 +67,20 @@ impl<'a> Container<'a> {
     }
 
     /// Starts it, as container number `n`, with an upper directory that nothing was written to.
-    pub(super) fn start(&mut self, n: usize, joined: Joined, stdin: &File, events: &Events) -> Result<()> {
-        self.fresh_directories()?;
+    pub(super) fn start(&mut self, n: usize, place: &Place) -> Result<()> {
+        self.fresh_directories(place.dir)?;
         let (stdout, stdout_end) = Stream::new()?;
         let (stderr, stderr_end) = Stream::new()?;
+        for end in [&stdout_end, &stderr_end] {
+            self.give(end)?;
+        }
+        let Place { events, joined, stdin, reading, .. } = *place;
         let stdio = Stdio { stdin: stdin.as_fd(), stdout: stdout_end.as_fd(), stderr: stderr_end.as_fd() };
         let (child, starting) = start(self.prepared, joined, stdio)?;
-        events.watch(&stdout, Source::ContainerStdout(n))?;
-        events.watch(&stderr, Source::ContainerStderr(n))?;
+        if reading == Reading::Now {
+            events.watch(&stdout, Source::ContainerStdout(n))?;
+            events.watch(&stderr, Source::ContainerStderr(n))?;
+        }
         events.watch(&child, Source::Process(n))?;
         events.watch(&starting, Source::Start(n))?;
         self.stdout = Some(stdout);
@@ -61,12 +89,12 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    fn fresh_directories(&self) -> Result<()> {
+    fn fresh_directories(&self, pod_dir: BorrowedFd) -> Result<()> {
         for dir in [&self.plan.upper, &self.plan.work] {
             match fs::create_dir(dir) {
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-                    self.remove_directories()?;
-                    return self.fresh_directories();
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    self.remove_directories(pod_dir)?;
+                    return self.fresh_directories(pod_dir);
                 }
                 made => made.named(|| format!("mkdir({dir:?})"))?,
             }
@@ -74,15 +102,37 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// Removes everything that the container wrote.
-    pub(super) fn remove_directories(&self) -> Result<()> {
+    /// Lets the container's user open its standard output by name, as `/dev/stdout`: with one id the pipe is its own already.
+    fn give(&self, pipe: &OwnedFd) -> Result<()> {
+        let Some(process) = self.plan.spec.process() else { return Ok(()) };
+        let user = process.user();
+        match nix::unistd::fchown(pipe, Some(user.uid().into()), Some(user.gid().into())) {
+            Err(Errno::EINVAL | Errno::EPERM) => Ok(()),
+            given => Ok(given.named(|| format!("fchown(pipe, {}, {})", user.uid(), user.gid()))?),
+        }
+    }
+
+    /// Removes everything that the container wrote, below the pod's directory.
+    pub(super) fn remove_directories(&self, pod_dir: BorrowedFd) -> Result<()> {
         for dir in [&self.plan.upper, &self.plan.work] {
-            match fs::remove_dir_all(dir) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed.named(|| format!("unlink({dir:?})"))?,
+            let Some(name) = dir.file_name() else { continue };
+            if dir.exists() {
+                remove_tree(pod_dir, Path::new(name)).context(|| format!("removing {dir:?}"))?;
             }
         }
         Ok(())
+    }
+
+    /// Kills and reaps what still runs of it.
+    pub(super) fn give_up(&mut self) {
+        if !matches!(self.state, State::Planned) {
+            self.state = State::Ended;
+        }
+    }
+
+    /// Whether its turn never came.
+    pub(super) fn was_never_started(&self) -> bool {
+        matches!(self.state, State::Planned)
     }
 
     /// Sends a signal to its first process, if there is one.

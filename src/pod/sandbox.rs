@@ -56,9 +56,11 @@ impl Making {
     pub(super) fn finish(self) -> Result<Sandbox> {
         let mut said = [0; 2048];
         let (length, received) = packet::receive(&self.socket, &mut said)?;
-        self.child.wait()?;
+        let exit = self.child.wait()?;
         let Ok([network, ipc, uts]) = <[OwnedFd; 3]>::try_from(received) else {
-            let why = String::from_utf8_lossy(said.get(..length).unwrap_or_default());
+            let said = String::from_utf8_lossy(said.get(..length).unwrap_or_default());
+            let why =
+                if said.is_empty() { format!("the process that makes them died: {exit:?}") } else { said.into_owned() };
             return Err(Error::new(format!("making the pod's namespaces: {why}")));
         };
         Ok(Sandbox { network, ipc, uts })

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::error::{Context, Error, Result};
 use crate::host::{Caller, HostFacts, userns::run_mapped};
+use crate::image::remove_tree::empty;
 use crate::sys::{Named, SysError};
 
 /// The directory `DATA/pods/NAME` of one live pod, which holds what its containers write. The lock on the directory itself lasts
@@ -43,7 +45,7 @@ impl Claim {
                 Some(lock) => {
                     // A killed pod of the same name may have left files in it.
                     if fs::read_dir(&dir).named(|| format!("readdir({dir:?})"))?.next().is_some() {
-                        empty(&lock, &dir, facts)?;
+                        clean(&lock, facts).context(|| format!("clearing {dir:?}"))?;
                     }
                     return Ok(Claim { dir, lock });
                 }
@@ -59,6 +61,11 @@ impl Claim {
         &self.dir
     }
 
+    /// The lock's descriptor, for a process that must not hold it.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.lock.as_raw_fd()
+    }
+
     /// Removes the directory; the supervisor has emptied it, unless it was killed.
     ///
     /// # Errors
@@ -68,19 +75,22 @@ impl Claim {
     }
 }
 
-/// Removes what killed pods left below `data`: every pod directory whose lock nobody holds.
-///
-/// # Errors
-/// What could not be removed, by path.
-pub fn sweep(data: &Path, facts: &HostFacts) -> Result<()> {
-    let Ok(entries) = fs::read_dir(data.join("pods")) else { return Ok(()) };
+/// Removes what killed pods left below `data`: every pod directory whose lock nobody holds. What cannot be removed is left, and said
+/// in the answer, one sentence each: another pod's remains are no reason not to run this one.
+pub fn sweep(data: &Path, facts: &HostFacts) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(data.join("pods")) else { return Vec::new() };
+    let mut left = Vec::new();
     for dir in entries.flatten().map(|e| e.path()) {
         // A directory that vanishes meanwhile belongs to a pod that has just ended.
-        if let Ok(Some(lock)) = lock(&dir) {
-            clear(&lock, &dir, facts)?;
+        let Ok(Some(lock)) = lock(&dir) else { continue };
+        // Its name is free at once, however long the clearing takes. No pod's name begins with a point.
+        let aside = data.join("pods").join(format!(".dead-{}-{}", std::process::id(), left.len()));
+        let dir = if fs::rename(&dir, &aside).is_ok() { aside } else { dir };
+        if let Err(e) = clear(&lock, &dir, facts) {
+            left.push(e.to_string());
         }
     }
-    Ok(())
+    left
 }
 
 fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
@@ -88,29 +98,18 @@ fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
         Ok(()) => return Ok(()),
         // A supervisor whose client was gone has removed it.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(_) => empty(lock, dir, facts)?,
+        Err(_) => clean(lock, facts).context(|| format!("clearing {dir:?}"))?,
     }
     Ok(fs::remove_dir(dir).named(|| format!("rmdir({dir:?})"))?)
 }
 
 /// Removes everything in a pod's directory as the pod's root, who owns what the caller does not.
-fn empty(open: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
-    run_mapped(facts, &mut || {
-        nix::unistd::fchdir(open).named(|| format!("fchdir({dir:?})"))?;
-        for entry in fs::read_dir(".").named(|| format!("readdir({dir:?})"))?.flatten() {
-            let path = entry.path();
-            let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
-            if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
-                .named(|| format!("unlink({:?})", dir.join(&path)))?;
-        }
-        Ok(Vec::new())
-    })
-    .context(|| "removing what a pod left behind")
-    .map(drop)
+fn clean(dir: &File, facts: &HostFacts) -> Result<()> {
+    run_mapped(facts, &mut || empty(dir.as_fd()).map(|()| Vec::new())).map(drop)
 }
 
 /// Locks a pod directory; `None` where another process holds the lock, or has just removed the directory.
-fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
+pub(super) fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
     let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
     let file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

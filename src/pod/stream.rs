@@ -3,14 +3,18 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::pipe2;
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{pipe2, write};
 
 use super::events::{Events, Source};
+use crate::error::Error;
 use crate::sys::{Named, SysError};
 
 /// A line longer than this is shown in pieces, so that a container cannot make the supervisor hold it all.
@@ -99,11 +103,23 @@ impl AsFd for Stream {
 /// podling's own standard output or error.
 #[derive(Debug)]
 pub(super) struct Sink {
-    file: File,
+    out: Out,
     source: Source,
     waiting: VecDeque<u8>,
     watched: bool,
     state: Reader,
+    failure: Option<Errno>,
+}
+
+/// How bytes leave without ever blocking. The caller's own file description is never made non-blocking: others share it.
+#[derive(Debug)]
+enum Out {
+    /// A description of podling's own, opened anew: a pipe, a terminal.
+    Own(OwnedFd),
+    /// A socket, where each call says that it must not block.
+    Socket(OwnedFd),
+    /// The caller's description: a regular file, which takes everything, or something that cannot be opened anew, which may.
+    Shared(OwnedFd),
 }
 
 /// Whether anybody reads what podling writes.
@@ -111,13 +127,51 @@ pub(super) struct Sink {
 pub(super) enum Reader {
     /// As far as is known.
     There,
-    /// The pipe's reader has gone, as `head` does.
+    /// The pipe's reader has gone, as `head` does, or the write failed.
     Gone,
 }
 
+impl Out {
+    fn new(fd: OwnedFd) -> Result<Out, SysError> {
+        let kind = fstat(&fd).named(|| "fstat(standard output)")?.st_mode & libc::S_IFMT;
+        Ok(match kind {
+            libc::S_IFSOCK => Out::Socket(fd),
+            libc::S_IFIFO | libc::S_IFCHR => {
+                let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+                match open(format!("/proc/self/fd/{}", fd.as_raw_fd()).as_str(), flags, Mode::empty()) {
+                    Ok(own) => Out::Own(own),
+                    // Another user's terminal, as after su(1).
+                    Err(_) => Out::Shared(fd),
+                }
+            }
+            _ => Out::Shared(fd),
+        })
+    }
+
+    fn fd(&self) -> &OwnedFd {
+        let (Out::Own(fd) | Out::Socket(fd) | Out::Shared(fd)) = self;
+        fd
+    }
+
+    fn write(&self, bytes: &[u8]) -> nix::Result<usize> {
+        match self {
+            Out::Own(fd) => write(fd, bytes),
+            Out::Socket(fd) => send(fd.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL),
+            Out::Shared(fd) => {
+                let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+                match poll(&mut fds, PollTimeout::ZERO)? {
+                    0 => Err(Errno::EAGAIN),
+                    _ => write(fd, bytes.get(..bytes.len().min(CHUNK)).unwrap_or_default()),
+                }
+            }
+        }
+    }
+}
+
 impl Sink {
-    pub(super) fn new(fd: OwnedFd, source: Source) -> Sink {
-        Sink { file: File::from(fd), source, waiting: VecDeque::new(), watched: false, state: Reader::There }
+    pub(super) fn new(fd: OwnedFd, source: Source) -> Result<Sink, SysError> {
+        let out = Out::new(fd)?;
+        Ok(Sink { out, source, waiting: VecDeque::new(), watched: false, state: Reader::There, failure: None })
     }
 
     pub(super) fn push(&mut self, parts: &[&[u8]]) {
@@ -135,39 +189,42 @@ impl Sink {
         self.waiting.is_empty()
     }
 
+    /// Why output was lost, unless its reader went away by itself, as `head` does and a closed terminal.
+    pub(super) fn complaint(&self) -> Option<Error> {
+        let errno = self.failure.filter(|errno| !matches!(errno, Errno::EPIPE | Errno::EIO | Errno::ECONNRESET))?;
+        let name = if self.source == Source::Stdout { "standard output" } else { "standard error" };
+        Some(SysError::new(format!("write({name})"), errno).into())
+    }
+
     /// Writes as much as is taken without blocking; the rest waits for the descriptor to become writable.
     pub(super) fn flush(&mut self, events: &Events) -> Result<Reader, SysError> {
-        while !self.waiting.is_empty() && self.is_writable() {
+        while !self.waiting.is_empty() {
             let (front, _) = self.waiting.as_slices();
-            let chunk = front.get(..front.len().min(CHUNK)).unwrap_or_default();
-            match self.file.write(chunk) {
+            match self.out.write(front) {
                 Ok(n) => drop(self.waiting.drain(..n)),
-                Err(e) if matches!(e.kind(), ErrorKind::Interrupted) => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                // EPIPE, EIO of a terminal that was hung up, a full disk: there is nobody to tell.
-                Err(_) => {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                Err(errno) => {
+                    self.failure = Some(errno);
                     self.state = Reader::Gone;
                     self.waiting.clear();
                 }
             }
         }
         if self.waiting.is_empty() && self.watched {
-            events.forget(&self.file);
+            events.forget(self.out.fd());
             self.watched = false;
         } else if !self.waiting.is_empty() && !self.watched {
-            self.watched = events.watch_writable(&self.file, self.source)?;
+            self.watched = events.watch_writable(self.out.fd(), self.source)?;
         }
         Ok(self.state)
-    }
-
-    fn is_writable(&self) -> bool {
-        let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn lines(writes: &[&[u8]]) -> Vec<Vec<u8>> {

@@ -1,14 +1,16 @@
 //! The supervisor's life: PID 1 of the pod's pid namespace, from its birth in the user namespace to the pod's end.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
 
-use super::container::{Container, End, State};
+use super::container::{Container, End, Place, Reading, State};
 use super::events::{Events, Source};
 use super::link::{Fact, hear, tell};
 use super::output::{Style, prefixes};
@@ -20,6 +22,7 @@ use crate::error::{Context, Result};
 use crate::plan::{PodPlan, RestartPolicy};
 use crate::runtime::{Prepared, Progress};
 use crate::sys::Named;
+use crate::sys::process::is_ignored;
 
 /// What the supervisor inherits from the client.
 #[derive(Debug)]
@@ -38,9 +41,21 @@ pub(super) struct Inheritance<'a> {
 }
 
 /// The signals that ask the supervisor to end its pod.
+///
+/// One that the caller has podling ignore, as nohup(1) does, stays ignored.
 pub(super) fn stop_signals() -> SigSet {
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect()
+    let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+    signals.into_iter().filter(|signal| !is_ignored(*signal as i32)).collect()
 }
+
+/// How much a pipe can hold, in bytes: an ended container's last words are no more (pipe(7), `pipe-max-size`).
+const LAST_WORDS: usize = 1024 * 1024;
+
+/// Longer than any machine runs; the clock cannot add much more.
+const LONGEST_GRACE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// What the shell reports of a process that SIGTERM ended, for a pod whose containers were never started.
+const STOPPED_BEFORE_START: u8 = 143;
 
 /// How much is read from one container before the others get their turn, in bytes.
 const TURN: usize = 64 * 1024;
@@ -63,7 +78,8 @@ pub(super) fn live(inheritance: Inheritance) -> i32 {
 
 struct Supervisor<'a> {
     plan: &'a PodPlan,
-    dir: &'a Path,
+    dir: OwnedFd,
+    path: &'a Path,
     client: Client,
     sandbox: Sandbox,
     containers: Vec<Container<'a>>,
@@ -75,7 +91,7 @@ struct Supervisor<'a> {
     stdout: Sink,
     stderr: Sink,
     quiet: bool,
-    paused: bool,
+    reading: Reading,
     stopping: Option<Stopping>,
     failure: Option<u8>,
 }
@@ -115,7 +131,8 @@ impl<'a> Supervisor<'a> {
         events.watch(&signals, Source::Signals)?;
         Ok(Supervisor {
             plan,
-            dir,
+            dir: open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?,
+            path: dir,
             client: Client::There,
             sandbox,
             prefixes: [prefixes(&names, style.colour_stdout), prefixes(&names, style.colour_stderr)],
@@ -124,10 +141,10 @@ impl<'a> Supervisor<'a> {
             link,
             signals,
             stdin,
-            stdout: Sink::new(stdout, Source::Stdout),
-            stderr: Sink::new(stderr, Source::Stderr),
+            stdout: Sink::new(stdout, Source::Stdout)?,
+            stderr: Sink::new(stderr, Source::Stderr)?,
             quiet: style.quiet,
-            paused: false,
+            reading: Reading::Now,
             stopping: None,
             failure: None,
         })
@@ -137,16 +154,17 @@ impl<'a> Supervisor<'a> {
     fn run(mut self) -> Result<u8> {
         let outcome = self.watch_over();
         // Dropping the containers kills and reaps whatever an error left running; then nobody writes below their directories.
-        self.containers.iter_mut().for_each(|c| c.state = State::Ended);
-        let cleared: Result<Vec<()>> = self.containers.iter().map(Container::remove_directories).collect();
+        self.containers.iter_mut().for_each(Container::give_up);
+        let cleared = self.containers.iter().try_for_each(|c| c.remove_directories(self.dir.as_fd()));
+        self.drain_output()?;
         if self.client == Client::Gone {
             // What the client would have done with its last breath.
-            let _ = std::fs::remove_dir_all(self.dir);
+            let _ = std::fs::remove_dir(self.path);
         }
-        self.drain_output();
         outcome?;
         cleared?;
-        Ok(self.failure.unwrap_or(0))
+        let never_started = self.stopping.is_some() && self.containers.iter().any(|c| c.was_never_started());
+        Ok(self.failure.unwrap_or(if never_started { STOPPED_BEFORE_START } else { 0 }))
     }
 
     fn watch_over(&mut self) -> Result<()> {
@@ -183,16 +201,7 @@ impl<'a> Supervisor<'a> {
 
     fn handle(&mut self, source: Source) -> Result<()> {
         match source {
-            Source::Client => match hear(&self.link)? {
-                Some(Fact::StopRequested) => self.stop(),
-                Some(Fact::KillRequested) => self.kill(),
-                // The client is gone, and with it everybody who waits for this pod.
-                _ => {
-                    self.events.forget(&self.link);
-                    self.client = Client::Gone;
-                    self.kill()
-                }
-            },
+            Source::Client => self.obey(),
             Source::Signals => {
                 while let Ok(Some(_)) = self.signals.read_signal() {
                     if self.stopping.is_none() { self.stop()? } else { self.kill()? }
@@ -206,6 +215,20 @@ impl<'a> Supervisor<'a> {
         }
     }
 
+    /// Does what the client asks.
+    fn obey(&mut self) -> Result<()> {
+        match hear(&self.link)? {
+            Some(Fact::StopRequested) => self.stop(),
+            Some(Fact::KillRequested) => self.kill(),
+            // The client is gone, and with it everybody who waits for this pod.
+            _ => {
+                self.events.forget(&self.link);
+                self.client = Client::Gone;
+                self.kill()
+            }
+        }
+    }
+
     fn handle_time(&mut self) -> Result<()> {
         let now = Instant::now();
         if let Some(Stopping::Until(at)) = self.stopping {
@@ -214,7 +237,7 @@ impl<'a> Supervisor<'a> {
         for n in 0..self.containers.len() {
             let due = self.containers.get(n).is_some_and(|c| matches!(c.state, State::BackingOff(_, at) if now >= at));
             if due && self.stopping.is_none() {
-                self.start(n)?;
+                self.restart(n);
             }
         }
         Ok(())
@@ -232,18 +255,37 @@ impl<'a> Supervisor<'a> {
 
     fn start(&mut self, n: usize) -> Result<()> {
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        container
-            .start(n, self.sandbox.joined(), &self.stdin, &self.events)
-            .context(|| format!("container {:?}", container.plan.name))
+        let place = Place {
+            dir: self.dir.as_fd(),
+            joined: self.sandbox.joined(),
+            stdin: &self.stdin,
+            events: &self.events,
+            reading: self.reading,
+        };
+        container.start(n, &place).context(|| format!("container {:?}", container.plan.name))
+    }
+
+    /// Starts container `n` again. What the host lacks at this moment it may have later, so a failure is one more reason to wait.
+    fn restart(&mut self, n: usize) {
+        let Err(error) = self.start(n) else { return };
+        let Some(container) = self.containers.get_mut(n) else { return };
+        let wait = container.backoff.next(Duration::ZERO);
+        container.state = State::BackingOff(error.exit_code(), Instant::now() + wait);
+        self.say(&format!("{}; it is tried again in {} s", error.what(), wait.as_secs()));
     }
 
     fn proceed(&mut self, n: usize) -> Result<()> {
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
         let State::Starting(child, starting, _) = &container.state else { return Ok(()) };
-        let progress = starting.proceed(child, container.prepared)?;
-        if matches!(progress, Progress::Waiting) {
-            return Ok(());
-        }
+        let progress = match starting.proceed(child, container.prepared) {
+            Ok(Progress::Waiting) => return Ok(()),
+            Ok(progress) => progress,
+            Err(error) => {
+                // Its process may just have been killed; if not, it waits in vain.
+                container.signal(libc::SIGKILL)?;
+                Progress::Failed(error)
+            }
+        };
         let State::Starting(child, starting, since) = std::mem::replace(&mut container.state, State::Ended) else {
             return Ok(());
         };
@@ -256,7 +298,9 @@ impl<'a> Supervisor<'a> {
             Progress::Failed(error) => {
                 self.events.forget(&child);
                 let exit = child.wait()?;
-                self.ended(n, End { exit, failure: Some(error), since })
+                // A start that the pod's own end has cut short failed for no reason of its own.
+                let failure = self.stopping.is_none().then_some(error);
+                self.ended(n, End { exit, failure, since })
             }
         }
     }
@@ -282,8 +326,8 @@ impl<'a> Supervisor<'a> {
     /// Decides what the end of container `n` means for the pod (Kubernetes, "Pod Lifecycle", "Container restart policy").
     fn ended(&mut self, n: usize, end: End) -> Result<()> {
         // All that it wrote is in the pipes by now, and comes before what is said of its end.
-        self.pump(n, Source::ContainerStdout(n), usize::MAX)?;
-        self.pump(n, Source::ContainerStderr(n), usize::MAX)?;
+        self.pump(n, Source::ContainerStdout(n), LAST_WORDS)?;
+        self.pump(n, Source::ContainerStderr(n), LAST_WORDS)?;
         let is_init = n < self.plan.init_containers.len();
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
         for stream in [container.stdout.take(), container.stderr.take()].into_iter().flatten() {
@@ -308,8 +352,8 @@ impl<'a> Supervisor<'a> {
             self.notice(&format!("container {name:?} ended with code {code}; it starts again in {} s", wait.as_secs()));
             return Ok(());
         }
-        // The others go on meanwhile, so this costs the pod's end nothing.
-        container.remove_directories()?;
+        // The others go on meanwhile, so this costs the pod's end nothing; what is left now is tried again then.
+        let _ = container.remove_directories(self.dir.as_fd());
         if code != 0 {
             self.failure.get_or_insert(code);
         }
@@ -331,7 +375,7 @@ impl<'a> Supervisor<'a> {
         if self.stopping.is_some() {
             return Ok(());
         }
-        self.stopping = Some(Stopping::Until(Instant::now() + self.plan.grace_period));
+        self.stopping = Some(Stopping::Until(Instant::now() + self.plan.grace_period.min(LONGEST_GRACE)));
         for container in &mut self.containers {
             match container.state {
                 // It has no program yet that could have asked for a graceful end.
@@ -373,31 +417,46 @@ impl<'a> Supervisor<'a> {
         if self.stdout.flush(&self.events)? == Reader::Gone && self.stopping.is_none() {
             self.stop()?;
         }
-        let full = self.stdout.is_full() || self.stderr.is_full();
-        if full != self.paused {
-            self.paused = full;
+        let reading = if self.stdout.is_full() || self.stderr.is_full() { Reading::Later } else { Reading::Now };
+        if reading != self.reading {
+            self.reading = reading;
             for (n, container) in self.containers.iter().enumerate() {
                 let streams =
                     [(&container.stdout, Source::ContainerStdout(n)), (&container.stderr, Source::ContainerStderr(n))];
                 for (stream, source) in streams.into_iter().filter_map(|(s, source)| Some((s.as_ref()?, source))) {
-                    if full { self.events.forget(stream) } else { self.events.watch(stream, source)? }
+                    match reading {
+                        Reading::Later => self.events.forget(stream),
+                        Reading::Now => self.events.watch(stream, source)?,
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// At the end: all that was written is shown, unless nobody takes it for a while or the client is gone.
-    fn drain_output(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while !(self.stdout.is_empty() && self.stderr.is_empty()) && Instant::now() < deadline {
-            if self.stdout.flush(&self.events).is_err() || self.stderr.flush(&self.events).is_err() {
-                return;
+    /// At the end: waits until all that was written is taken, unless the user will not wait or is gone.
+    fn drain_output(&mut self) -> Result<()> {
+        let asked_before = matches!(self.stopping, Some(Stopping::Killed));
+        while self.client == Client::There && !asked_before {
+            self.stderr.flush(&self.events)?;
+            self.stdout.flush(&self.events)?;
+            if self.stdout.is_empty() && self.stderr.is_empty() {
+                break;
             }
-            if !(self.stdout.is_empty() && self.stderr.is_empty()) && self.events.wait(Some(deadline)).is_err() {
-                return;
+            for source in self.events.wait(None)? {
+                match source {
+                    Source::Client if hear(&self.link)?.is_none() => {
+                        self.events.forget(&self.link);
+                        self.client = Client::Gone;
+                    }
+                    // Nothing runs any more, so a wish to stop can only mean the waiting.
+                    Source::Client => return Ok(()),
+                    Source::Signals => return Ok(()),
+                    _ => {}
+                }
             }
         }
+        self.stdout.complaint().or(self.stderr.complaint()).map_or(Ok(()), Err)
     }
 
     fn notice(&mut self, text: &str) {

@@ -18,7 +18,7 @@ use super::prepare::{Access, Prepared};
 use crate::error::Error;
 use crate::host::explain;
 use crate::sys::mount::{Depth, set_attributes};
-use crate::sys::process::{close_on_exec_from, default_signals, load_filter};
+use crate::sys::process::{close_all_but, default_signals, load_filter};
 use crate::sys::{Named, SysError};
 
 /// Runs the container's program; returns only when that failed, after saying so on the channel.
@@ -31,11 +31,16 @@ pub(super) fn live(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &
 
 fn become_program(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &OwnedFd) -> Result<Infallible, Error> {
     take_places(joined, stdio)?;
+    // A path of the container's, as its command or its working directory, may name /proc/self/fd/N: nothing of the host may be there.
+    close_all_but(channel)?;
+    // The container's own /proc is not there yet, or not to be trusted.
+    let proc = open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .named(|| "open(\"/proc\", O_PATH)")?;
     build_root(prepared).map_err(|e| explain(e.into()))?;
     let identity = &prepared.identity;
     identity.set_limits()?;
     if let Some(wall) = &identity.wall {
-        wall.enter()?;
+        wall.enter(proc.as_fd())?;
         if wall.writer == Writer::Supervisor {
             tell(channel, &Fact::WallEntered)?;
             if hear(channel)? != Some(Fact::MapsWritten) {
@@ -43,6 +48,7 @@ fn become_program(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &O
             }
         }
     }
+    drop(proc);
     identity.assume()?;
     // Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)), so the filter then comes before the capabilities go.
     if !identity.no_new_privileges {
@@ -51,7 +57,6 @@ fn become_program(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &O
     identity.drop_capabilities()?;
     identity.forbid_new_privileges()?;
     default_signals();
-    close_on_exec_from(3)?;
     if identity.no_new_privileges {
         load_filters(prepared)?;
     }

@@ -1,13 +1,15 @@
 //! The last wall and what follows it: the container's own user namespace, its ids, limits and capabilities.
 
 use std::collections::HashSet;
+use std::os::fd::BorrowedFd;
 
 use caps::{CapSet, Capability};
+use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, write};
 use oci_spec::runtime::{Capabilities, LinuxIdMapping, LinuxNamespaceType, PosixRlimitType, Process, Spec};
 
 use crate::error::{Error, Result};
@@ -150,12 +152,14 @@ impl Wall {
     }
 
     /// Leaves the pod's user namespace for this one; the maps follow.
-    pub(super) fn enter(&self) -> std::result::Result<(), SysError> {
+    ///
+    /// `proc` is a procfs that shows this process.
+    pub(super) fn enter(&self, proc: BorrowedFd) -> std::result::Result<(), SysError> {
         unshare(CloneFlags::CLONE_NEWUSER).named(|| "unshare(CLONE_NEWUSER)")?;
         if self.writer == Writer::Itself {
             // setgroups(2) was denied for good in the pod's one-id namespace, and this one inherits that.
-            write_file("/proc/self/uid_map", self.uid_map.as_bytes())?;
-            write_file("/proc/self/gid_map", self.gid_map.as_bytes())?;
+            write_map(proc, "self/uid_map", &self.uid_map)?;
+            write_map(proc, "self/gid_map", &self.gid_map)?;
         }
         Ok(())
     }
@@ -165,6 +169,12 @@ impl Wall {
         write_file(&format!("/proc/{pid}/uid_map"), self.uid_map.as_bytes())?;
         write_file(&format!("/proc/{pid}/gid_map"), self.gid_map.as_bytes())
     }
+}
+
+fn write_map(proc: BorrowedFd, name: &str, map: &str) -> std::result::Result<(), SysError> {
+    let file = openat(proc, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .named(|| format!("open(\"/proc/{name}\", O_WRONLY)"))?;
+    write(file, map.as_bytes()).map(drop).named(|| format!("write(\"/proc/{name}\", {:?})", map.trim_end()))
 }
 
 fn capabilities(list: &Capabilities) -> Result<HashSet<Capability>> {

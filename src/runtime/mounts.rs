@@ -11,7 +11,7 @@ use nix::sys::stat::{Mode, fstatat};
 use oci_spec::runtime::{Mount, Spec};
 
 use super::overlay::c_path;
-use super::target::{Kind, find, find_or_make};
+use super::target::{Kind, find_exactly, find_exactly_or_make, find_or_make};
 use crate::error::{Error, Result};
 use crate::sys::mount::{Depth, attach, clone_tree, set_attributes};
 use crate::sys::{Named, SysError};
@@ -129,7 +129,7 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
     for op in ops {
         match op {
             Op::Fresh { kind, target, flags, data } => {
-                let place = find_or_make(root, target, Kind::Directory)?;
+                let place = find_exactly_or_make(root, target)?;
                 let path = format!("/proc/self/fd/{}", place.as_raw_fd());
                 mount(Some(kind.as_c_str()), path.as_str(), Some(kind.as_c_str()), *flags, data.as_deref())
                     .named(|| format!("mount({kind:?}, {target:?}, {data:?})"))?;
@@ -137,6 +137,16 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
             Op::Bind { source, target, attributes, depth } => {
                 let tree = clone_tree(nix::fcntl::AT_FDCWD, source)?;
                 let place = find_or_make(root, target, kind_of(&tree)?)?;
+                // The kernel would say EINVAL, which nobody understands.
+                match (kind_of(&tree)?, kind_of(&place)?) {
+                    (Kind::File, Kind::Directory) => {
+                        return Err(SysError::new(format!("mount of a file at {target:?}"), Errno::EISDIR));
+                    }
+                    (Kind::Directory, Kind::File) => {
+                        return Err(SysError::new(format!("mount of a directory at {target:?}"), Errno::ENOTDIR));
+                    }
+                    _ => {}
+                }
                 if *attributes != 0 {
                     set_attributes(&tree, *depth, *attributes, source)?;
                 }
@@ -166,7 +176,7 @@ fn mask(root: BorrowedFd, target: &Path, nothing: &mut Nothing) -> std::result::
     let path = format!("/proc/self/fd/{}", place.as_raw_fd());
     mount(Some("tmpfs"), path.as_str(), Some("tmpfs"), MsFlags::MS_RDONLY, Some("size=0k,nr_inodes=1"))
         .named(|| format!("mount(\"tmpfs\", {target:?}, ro)"))?;
-    nothing.0 = Some(find(root, target)?);
+    nothing.0 = Some(find_exactly(root, target)?);
     Ok(())
 }
 
@@ -179,7 +189,7 @@ fn read_only(root: BorrowedFd, target: &Path) -> std::result::Result<(), SysErro
 
 /// Masked and read-only paths name what some kernels have and others lack.
 fn present(root: BorrowedFd, target: &Path) -> std::result::Result<Option<OwnedFd>, SysError> {
-    match find(root, target) {
+    match find_exactly(root, target) {
         Ok(place) => Ok(Some(place)),
         Err(e) if matches!(e.errno, Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => Ok(None),
         Err(e) => Err(e),
@@ -188,7 +198,7 @@ fn present(root: BorrowedFd, target: &Path) -> std::result::Result<Option<OwnedF
 
 /// Fills the new tmpfs at /dev. It is empty and nobody else's, so plain names in it are safe.
 fn devices(root: BorrowedFd) -> std::result::Result<(), SysError> {
-    let dev = find(root, Path::new("/dev"))?;
+    let dev = find_exactly(root, Path::new("/dev"))?;
     nix::unistd::fchdir(&dev).named(|| "fchdir(\"/dev\")")?;
     for name in DEVICES {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access, chdir};
+use nix::unistd::{AccessFlags, access, chdir, getcwd};
 use oci_spec::runtime::Process;
 
 use crate::error::{Error, Kind, Result};
@@ -44,6 +44,11 @@ impl Program {
         if let Err(errno) = chdir(self.cwd.as_c_str()) {
             return Error::new(format!("the working directory {:?} cannot be entered: {}", self.cwd, errno.desc()))
                 .mend("check workingDir, and whether the container's user may enter it")
+                .kind(Kind::NotExecutable);
+        }
+        // The kernel says so when the directory is outside the container's root (getcwd(2)), whatever way led there.
+        if !getcwd().is_ok_and(|cwd| cwd.is_absolute()) {
+            return Error::new(format!("the working directory {:?} leads out of the container", self.cwd))
                 .kind(Kind::NotExecutable);
         }
         let mut refused: Option<(&CStr, Errno)> = None;

@@ -22,20 +22,46 @@ pub(super) enum Kind {
     File,
 }
 
+/// Opens `path` below `root` as a place, if no link is on the way.
+///
+/// What podling mounts for the kernel's sake must be where its path says: were /proc a link of the image's, its masks would miss it.
+///
+/// # Errors
+/// The failed call; `ENOENT` where nothing is there, `ELOOP` where a link is.
+pub(super) fn find_exactly(root: BorrowedFd, path: &Path) -> Result<OwnedFd, SysError> {
+    look_up(root, path, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS)
+}
+
 /// Opens `path` below `root` as a place (`O_PATH`), as a process whose root is `root` would find it.
 ///
 /// # Errors
 /// The failed call; `ENOENT` where nothing is there.
 pub(super) fn find(root: BorrowedFd, path: &Path) -> Result<OwnedFd, SysError> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    look_up(root, path, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)
+}
+
+fn look_up(root: BorrowedFd, path: &Path, resolve: ResolveFlag) -> Result<OwnedFd, SysError> {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
     // The kernel asks for a new try when a rename elsewhere raced with the lookup.
     loop {
         match openat2(root, path, how) {
             Err(Errno::EAGAIN) => {}
-            found => return found.named(|| format!("openat2({path:?}, RESOLVE_IN_ROOT)")),
+            found => return found.named(|| format!("openat2({path:?}) in the container's root")),
         }
+    }
+}
+
+/// As [`find_exactly`], making the directories that are missing.
+///
+/// # Errors
+/// The failed call, with the path.
+pub(super) fn find_exactly_or_make(root: BorrowedFd, path: &Path) -> Result<OwnedFd, SysError> {
+    match find_exactly(root, path) {
+        Err(e) if e.errno == Errno::ENOENT => {
+            make(root, path, Kind::Directory)?;
+            find_exactly(root, path)
+        }
+        found => found,
     }
 }
 
@@ -153,6 +179,19 @@ mod tests {
         symlink("../../../../run/resolv.conf", dir.path().join("etc/resolv.conf")).unwrap();
         find_or_make(fd.as_fd(), Path::new("/etc/resolv.conf"), Kind::File).unwrap();
         assert!(dir.path().join("run/resolv.conf").is_file());
+    }
+
+    #[test]
+    fn what_must_be_exact_follows_no_link() {
+        let (dir, fd) = root();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        symlink("real", dir.path().join("proc")).unwrap();
+        symlink("nowhere", dir.path().join("sys")).unwrap();
+        for name in ["/proc", "/sys", "/proc/x"] {
+            assert_eq!(find_exactly_or_make(fd.as_fd(), Path::new(name)).unwrap_err().errno, Errno::ELOOP, "{name}");
+        }
+        find_exactly_or_make(fd.as_fd(), Path::new("/dev/pts")).unwrap();
+        assert!(dir.path().join("dev/pts").is_dir());
     }
 
     #[test]

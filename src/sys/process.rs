@@ -1,19 +1,45 @@
 //! Small calls about this process that nix lacks.
 
 use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nix::errno::Errno;
 
 use super::SysError;
 
-/// Marks every descriptor from `first` on close-on-exec (close_range(2)), whoever opened it.
+/// Closes every descriptor but 0, 1, 2 and `kept` (close_range(2)), for a process that never uses its copies of the others again:
+/// their owners in memory must not be dropped afterwards.
 ///
 /// # Errors
 /// The failed call.
-pub fn close_on_exec_from(first: u32) -> Result<(), SysError> {
-    // SAFETY: the call only changes flags of this process's descriptors.
-    let r = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    Errno::result(r).map(drop).map_err(|errno| SysError::new(format!("close_range({first}, ~0, CLOEXEC)"), errno))
+pub fn close_all_but(kept: impl AsFd) -> Result<(), SysError> {
+    let kept = kept.as_fd().as_raw_fd().unsigned_abs();
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept.max(2) + 1, u32::MAX)] {
+        if first > last {
+            continue;
+        }
+        // SAFETY: the caller's contract; what is opened later gets a number of its own.
+        let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        Errno::result(r).map_err(|errno| SysError::new(format!("close_range({first}, {last})"), errno))?;
+    }
+    Ok(())
+}
+
+/// Whether this process ignores `signal`, as nohup(1) and a shell's background jobs have it.
+pub fn is_ignored(signal: i32) -> bool {
+    // SAFETY: an all-zero sigaction is valid; a null new action only asks for the present one.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let r = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    r == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Closes descriptors by number in a process that has just been cloned, and whose copies of their owners are never dropped.
+pub fn close_numbers(fds: &[RawFd]) {
+    for &fd in fds {
+        // SAFETY: nothing in this process uses the number again (the caller's contract), so no other descriptor is closed instead.
+        unsafe { libc::close(fd) };
+    }
 }
 
 /// Puts this thread and its children behind a seccomp filter (seccomp(2)), and sets nothing else: `no_new_privs` stays as it is, so
@@ -77,7 +103,6 @@ pub fn execve(path: &CStr, argv: &StringList, envp: &StringList) -> Errno {
 /// The failed call.
 pub fn loopback_up() -> Result<(), SysError> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-    use std::os::fd::AsRawFd;
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
         .map_err(|errno| SysError::new("socket(AF_INET, SOCK_DGRAM)", errno))?;
     // SAFETY: an all-zero ifreq is valid: an empty name and no flags.

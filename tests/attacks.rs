@@ -1,0 +1,221 @@
+//! What a hostile container, image, caller or moment tries, and what it must not get.
+
+mod support;
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use support::running::output_of;
+use support::{Place, Running, archive, container_yaml, pod, shell, shell_with};
+
+/// An image called `name`: busybox's file system, changed by `change`.
+fn image(place: &Place, name: &str, change: impl FnOnce(&Path)) {
+    let (layer, root) = (place.path().join(format!("{name}.tar")), place.path().join(name));
+    fs::create_dir(&root).unwrap();
+    let tar = |args: &[&str]| output_of(Command::new("tar").args(args)).expect_success().stdout.clone();
+    let outer = place.path().join(format!("{name}.outer"));
+    fs::create_dir(&outer).unwrap();
+    tar(&["-xf", archive("busybox").to_str().unwrap(), "-C", outer.to_str().unwrap()]);
+    let inner =
+        fs::read_dir(&outer).unwrap().flatten().map(|e| e.path().join("layer.tar")).find(|p| p.exists()).unwrap();
+    tar(&["-xf", inner.to_str().unwrap(), "-C", root.to_str().unwrap(), "--no-same-owner"]);
+    change(&root);
+    tar(&["-cf", layer.to_str().unwrap(), "-C", root.to_str().unwrap(), "--owner=0", "--group=0", "."]);
+    place.podling(&["image", "import", layer.to_str().unwrap(), name]).expect_success();
+}
+
+/// Makes `root/name` a link, whatever was there.
+fn link(root: &Path, name: &str, to: &str) {
+    let path = root.join(name);
+    let _ = fs::remove_dir_all(&path);
+    symlink(to, path).unwrap();
+}
+
+#[test]
+fn no_descriptor_leads_to_the_host_before_the_program_runs() {
+    let place = Place::with(&["busybox"]);
+    // The program is one that any user of the host may execute; what must fail is finding it.
+    place.write_file("secret", "#!/bin/sh\necho escaped\n");
+    fs::set_permissions(place.path().join("secret"), fs::Permissions::from_mode(0o755)).unwrap();
+    let host = place.path().join("secret");
+    for fd in 3..16 {
+        let up = format!("/proc/self/fd/{fd}/../../../../../../..{}", host.display());
+        let yaml =
+            pod("p", "restartPolicy: Never", &[format!("  - {{name: c, image: busybox, command: [\"{up}\"]}}\n")]);
+        place.run(&yaml).expect_code(127);
+        let yaml = shell_with("busybox", "ls -d /var/tmp/*", &format!("workingDir: /proc/self/fd/{fd}"), "");
+        assert_ne!(place.run(&yaml).code, Some(0), "descriptor {fd}");
+    }
+}
+
+#[test]
+fn an_image_cannot_move_the_kernels_file_systems_away_from_their_masks() {
+    let place = Place::with(&[]);
+    for (name, of) in [("evil-proc", "proc"), ("evil-sys", "sys"), ("evil-dev", "dev")] {
+        image(&place, name, |root| {
+            fs::create_dir(root.join("real")).unwrap();
+            link(root, of, "/real");
+        });
+        place.run(&shell_with(name, "echo ran", "", "")).expect_refusal(&[&format!("/{of}"), "ELOOP"]);
+    }
+}
+
+#[test]
+fn an_images_links_at_mount_targets_lead_nowhere_outside() {
+    let place = Place::with(&[]);
+    image(&place, "evil", |root| {
+        link(root, "etc/hosts", "../../../../../../../../etc/hosts-of-the-host");
+        link(root, "data", "/../../../../tmp/of-the-host");
+    });
+    let yaml = shell_with(
+        "evil",
+        "grep -c localhost /etc/hosts && touch /data/x && ls /data",
+        "volumeMounts: [{name: v, mountPath: /data}]",
+        "volumes: [{name: v, emptyDir: {}}]",
+    );
+    place.run(&yaml).expect_success().expect_line("c | x");
+    assert!(!Path::new("/etc/hosts-of-the-host").exists() && !Path::new("/tmp/of-the-host").exists());
+}
+
+#[test]
+fn a_tree_of_any_depth_is_removed_and_keeps_no_later_pod_from_running() {
+    let place = Place::with(&["busybox"]);
+    place
+        .run(&shell("cd /root; i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"))
+        .expect_success();
+    place.run(&shell("echo next")).expect_success().expect_line("c | next");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn the_first_failure_is_told_though_it_cuts_other_starts_short() {
+    let place = Place::with(&["busybox"]);
+    let mut containers = vec!["  - {name: bad, image: busybox, command: [/nonexistent]}\n".to_owned()];
+    containers.extend((0..8).map(|n| container_yaml(&format!("c{n}"), "busybox", "sleep 60", "")));
+    let yaml = pod("p", "restartPolicy: Never\nterminationGracePeriodSeconds: 0", &containers);
+    for _ in 0..8 {
+        let output = place.run(&yaml);
+        output.expect_code(127);
+        assert!(output.stderr.contains("\"/nonexistent\" was not found"), "{output}");
+    }
+}
+
+#[test]
+fn standard_streams_belong_to_the_containers_user() {
+    let place = Place::with(&["busybox"]);
+    let yaml =
+        shell_with("busybox", "echo out >/dev/stdout; echo err >/dev/stderr", "securityContext: {runAsUser: 1000}", "");
+    let output = place.run(&yaml);
+    output.expect_success().expect_line("c | out");
+    assert!(output.stderr.contains("c | err"), "{output}");
+}
+
+#[test]
+fn a_container_starts_again_while_nobody_takes_the_output() {
+    let place = Place::with(&["busybox"]);
+    // More than podling and the pipe hold, so that the containers wait; meanwhile a second init container starts.
+    let flood = "yes 0123456789012345678901234567890123456789 | head -n 30000";
+    let init = container_yaml("one", "busybox", flood, "").replace("    ", "      ").replace("  - ", "    - ");
+    let second = container_yaml("two", "busybox", flood, "").replace("    ", "      ").replace("  - ", "    - ");
+    let yaml = pod(
+        "p",
+        &format!("restartPolicy: Never\ninitContainers:\n{}", dedent(&(init + &second))),
+        &[container_yaml("c", "busybox", flood, "")],
+    );
+    place.write(&yaml);
+    let mut command = place.command(&["run", "-q", "pod.yaml"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(text.lines().count(), 90000);
+}
+
+/// Two columns less, for text that [`pod`] indents.
+fn dedent(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect()
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none() {
+    let place = Place::with(&["busybox"]);
+    place.write(&shell("echo lost"));
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = output_of(place.command(&["run", "pod.yaml"]).stdout(full()));
+    output.expect_refusal(&["write(standard output) = ENOSPC"]);
+    // What podling itself has to say may be lost; the pod runs all the same.
+    place.write(&shell("cd /nonexistent"));
+    let code = place.command(&["run", "pod.yaml"]).stdout(Stdio::null()).stderr(full()).status().unwrap().code();
+    assert_ne!(code, Some(134), "podling aborted");
+}
+
+#[test]
+fn a_pod_ends_though_nobody_reads_its_output() {
+    let place = Place::with(&["busybox"]);
+    place.write(&shell_with("busybox", "yes", "", "terminationGracePeriodSeconds: 1"));
+    let mut child = place.command(&["run", "pod.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    // The first asks, the second does not wait for what is unread.
+    for _ in 0..2 {
+        nix::sys::signal::kill(pid, Signal::SIGTERM).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_grace_period_of_any_length_is_no_accident() {
+    let place = Place::with(&["busybox"]);
+    let script = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let spec = "terminationGracePeriodSeconds: 9223372036854775807";
+    let running: Running = place.start(&shell_with("busybox", script, "", spec));
+    running.wait_for("up").signal(Signal::SIGTERM);
+    running.finish().expect_success().expect_line("c | bye");
+}
+
+#[test]
+fn what_the_caller_ignores_stays_ignored() {
+    let place = Place::with(&["busybox"]);
+    let script = "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    place.write(&shell(script));
+    let mut command = Command::new("sh");
+    place.environment(&mut command);
+    command.args(["-c", "trap '' HUP; exec \"$0\" run pod.yaml"]).arg(support::binary());
+    let running = Running::spawn(&place, command);
+    running.wait_for("up").signal(Signal::SIGHUP);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!running.stdout().contains("asked"));
+    running.stop().expect_success();
+}
+
+#[test]
+fn a_store_that_others_may_write_is_refused() {
+    let place = Place::with(&["busybox"]);
+    fs::set_permissions(place.data(), fs::Permissions::from_mode(0o777)).unwrap();
+    place.run(&shell("echo ran")).expect_refusal(&["only its owner", "XDG_DATA_HOME"]);
+    fs::set_permissions(place.data(), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_pod_stopped_before_its_containers_started_did_not_succeed() {
+    let place = Place::with(&["busybox"]);
+    let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let init =
+        dedent(&container_yaml("one", "busybox", script, "").replace("    ", "      ").replace("  - ", "    - "));
+    let yaml = pod(
+        "p",
+        &format!("restartPolicy: Never\ninitContainers:\n{init}"),
+        &[container_yaml("c", "busybox", "echo never", "")],
+    );
+    let running = place.start(&yaml);
+    running.wait_for("up").signal(Signal::SIGTERM);
+    running.finish().expect_code(143);
+}
