@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::error::{Context, Error, Result};
-use crate::host::{HostFacts, userns::run_mapped};
+use crate::host::{Caller, HostFacts, userns::run_mapped};
 use crate::image::remove_tree::empty;
 use crate::sys::{Named, SysError};
 
@@ -126,6 +126,10 @@ pub(super) fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
 }
 
 fn make_pod_dir(data: &Path, dir: &Path, facts: &HostFacts) -> Result<()> {
+    // As real root the directories above must be the pod's root's, and one whose maker was killed may not be yet.
+    if facts.caller == Caller::Root {
+        return facts.ids.make_private_dir(data, dir);
+    }
     // Nearly always the directories above are there already, and one call does it.
     match fs::DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => facts.ids.give_to_root(dir),
