@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::import::Change;
 use crate::image::limits::human;
 use crate::image::listing::Listing;
-use crate::image::load::Loaded;
+use crate::image::publish::Loaded;
 use crate::image::remove::SeveralNames;
 use crate::image::{InUserNamespace, Store, timestamp};
 

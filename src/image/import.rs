@@ -8,11 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::extent::Extent;
-use super::load::{Loaded, Workshop};
+use super::load::Workshop;
 use super::namespace::InUserNamespace;
 use super::pack::pack;
 use super::pipeline::LayerBlob;
 use super::platform::host_architecture;
+use super::publish::Loaded;
 use super::publish::StagedImage;
 use super::reference::Reference;
 use super::store::Store;

@@ -13,29 +13,19 @@ use serde_json::json;
 use super::Image;
 use super::compression::Compression;
 use super::digest::Digest;
+use super::formats;
 use super::limits::{Limits, human};
 use super::namespace::InUserNamespace;
 use super::oci_layout::parse;
 use super::pipeline::{self, Decompressed, Digests, LayerBlob};
 use super::platform;
-use super::publish::{Made, Outcome, StagedBlob, StagedImage, StagedLayer};
+use super::publish::{Loaded, Made, Outcome, StagedBlob, StagedImage, StagedLayer};
 use super::reference::Reference;
-use super::source::{self, SourceImage, SourceManifest, SourceName};
+use super::source::{SourceImage, SourceManifest, SourceName};
 use super::staging::{Staging, TREE, sweep};
 use super::store::{Found, Record, Store};
 use super::unpack::{LayerStats, unpack};
 use crate::error::{Context, Error, Result};
-
-/// An image that was loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
-    /// Its full name, where it has one.
-    pub reference: Option<Reference>,
-    /// Its manifest's digest.
-    pub digest: Digest,
-    /// What was left out of its layers, one sentence each.
-    pub warnings: Vec<String>,
-}
 
 /// Another podling may remove a blob between our finding it and our naming it; that it happens again and again is not plausible.
 const ATTEMPTS: usize = 3;
@@ -46,7 +36,7 @@ impl Store {
     /// `name` is for sources that do not name their image, or only by a tag. On failure the store is as it was.
     pub fn load(&self, path: &Path, name: Option<&str>, namespace: &dyn InUserNamespace) -> Result<Vec<Loaded>> {
         self.staged(namespace, |staging| {
-            let sources = source::images(path, staging.path())?;
+            let sources = formats::images(path, staging.path())?;
             let names = names(&sources, name)?;
             let mut workshop = Workshop::new(self, staging, namespace);
             let staged = sources

@@ -7,6 +7,7 @@ pub mod compression;
 pub mod digest;
 pub mod docker_archive;
 pub mod extent;
+pub mod formats;
 pub mod import;
 pub mod index;
 pub mod limits;

@@ -8,10 +8,20 @@ use oci_spec::image::Descriptor;
 
 use super::digest::Digest;
 use super::index::Index;
-use super::load::Loaded;
 use super::reference::Reference;
 use super::store::Store;
 use crate::error::{Context, Error, Result};
+
+/// An image that was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its full name, where it has one.
+    pub reference: Option<Reference>,
+    /// Its manifest's digest.
+    pub digest: Digest,
+    /// What was left out of its layers, one sentence each.
+    pub warnings: Vec<String>,
+}
 
 /// A blob in a staging directory.
 #[derive(Debug)]

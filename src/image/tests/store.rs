@@ -30,7 +30,7 @@ impl Bench {
         self.base.path().join(name)
     }
 
-    fn load(&self, path: &Path) -> crate::error::Result<Vec<crate::image::load::Loaded>> {
+    fn load(&self, path: &Path) -> crate::error::Result<Vec<crate::image::publish::Loaded>> {
         self.store.load(path, None, &InPlace)
     }
 
