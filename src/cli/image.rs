@@ -1,11 +1,12 @@
 //! `podling image …` and `podling images`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
+use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::image::import::Change;
 use crate::image::limits::human;
@@ -93,13 +94,19 @@ pub struct RmArgs {
 
 /// Runs one verb.
 pub fn run(command: &ImageCommand, store: &Store, namespace: &dyn InUserNamespace) -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Stdout::lock();
+    verb(command, store, namespace, &mut out)?;
+    // What is still in the buffer would be lost without a word.
+    Ok(out.flush()?)
+}
+
+fn verb(command: &ImageCommand, store: &Store, namespace: &dyn InUserNamespace, out: &mut Stdout) -> Result<()> {
     match command {
-        ImageCommand::Load(args) => load(args, store, namespace, &mut out),
-        ImageCommand::Import(args) => import(args, store, namespace, &mut out),
-        ImageCommand::Ls(args) => list(args, store, &mut out),
-        ImageCommand::Inspect(args) => inspect(args, store, &mut out),
-        ImageCommand::Rm(args) => remove(args, store, namespace, &mut out),
+        ImageCommand::Load(args) => load(args, store, namespace, out),
+        ImageCommand::Import(args) => import(args, store, namespace, out),
+        ImageCommand::Ls(args) => list(args, store, out),
+        ImageCommand::Inspect(args) => inspect(args, store, out),
+        ImageCommand::Rm(args) => remove(args, store, namespace, out),
     }
 }
 
@@ -124,7 +131,7 @@ fn import(args: &ImportArgs, store: &Store, namespace: &dyn InUserNamespace, out
 fn report(loaded: &Loaded, verb: &str, quiet: bool, out: &mut impl Write) -> Result<()> {
     let name = loaded.reference.as_ref().map_or_else(|| loaded.digest.to_string(), |name| name.familiar());
     for warning in &loaded.warnings {
-        anstream::eprintln!("podling: warning: {name}: {warning}");
+        super::say(format_args!("warning: {name}: {warning}"));
     }
     if quiet {
         return Ok(writeln!(out, "{name}")?);

@@ -41,6 +41,7 @@ impl PodArgs {
             return Err(Error::new(format!("--name names one pod, but the input has {}", bundle.pods.len()))
                 .mend("give each its metadata.name in the YAML"));
         }
+        refuse_same_names(&bundle)?;
         Ok(bundle)
     }
 
@@ -68,6 +69,21 @@ impl PodArgs {
         }
         Ok(Options { name: self.name.clone(), env })
     }
+}
+
+/// A running pod's name is all that podling knows it by, whatever its namespace.
+fn refuse_same_names(bundle: &Bundle) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    for pod in &bundle.pods {
+        let name = pod.object.metadata.name.as_deref().unwrap_or_default();
+        if let Some(first) = seen.insert(name, pod.source.at("metadata.name")) {
+            let why = format!(
+                "another pod of this run, at {first}, is named {name:?}; here namespaces do not tell pods apart"
+            );
+            return Err(pod.source.error("metadata.name", why).mend("rename one of them"));
+        }
+    }
+    Ok(())
 }
 
 /// The pod's directory in its supervisor's own root, where nothing of the host is.

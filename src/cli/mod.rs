@@ -5,6 +5,7 @@ mod image;
 mod input;
 mod plan;
 mod run;
+mod stdout;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -23,7 +23,7 @@ const SWITCHES: [(&str, &str, &str); 3] = [
 ];
 
 /// What else a failed call may mean: the call (its name and arguments' beginning), its errnos, and the mend. The first match counts.
-const CAUSES: [(&str, &[&str], &str); 10] = [
+const CAUSES: [(&str, &[&str], &str); 11] = [
     (
         "clone3",
         &["ENOSPC"],
@@ -54,6 +54,7 @@ const CAUSES: [(&str, &[&str], &str); 10] = [
         "a part of /sys is hidden here, as in a container, so the kernel forbids a new one; with docker or podman: \
          --security-opt systempaths=unconfined",
     ),
+    (", where the image has", &["EISDIR", "ENOTDIR"], "choose another mountPath: look at what the image has there"),
     (
         "write(standard ",
         &["ENOSPC", "EDQUOT", "EFBIG"],
@@ -81,7 +82,9 @@ pub fn explain(error: Error) -> Error {
 
 /// Reads the settings by `read`, so that a test can give it any host.
 fn mend(what: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
-    let failed = |errnos: &[&str]| errnos.iter().any(|errno| what.contains(&format!(" = {errno} ")));
+    let failed = |errnos: &[&str]| {
+        errnos.iter().any(|errno| what.contains(&format!(" = {errno} ")) || what.contains(in_std(errno)))
+    };
     // Without a user namespace's capabilities anything may fail later, or a process may die without a word.
     let forbidden =
         failed(&["EPERM", "EACCES"]) || what.contains("no word") || (what.contains("clone3") && failed(&["ENOSPC"]));
@@ -92,6 +95,17 @@ fn mend(what: &str, read: &dyn Fn(&str) -> Option<String>) -> Option<&'static st
     switch.or_else(|| {
         CAUSES.iter().find(|(call, errnos, _)| what.contains(call) && failed(errnos)).map(|(_, _, mend)| *mend)
     })
+}
+
+/// How the standard library's errors say the same.
+fn in_std(errno: &str) -> &'static str {
+    match errno {
+        "ENOSPC" => "(os error 28)",
+        "EROFS" => "(os error 30)",
+        "EDQUOT" => "(os error 122)",
+        "EMFILE" => "(os error 24)",
+        _ => "\0",
+    }
 }
 
 #[cfg(test)]

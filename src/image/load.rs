@@ -43,7 +43,8 @@ impl Store {
                 .iter()
                 .zip(names)
                 .map(|(image, name)| workshop.image(image, name))
-                .collect::<Result<Vec<_>>>()?;
+                .collect::<Result<Vec<_>>>()
+                .context(|| path.display())?;
             Ok(workshop.finish(staged))
         })
     }

@@ -66,7 +66,7 @@ impl Store {
         let garbage = Garbage::of(self, &index)?;
         if gone && garbage.is_held()? {
             return Err(Error::new(format!("image {text:?} is used by a running pod"))
-                .mend("stop the pod first; `podling ps` lists them"));
+                .mend("stop the `podling run` that uses it first"));
         }
         index.write(&self.images())?;
         garbage.remove(staging)?;

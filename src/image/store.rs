@@ -287,7 +287,7 @@ fn not_found(index: &Index, reference: &Reference, text: &str) -> Error {
         .names()
         .filter_map(|name| Reference::parse(name).ok())
         .map(|name| (likeness(&wanted, &name), name.familiar()))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .filter(|(likeness, _)| *likeness > 0.8)
         .collect();
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let names: Vec<String> = near.into_iter().take(3).map(|(_, name)| format!("{name:?}")).collect();
@@ -298,14 +298,13 @@ fn not_found(index: &Index, reference: &Reference, text: &str) -> Error {
         .mend("`podling image load FILE` loads it from an archive or a directory; `podling images` lists what there is")
 }
 
-/// How alike two references are, 0 to 1: the same name under another tag or registry is what people get wrong most.
+/// How alike two references are, 0 to 1: their last names, since tags and registries are alike anyway, and left out most.
 fn likeness(wanted: &str, name: &Reference) -> f64 {
     let last = |text: &str| {
         let text = text.rsplit('/').next().unwrap_or(text);
         text.split(['@', ':']).next().unwrap_or(text).to_owned()
     };
-    let whole = strsim::jaro_winkler(wanted, &name.familiar());
-    if last(wanted) == last(&name.familiar()) { whole.max(0.9) } else { whole }
+    strsim::jaro_winkler(&last(wanted), &last(&name.familiar()))
 }
 
 /// Names an id map in the file system: `one-id`, or its extents as `inside-outside-count`, users' and groups'.

@@ -161,7 +161,7 @@ fn twice(kind: &str, key: &ObjectKey, second: &Source, first: &Source, problems:
         return;
     }
     let why = format!("{kind} {:?} is already defined at {}", key.name, first.at("metadata.name"));
-    problems.add(second, "metadata.name", why).mend("rename one of them, or give it another namespace");
+    problems.add(second, "metadata.name", why).mend("rename one of them");
 }
 
 impl ObjectKey {

@@ -84,7 +84,7 @@ pub(super) fn read_only_root(subject: &Subject) -> bool {
 pub(super) fn check(subject: &Subject) -> Result<()> {
     let own = subject.container.security_context.as_ref();
     if own.and_then(|c| c.privileged) == Some(true) {
-        let why = "podling keeps the last wall for every container yet, so none is privileged";
+        let why = "podling keeps every container behind a user namespace of its own (the last wall) yet, so none is privileged";
         return Err(subject.error("securityContext.privileged", why));
     }
     let pod = subject.scope.spec.security_context.as_ref().and_then(|p| p.seccomp_profile.as_ref());
@@ -102,7 +102,7 @@ pub(super) fn check(subject: &Subject) -> Result<()> {
 
 fn added(subject: &Subject, field: &str, name: &str) -> Result<Capability> {
     if bare(name) == "ALL" {
-        let why = "podling keeps the last wall for every container yet, so not all capabilities can be given";
+        let why = "podling keeps every container behind a user namespace of its own (the last wall) yet, so not all capabilities can be given";
         return Err(refused(subject, field, why));
     }
     let capability = known(subject, field, name)?;
@@ -110,9 +110,9 @@ fn added(subject: &Subject, field: &str, name: &str) -> Result<Capability> {
         return Ok(capability);
     }
     let governs = if POD_OWNED.contains(&capability) {
-        "it governs the pod's own namespaces, and podling keeps the last wall for every container yet"
+        "it governs the pod's own namespaces, and podling keeps every container behind a user namespace of its own (the last wall) yet"
     } else {
-        "the kernel honours it only for the host's own root, and podling keeps the last wall for every container yet"
+        "the kernel honours it only for the host's own root, and podling keeps every container behind a user namespace of its own (the last wall) yet"
     };
     Err(refused(subject, field, &format!("CAP_{} cannot be given: {governs}", bare(name))))
 }

@@ -12,10 +12,10 @@ use nix::sys::signal::{SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::link::{Fact, hear, tell};
-use super::output::Style;
+use super::output::{Label, Style, labels};
 use super::root::Data;
 use super::state::Claim;
-use super::supervisor::{Inheritance, live, stop_signals};
+use super::supervisor::{Inheritance, Notices, live, stop_signals};
 use crate::error::{Context, Error, Result};
 use crate::host::{HostFacts, userns::spawn_mapped};
 use crate::plan::PodPlan;
@@ -48,6 +48,7 @@ pub fn run(mut run: Run) -> Result<u8> {
     let signals =
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods = Vec::new();
+    let mut all_labels = labels(container_names(&run.pods), &run.style).into_iter();
     let claims: Vec<RawFd> = run.pods.iter().map(|(_, claim)| claim.descriptor()).collect();
     for (plan, claim) in std::mem::take(&mut run.pods) {
         // Held by this pod's supervisor, too, they would tell the others' that their client lives, and keep their names taken.
@@ -56,7 +57,8 @@ pub fn run(mut run: Run) -> Result<u8> {
             State::Ended(_) => None,
         });
         let others: Vec<RawFd> = claims.iter().copied().filter(|fd| *fd != claim.descriptor()).chain(links).collect();
-        let started = supervise(&plan, &claim, &others, &run);
+        let own: Vec<Label> = all_labels.by_ref().take(plan.init_containers.len() + plan.containers.len()).collect();
+        let started = supervise(&plan, &claim, &own, &others, &run);
         pods.push(Pod { name: plan.name, claim, state: State::from(started) });
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
@@ -132,8 +134,20 @@ impl Pod {
     }
 }
 
+/// How every container is called in the output: with its pod's name where there are several.
+fn container_names(pods: &[(PodPlan, Claim)]) -> Vec<String> {
+    let name = |pod: &str, container: &str| match pods {
+        [_] => container.to_owned(),
+        _ => format!("{pod}/{container}"),
+    };
+    let of = |plan: &PodPlan| -> Vec<String> {
+        plan.init_containers.iter().chain(&plan.containers).map(|c| name(&plan.name, &c.name)).collect()
+    };
+    pods.iter().flat_map(|(plan, _)| of(plan)).collect()
+}
+
 /// Makes one pod's supervisor.
-fn supervise(plan: &PodPlan, claim: &Claim, others: &[RawFd], run: &Run) -> Result<(Child, OwnedFd)> {
+fn supervise(plan: &PodPlan, claim: &Claim, labels: &[Label], others: &[RawFd], run: &Run) -> Result<(Child, OwnedFd)> {
     let Run { facts, data, style, .. } = run;
     // A tree can be attached once, so each supervisor gets its own.
     let data = Data::new(data, facts)?;
@@ -169,7 +183,8 @@ fn supervise(plan: &PodPlan, claim: &Claim, others: &[RawFd], run: &Run) -> Resu
             stdin,
             stdout,
             stderr,
-            style,
+            labels,
+            notices: if style.quiet { Notices::LeftOut } else { Notices::Said },
         })
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;

@@ -14,8 +14,26 @@ pub struct Style {
 /// Colours that read well on dark and light backgrounds (ECMA-48 SGR), in turn.
 const COLOURS: [&str; 6] = ["\x1b[36m", "\x1b[33m", "\x1b[32m", "\x1b[35m", "\x1b[34m", "\x1b[31m"];
 
-/// The prefix of each of the containers called `names`, padded to the same width.
-pub(super) fn prefixes(names: &[&str], coloured: bool) -> Vec<String> {
+/// What a container's lines and podling's notices about it begin with.
+#[derive(Debug, Clone)]
+pub(super) struct Label {
+    /// The container's name; `POD/CONTAINER` where several pods run.
+    pub(super) name: String,
+    /// Before a line of its standard output.
+    pub(super) stdout: String,
+    /// Before a line of its standard error.
+    pub(super) stderr: String,
+}
+
+/// The labels of the containers called `names`.
+pub(super) fn labels(names: Vec<String>, style: &Style) -> Vec<Label> {
+    let (stdout, stderr) = (prefixes(&names, style.colour_stdout), prefixes(&names, style.colour_stderr));
+    let parts = names.into_iter().zip(stdout).zip(stderr);
+    parts.map(|((name, stdout), stderr)| Label { name, stdout, stderr }).collect()
+}
+
+/// The prefixes of all `names`, padded to the same width.
+fn prefixes(names: &[String], coloured: bool) -> Vec<String> {
     let width = names.iter().map(|n| n.len()).max().unwrap_or(0);
     names
         .iter()
@@ -34,7 +52,8 @@ mod tests {
 
     #[test]
     fn prefixes_line_up() {
-        assert_eq!(prefixes(&["web", "proxy"], false), ["web   | ", "proxy | "]);
-        assert_eq!(prefixes(&["a"], true), ["\x1b[36ma |\x1b[0m "]);
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        assert_eq!(prefixes(&names(&["web", "proxy"]), false), ["web   | ", "proxy | "]);
+        assert_eq!(prefixes(&names(&["a"]), true), ["\x1b[36ma |\x1b[0m "]);
     }
 }

@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use super::container::{Container, End, Place, Reading, State};
 use super::events::{Events, Source};
 use super::link::{Fact, hear, tell};
-use super::output::{Style, prefixes};
+use super::output::Label;
 use super::root::{Data, become_root, mount_root};
 use super::sandbox::{self, Sandbox};
 use super::stream::{Flow, Reader, Sink};
@@ -37,7 +37,16 @@ pub(super) struct Inheritance<'a> {
     pub(super) stdin: File,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
-    pub(super) style: &'a Style,
+    /// How each container is called, in the order of `prepared`.
+    pub(super) labels: &'a [Label],
+    pub(super) notices: Notices,
+}
+
+/// Whether podling says what the user may like to know, beside errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notices {
+    Said,
+    LeftOut,
 }
 
 /// The signals that ask the supervisor to end its pod.
@@ -50,6 +59,9 @@ pub(super) fn stop_signals() -> SigSet {
 
 /// How much a pipe can hold, in bytes: an ended container's last words are no more (pipe(7), `pipe-max-size`).
 const LAST_WORDS: usize = 1024 * 1024;
+
+/// A stop that takes longer than this is explained.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Longer than any machine runs; the clock cannot add much more.
 const LONGEST_GRACE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -83,16 +95,18 @@ struct Supervisor<'a> {
     client: Client,
     sandbox: Sandbox,
     containers: Vec<Container<'a>>,
-    prefixes: [Vec<String>; 2],
+    labels: &'a [Label],
     events: Events,
     link: OwnedFd,
     signals: SignalFd,
     stdin: File,
     stdout: Sink,
     stderr: Sink,
-    quiet: bool,
+    notices: Notices,
     reading: Reading,
     stopping: Option<Stopping>,
+    /// When the user is told why the end takes so long.
+    reminder: Option<Instant>,
     failure: Option<u8>,
 }
 
@@ -114,7 +128,7 @@ enum Stopping {
 
 impl<'a> Supervisor<'a> {
     fn new(inheritance: Inheritance<'a>) -> Result<Self> {
-        let Inheritance { plan, prepared, data, dir, link, stdin, stdout, stderr, style } = inheritance;
+        let Inheritance { plan, prepared, data, dir, link, stdin, stdout, stderr, labels, notices } = inheritance;
         let sandbox = build(plan, data)?;
         let containers: Vec<_> = plan
             .init_containers
@@ -123,7 +137,6 @@ impl<'a> Supervisor<'a> {
             .zip(prepared)
             .map(|(p, r)| Container::new(p, r))
             .collect();
-        let names: Vec<&str> = containers.iter().map(|c| c.plan.name.as_str()).collect();
         let events = Events::new()?;
         let signals = SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .named(|| "signalfd()")?;
@@ -135,7 +148,7 @@ impl<'a> Supervisor<'a> {
             path: dir,
             client: Client::There,
             sandbox,
-            prefixes: [prefixes(&names, style.colour_stdout), prefixes(&names, style.colour_stderr)],
+            labels,
             containers,
             events,
             link,
@@ -143,9 +156,10 @@ impl<'a> Supervisor<'a> {
             stdin,
             stdout: Sink::new(stdout, Source::Stdout)?,
             stderr: Sink::new(stderr, Source::Stderr)?,
-            quiet: style.quiet,
+            notices,
             reading: Reading::Now,
             stopping: None,
+            reminder: None,
             failure: None,
         })
     }
@@ -189,7 +203,7 @@ impl<'a> Supervisor<'a> {
 
     fn deadline(&self) -> Option<Instant> {
         match self.stopping {
-            Some(Stopping::Until(at)) => Some(at),
+            Some(Stopping::Until(at)) => Some(self.reminder.map_or(at, |reminder| at.min(reminder))),
             Some(Stopping::Killed) => None,
             None => self
                 .containers
@@ -232,6 +246,10 @@ impl<'a> Supervisor<'a> {
     fn handle_time(&mut self) -> Result<()> {
         let now = Instant::now();
         if let Some(Stopping::Until(at)) = self.stopping {
+            if self.reminder.is_some_and(|reminder| now >= reminder) {
+                self.reminder = None;
+                self.remind(at.saturating_duration_since(now));
+            }
             return if now >= at { self.kill() } else { Ok(()) };
         }
         for n in 0..self.containers.len() {
@@ -262,7 +280,8 @@ impl<'a> Supervisor<'a> {
             events: &self.events,
             reading: self.reading,
         };
-        container.start(n, &place).context(|| format!("container {:?}", container.plan.name))
+        let name = self.labels.get(n).map(|label| label.name.as_str()).unwrap_or_default();
+        container.start(n, &place).context(|| format!("container {name:?}"))
     }
 
     /// Starts container `n` again. What the host lacks at this moment it may have later, so a failure is one more reason to wait.
@@ -333,7 +352,7 @@ impl<'a> Supervisor<'a> {
         for stream in [container.stdout.take(), container.stderr.take()].into_iter().flatten() {
             self.events.forget(&stream);
         }
-        let name = container.plan.name.clone();
+        let name = self.labels.get(n).map(|label| label.name.as_str()).unwrap_or_default();
         if let Some(error) = end.failure {
             // A command that cannot be started cannot be started the next time either: its image does not change.
             self.failure.get_or_insert(error.exit_code());
@@ -375,7 +394,9 @@ impl<'a> Supervisor<'a> {
         if self.stopping.is_some() {
             return Ok(());
         }
-        self.stopping = Some(Stopping::Until(Instant::now() + self.plan.grace_period.min(LONGEST_GRACE)));
+        let now = Instant::now();
+        self.stopping = Some(Stopping::Until(now + self.plan.grace_period.min(LONGEST_GRACE)));
+        self.reminder = Some(now + PATIENCE);
         for container in &mut self.containers {
             match container.state {
                 // It has no program yet that could have asked for a graceful end.
@@ -389,6 +410,17 @@ impl<'a> Supervisor<'a> {
         if self.plan.grace_period == Duration::ZERO { self.kill() } else { Ok(()) }
     }
 
+    /// Says whom the end waits for.
+    fn remind(&mut self, left: Duration) {
+        let running = self.containers.iter().zip(self.labels).filter(|(c, _)| c.has_process());
+        let names: Vec<&str> = running.map(|(_, label)| label.name.as_str()).collect();
+        self.notice(&format!(
+            "waiting up to {} s more for {} to end; Ctrl-C again does not wait",
+            left.as_secs() + 1,
+            names.join(", ")
+        ));
+    }
+
     fn kill(&mut self) -> Result<()> {
         self.stopping = Some(Stopping::Killed);
         self.containers.iter().try_for_each(|c| c.signal(libc::SIGKILL))
@@ -397,13 +429,12 @@ impl<'a> Supervisor<'a> {
     /// Moves what container `n` has written to podling's own output.
     fn pump(&mut self, n: usize, source: Source, most: usize) -> Result<()> {
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        let [out_prefixes, err_prefixes] = &self.prefixes;
-        let (slot, sink, prefixes) = match source {
-            Source::ContainerStderr(_) => (&mut container.stderr, &mut self.stderr, err_prefixes),
-            _ => (&mut container.stdout, &mut self.stdout, out_prefixes),
+        let Some(label) = self.labels.get(n) else { return Ok(()) };
+        let (slot, sink, prefix) = match source {
+            Source::ContainerStderr(_) => (&mut container.stderr, &mut self.stderr, label.stderr.as_bytes()),
+            _ => (&mut container.stdout, &mut self.stdout, label.stdout.as_bytes()),
         };
         let Some(stream) = slot else { return Ok(()) };
-        let prefix = prefixes.get(n).map(String::as_bytes).unwrap_or_default();
         if stream.pump(most, |line| sink.push(&[prefix, line, b"\n"])) == Flow::Ended {
             self.events.forget(&*stream);
             *slot = None;
@@ -460,7 +491,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn notice(&mut self, text: &str) {
-        if !self.quiet {
+        if self.notices == Notices::Said {
             self.say(text);
         }
     }

@@ -140,10 +140,16 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
                 // The kernel would say EINVAL, which nobody understands.
                 match (kind_of(&tree)?, kind_of(&place)?) {
                     (Kind::File, Kind::Directory) => {
-                        return Err(SysError::new(format!("mount of a file at {target:?}"), Errno::EISDIR));
+                        return Err(SysError::new(
+                            format!("mount of a file at {target:?}, where the image has a directory"),
+                            Errno::EISDIR,
+                        ));
                     }
                     (Kind::Directory, Kind::File) => {
-                        return Err(SysError::new(format!("mount of a directory at {target:?}"), Errno::ENOTDIR));
+                        return Err(SysError::new(
+                            format!("mount of a directory at {target:?}, where the image has a file"),
+                            Errno::ENOTDIR,
+                        ));
                     }
                     _ => {}
                 }
