@@ -23,7 +23,7 @@ impl HostFacts {
             Caller::Root => (root_map(), Mapper::Client),
             Caller::User => user_map(uid, gid, &mut notices),
         };
-        HostFacts { caller, ids, mapper, os: "linux".to_owned(), arch: architecture().to_owned(), notices }
+        HostFacts { caller, ids, mapper, arch: architecture().to_owned(), notices }
     }
 }
 
@@ -94,13 +94,15 @@ fn is_executable(file: &Path) -> bool {
         && file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
-/// The host's architecture in OCI's words (image-spec, "Platform Variants"; Go's GOARCH).
-fn architecture() -> &'static str {
+/// The architecture of this program in OCI's words, which are Go's GOARCH (image-spec, "platform").
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "powerpc64" => "ppc64le",
         "x86" => "386",
+        "aarch64" => "arm64",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "powerpc64" => "ppc64",
+        "loongarch64" => "loong64",
         other => other,
     }
 }

@@ -10,7 +10,7 @@ pub mod userns;
 use std::path::PathBuf;
 
 pub use diagnose::explain;
-pub use facts::find_program;
+pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
 
 /// The facts about this host and caller that a plan depends on.
@@ -22,8 +22,6 @@ pub struct HostFacts {
     pub ids: IdMap,
     /// Who writes that map.
     pub mapper: Mapper,
-    /// The platform's operating system in OCI's words, `linux`.
-    pub os: String,
     /// The platform's architecture in OCI's words (`amd64`, `arm64` …).
     pub arch: String,
     /// What works less well than it could here, one sentence each with its mend.
@@ -59,13 +57,6 @@ pub enum Mapper {
 impl HostFacts {
     /// An ordinary user's host with these ids, for tests of what is pure.
     pub(crate) fn sample(ids: IdMap) -> HostFacts {
-        HostFacts {
-            caller: Caller::User,
-            ids,
-            mapper: Mapper::Itself,
-            os: "linux".to_owned(),
-            arch: "amd64".to_owned(),
-            notices: Vec::new(),
-        }
+        HostFacts { caller: Caller::User, ids, mapper: Mapper::Itself, arch: "amd64".to_owned(), notices: Vec::new() }
     }
 }

@@ -12,7 +12,6 @@ use super::load::Workshop;
 use super::namespace::InUserNamespace;
 use super::pack::pack;
 use super::pipeline::LayerBlob;
-use super::platform::host_architecture;
 use super::publish::Loaded;
 use super::publish::StagedImage;
 use super::reference::Reference;
@@ -120,7 +119,7 @@ fn import(
     let created = timestamp::format(created);
     let config = json!({
         "created": created,
-        "architecture": host_architecture(),
+        "architecture": crate::host::architecture(),
         "os": "linux",
         "config": config(changes),
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id.to_string()]},

@@ -18,7 +18,6 @@ use super::limits::{Limits, human};
 use super::namespace::InUserNamespace;
 use super::oci_layout::parse;
 use super::pipeline::{self, Decompressed, Digests, LayerBlob};
-use super::platform;
 use super::publish::{Loaded, Made, Outcome, StagedBlob, StagedImage, StagedLayer};
 use super::reference::Reference;
 use super::source::{SourceImage, SourceManifest, SourceName};
@@ -180,8 +179,8 @@ impl<'a> Workshop<'a> {
             return Err(Error::new(format!("the image is for {}, not for linux", config.os())));
         }
         let architecture = config.architecture().to_string();
-        if architecture != platform::host_architecture() {
-            let host = platform::host_architecture();
+        if architecture != crate::host::architecture() {
+            let host = crate::host::architecture();
             warnings
                 .push(format!("the image is for {architecture}, so its programs will not run on this {host} machine"));
         }

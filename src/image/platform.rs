@@ -3,23 +3,11 @@
 use oci_spec::image::{Descriptor, Platform};
 
 use crate::error::{Error, Result};
-
-/// The architecture of this program in OCI's words, which are Go's GOARCH.
-pub fn host_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "x86" => "386",
-        "aarch64" => "arm64",
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        "powerpc64" => "ppc64",
-        "loongarch64" => "loong64",
-        other => other,
-    }
-}
+use crate::host::architecture;
 
 /// The best of `images` for this machine; one that says no platform is taken only where nothing else fits.
 pub fn choose<'a>(images: impl Iterator<Item = &'a Descriptor> + Clone) -> Result<&'a Descriptor> {
-    choose_for(host_architecture(), images)
+    choose_for(architecture(), images)
 }
 
 fn choose_for<'a>(architecture: &str, images: impl Iterator<Item = &'a Descriptor> + Clone) -> Result<&'a Descriptor> {

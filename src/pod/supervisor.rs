@@ -170,13 +170,15 @@ impl<'a> Supervisor<'a> {
         // Dropping the containers kills and reaps whatever an error left running; then nobody writes below their directories.
         self.containers.iter_mut().for_each(Container::give_up);
         let cleared = self.containers.iter().try_for_each(|c| c.remove_directories(self.dir.as_fd()));
-        self.drain_output()?;
+        let drained = self.drain_output();
         if self.client == Client::Gone {
             // What the client would have done with its last breath.
             let _ = std::fs::remove_dir(self.path);
         }
+        // What ended the pod comes first; lost output or a directory left behind may only follow from it.
         outcome?;
         cleared?;
+        drained?;
         let never_started = self.stopping.is_some() && self.containers.iter().any(|c| c.was_never_started());
         Ok(self.failure.unwrap_or(if never_started { STOPPED_BEFORE_START } else { 0 }))
     }

@@ -8,9 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, mkdirat};
 
+use crate::sys::fs::{open_in_root, open_in_root_exactly};
 use crate::sys::{Named, SysError};
 
 /// What must be at the place, so that it can be made where it is missing.
@@ -29,7 +30,7 @@ pub(super) enum Kind {
 /// # Errors
 /// The failed call; `ENOENT` where nothing is there, `ELOOP` where a link is.
 pub(super) fn find_exactly(root: BorrowedFd, path: &Path) -> Result<OwnedFd, SysError> {
-    look_up(root, path, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS)
+    open_in_root_exactly(root, path, OFlag::O_PATH)
 }
 
 /// Opens `path` below `root` as a place (`O_PATH`), as a process whose root is `root` would find it.
@@ -37,18 +38,7 @@ pub(super) fn find_exactly(root: BorrowedFd, path: &Path) -> Result<OwnedFd, Sys
 /// # Errors
 /// The failed call; `ENOENT` where nothing is there.
 pub(super) fn find(root: BorrowedFd, path: &Path) -> Result<OwnedFd, SysError> {
-    look_up(root, path, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)
-}
-
-fn look_up(root: BorrowedFd, path: &Path, resolve: ResolveFlag) -> Result<OwnedFd, SysError> {
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
-    // The kernel asks for a new try when a rename elsewhere raced with the lookup.
-    loop {
-        match openat2(root, path, how) {
-            Err(Errno::EAGAIN) => {}
-            found => return found.named(|| format!("openat2({path:?}) in the container's root")),
-        }
-    }
+    open_in_root(root, path, OFlag::O_PATH)
 }
 
 /// As [`find_exactly`], making the directories that are missing.

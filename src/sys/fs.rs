@@ -22,6 +22,14 @@ pub fn open_in_root(dir: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd
     resolve(dir, path, flags, 0, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)
 }
 
+/// openat2(2) with `RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS`: a symlink anywhere on the way is `ELOOP`.
+///
+/// # Errors
+/// The failed call.
+pub fn open_in_root_exactly(dir: impl AsFd, path: &Path, flags: OFlag) -> Result<OwnedFd, SysError> {
+    resolve(dir, path, flags, 0, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS)
+}
+
 fn resolve(dir: impl AsFd, path: &Path, flags: OFlag, mode: u32, how: ResolveFlag) -> Result<OwnedFd, SysError> {
     let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).mode(Mode::from_bits_truncate(mode)).resolve(how);
     loop {

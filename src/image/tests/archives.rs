@@ -105,7 +105,7 @@ impl<'a> Layout<'a> {
     /// An image for this machine with these layers, each gzipped.
     pub fn image(&self, layers: &[Vec<u8>]) -> Value {
         let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-        self.image_with(layers, &diff_ids, crate::image::platform::host_architecture())
+        self.image_with(layers, &diff_ids, crate::host::architecture())
     }
 
     pub fn image_with(&self, layers: &[Vec<u8>], diff_ids: &[String], architecture: &str) -> Value {

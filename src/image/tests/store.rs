@@ -123,11 +123,7 @@ fn a_failed_load_leaves_the_store_as_it_was() {
             "diffID should be",
             Box::new(move |dir| {
                 let layout = Layout::new(dir);
-                let image = layout.image_with(
-                    &[top_layer()],
-                    &[diff_id(b"other")],
-                    crate::image::platform::host_architecture(),
-                );
+                let image = layout.image_with(&[top_layer()], &[diff_id(b"other")], crate::host::architecture());
                 layout.add("bad:1", image);
             }),
         ),
@@ -137,7 +133,7 @@ fn a_failed_load_leaves_the_store_as_it_was() {
             Box::new(move |dir| {
                 let layout = Layout::new(dir);
                 let ids = [Digest::of(b"a").to_string(), Digest::of(b"b").to_string()];
-                let image = layout.image_with(&[top_layer()], &ids, crate::image::platform::host_architecture());
+                let image = layout.image_with(&[top_layer()], &ids, crate::host::architecture());
                 layout.add("bad:1", image);
             }),
         ),
@@ -198,7 +194,7 @@ fn the_host_s_image_is_taken_out_of_nested_indexes() {
     let bench = Bench::new();
     let source = bench.path("source");
     let layout = Layout::new(&source);
-    let host = crate::image::platform::host_architecture();
+    let host = crate::host::architecture();
     let mut ours = layout.image(&[base_layer()]);
     let digest = ours["digest"].as_str().unwrap().to_owned();
     ours["platform"] = json!({"os": "linux", "architecture": host});
@@ -220,7 +216,7 @@ fn a_docker_archive_is_read_where_it_lies() {
     let bench = Bench::new();
     let (base, top) = (base_layer(), top_layer());
     let ids = [Digest::of(&base).to_string(), Digest::of(&top).to_string(), Digest::of(&base).to_string()];
-    let host = crate::image::platform::host_architecture();
+    let host = crate::host::architecture();
     let config =
         json!({"architecture": host, "os": "linux", "rootfs": {"type": "layers", "diff_ids": ids}}).to_string();
     let name = format!("{}.json", Digest::of(config.as_bytes()).hex());
