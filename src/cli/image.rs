@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
-use crate::image::import::Change;
-use crate::image::limits::human;
-use crate::image::listing::Listing;
-use crate::image::publish::Loaded;
-use crate::image::remove::SeveralNames;
+use crate::image::layer::limits::human;
+use crate::image::store::import::Change;
+use crate::image::store::listing::Listing;
+use crate::image::store::publish::Loaded;
+use crate::image::store::remove::SeveralNames;
 use crate::image::{InUserNamespace, Store, timestamp};
 
 /// The verbs of `podling image`.

@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, fstat};
 
-use super::whiteout;
-use super::{Accounts, Group, User};
 use crate::error::{Error, Result};
+use crate::image::layer::whiteout;
+use crate::image::{Accounts, Group, User};
 use crate::sys::{SysError, fs, xattr};
 
 /// Larger account files are refused: no real image comes near, and the whole file is read into memory before each start.

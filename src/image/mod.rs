@@ -1,37 +1,17 @@
 //! Images: references, archives, the store (an OCI image layout) and unpacked layers.
 
 pub mod accounts;
-pub mod archive;
-pub mod below;
 pub mod compression;
 pub mod digest;
-pub mod docker_archive;
+pub mod documents;
 pub mod extent;
-pub mod formats;
-pub mod import;
-pub mod index;
-pub mod limits;
-pub mod listing;
-pub mod load;
+pub mod layer;
 pub mod namespace;
-pub mod oci_layout;
-pub mod pack;
-pub mod pipeline;
 pub mod platform;
-pub mod publish;
 pub mod reference;
-pub mod remove;
-pub mod remove_tree;
 pub mod source;
-pub mod staging;
 pub mod store;
-pub mod tar_entry;
-pub mod tar_reader;
 pub mod timestamp;
-pub mod unpack;
-pub mod warnings;
-pub mod whiteout;
-pub mod xattrs;
 
 use std::path::PathBuf;
 

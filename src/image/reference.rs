@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::digest::Digest;
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
 
 const DEFAULT_DOMAIN: &str = "docker.io";
 const OFFICIAL: &str = "library/";

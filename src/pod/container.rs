@@ -12,7 +12,7 @@ use super::backoff::Backoff;
 use super::events::{Events, Source};
 use super::stream::Stream;
 use crate::error::{Context, Error, Result};
-use crate::image::remove_tree::remove_tree;
+use crate::image::layer::remove_tree::remove_tree;
 use crate::plan::ContainerPlan;
 use crate::runtime::{Joined, Prepared, Starting, Stdio, start};
 use crate::sys::Named;

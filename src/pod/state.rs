@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::error::{Context, Error, Result};
 use crate::host::{Caller, HostFacts, userns::run_mapped};
-use crate::image::remove_tree::empty;
+use crate::image::layer::remove_tree::empty;
 use crate::sys::{Named, SysError};
 
 /// The directory `DATA/pods/NAME` of one live pod, which holds what its containers write. The lock on the directory itself lasts

@@ -11,8 +11,8 @@ use tar::{EntryType, Header};
 use super::archives::{Tar, one_id, snapshot};
 use crate::error::Result;
 use crate::host::{IdExtent, IdMap};
-use crate::image::limits::Limits;
-use crate::image::unpack::{LayerStats, unpack};
+use crate::image::layer::limits::Limits;
+use crate::image::layer::unpack::{LayerStats, unpack};
 use crate::sys::xattr;
 
 struct Place {

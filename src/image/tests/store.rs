@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::archives::{Layout, Tar, gzip, one_id, snapshot};
 use crate::image::digest::Digest;
-use crate::image::import::Change;
-use crate::image::remove::SeveralNames;
+use crate::image::store::import::Change;
+use crate::image::store::remove::SeveralNames;
 use crate::image::{Found, InPlace, Store};
 
 /// Makes a layout that must not load.
@@ -30,7 +30,7 @@ impl Bench {
         self.base.path().join(name)
     }
 
-    fn load(&self, path: &Path) -> crate::error::Result<Vec<crate::image::publish::Loaded>> {
+    fn load(&self, path: &Path) -> crate::error::Result<Vec<crate::image::store::publish::Loaded>> {
         self.store.load(path, None, &InPlace)
     }
 

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::archive::Archive;
-use super::compression::Compression;
-use super::extent::Extent;
-use super::limits::Limits;
-use super::source::{Files, SourceImage};
-use super::{docker_archive, oci_layout};
 use crate::error::{Error, Result};
+use crate::image::compression::Compression;
+use crate::image::extent::Extent;
+use crate::image::layer::limits::Limits;
+use crate::image::source::archive::Archive;
+use crate::image::source::{Files, SourceImage};
+use crate::image::source::{docker_archive, oci_layout};
 
 /// All images in the file or directory `path`; a compressed archive is decompressed into the directory `scratch`.
 pub fn images(path: &Path, scratch: &Path) -> Result<Vec<SourceImage>> {
@@ -42,5 +42,5 @@ fn plain(archive: Extent, scratch: &Path) -> Result<Extent> {
     if compression == Compression::None {
         return Ok(archive);
     }
-    super::archive::decompress(&archive, compression, &Limits::of_blob(archive.length()), scratch)
+    crate::image::source::archive::decompress(&archive, compression, &Limits::of_blob(archive.length()), scratch)
 }

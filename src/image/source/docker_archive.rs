@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 
-use super::digest::Digest;
-use super::index::JSON_LIMIT;
-use super::oci_layout::parse;
-use super::pipeline::LayerBlob;
-use super::reference::Reference;
-use super::source::{Files, SourceImage, SourceName};
 use crate::error::{Context, Error, Result};
+use crate::image::digest::Digest;
+use crate::image::documents::JSON_LIMIT;
+use crate::image::documents::parse;
+use crate::image::layer::pipeline::LayerBlob;
+use crate::image::reference::Reference;
+use crate::image::source::{Files, SourceImage, SourceName};
 
 /// One image of `manifest.json`.
 #[derive(Debug, Deserialize)]

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::Descriptor;
 
-use super::digest::Digest;
-use super::index::{Index, name_of};
-use super::namespace::InUserNamespace;
-use super::store::Store;
 use crate::error::{Context, Error, Result};
+use crate::image::digest::Digest;
+use crate::image::namespace::InUserNamespace;
+use crate::image::store::Store;
+use crate::image::store::index::{Index, name_of};
 
 /// How `image rm` treats an image that was named by its id and has several names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Store {
         let digest = image.digest().clone();
         let names: Vec<String> =
             index.images.iter().filter(|i| *i.digest() == digest).filter_map(name_of).map(str::to_owned).collect();
-        let by_name = super::Reference::parse(text).ok().and_then(|reference| index.find(&reference)).is_some();
+        let by_name = crate::image::Reference::parse(text).ok().and_then(|reference| index.find(&reference)).is_some();
         let untagged = match (by_name, name_of(&image)) {
             (true, Some(name)) => vec![name.to_owned()],
             _ if names.len() > 1 && several == SeveralNames::Refuse => {

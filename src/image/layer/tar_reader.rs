@@ -8,8 +8,8 @@ use std::io::{self, BufRead, BufReader, Read, Seek};
 use nix::sys::time::TimeSpec;
 use tar::{EntryType, Header};
 
-use super::tar_entry::{Kind, Records, TarEntry, apply_records, parse_records, quote, sparse};
 use crate::error::{Error, Result};
+use crate::image::layer::tar_entry::{Kind, Records, TarEntry, apply_records, parse_records, quote, sparse};
 
 const BLOCK: u64 = 512;
 /// PAX headers and long names are read into memory; the largest honest ones carry a few xattrs of at most 64 KiB each.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::image::Descriptor;
 
-use super::digest::Digest;
-use super::index::Index;
-use super::reference::Reference;
-use super::store::Store;
 use crate::error::{Context, Error, Result};
+use crate::image::digest::Digest;
+use crate::image::reference::Reference;
+use crate::image::store::Store;
+use crate::image::store::index::Index;
 
 /// An image that was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]

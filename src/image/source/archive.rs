@@ -7,12 +7,12 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::compression::Compression;
-use super::extent::Extent;
-use super::limits::{Limits, write_failed};
-use super::tar_entry::{Kind, normalize, quote};
-use super::tar_reader::{Seekable, TarReader, in_entry};
 use crate::error::{Context, Error, Result};
+use crate::image::compression::Compression;
+use crate::image::extent::Extent;
+use crate::image::layer::limits::{Limits, write_failed};
+use crate::image::layer::tar_entry::{Kind, normalize, quote};
+use crate::image::layer::tar_reader::{Seekable, TarReader, in_entry};
 
 /// An archive of images has a few files for each layer; far more than this is something else.
 const MEMBER_LIMIT: usize = 100_000;

@@ -7,17 +7,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::extent::Extent;
-use super::load::Workshop;
-use super::namespace::InUserNamespace;
-use super::pack::pack;
-use super::pipeline::LayerBlob;
-use super::publish::Loaded;
-use super::publish::StagedImage;
-use super::reference::Reference;
-use super::store::Store;
-use super::timestamp;
 use crate::error::{Context, Error, Result};
+use crate::image::extent::Extent;
+use crate::image::layer::pack::pack;
+use crate::image::layer::pipeline::LayerBlob;
+use crate::image::namespace::InUserNamespace;
+use crate::image::reference::Reference;
+use crate::image::store::Store;
+use crate::image::store::load::Workshop;
+use crate::image::store::publish::Loaded;
+use crate::image::store::publish::StagedImage;
+use crate::image::timestamp;
 
 /// A line of Dockerfile that sets part of an image's config.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
 
-use super::compression::Compression;
-use super::digest::Digest;
-use super::index::{CONTAINERD_NAME, JSON_LIMIT, REF_NAME, annotation};
-use super::pipeline::LayerBlob;
-use super::platform;
-use super::reference::Reference;
-use super::source::{Files, SourceImage, SourceManifest, SourceName};
 use crate::error::{Context, Error, Result};
+use crate::image::compression::Compression;
+use crate::image::digest::Digest;
+use crate::image::documents::{CONTAINERD_NAME, JSON_LIMIT, REF_NAME, annotation, parse};
+use crate::image::layer::pipeline::LayerBlob;
+use crate::image::platform;
+use crate::image::reference::Reference;
+use crate::image::source::{Files, SourceImage, SourceManifest, SourceName};
 
 /// Indexes may be nested; deeper than this they are somebody's joke.
 const NESTING_LIMIT: usize = 4;
@@ -146,7 +146,7 @@ fn blob(files: &Files, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-fn sized(files: &Files, descriptor: &Descriptor, what: &str) -> Result<super::extent::Extent> {
+fn sized(files: &Files, descriptor: &Descriptor, what: &str) -> Result<crate::image::extent::Extent> {
     let digest = Digest::parse(descriptor.digest().as_ref())?;
     let path = digest.blob_path().to_string_lossy().into_owned();
     let content = files.get(&path)?.ok_or_else(|| Error::new(format!("the blob of {what} {digest} is missing")))?;
@@ -156,22 +156,4 @@ fn sized(files: &Files, descriptor: &Descriptor, what: &str) -> Result<super::ex
         return Err(Error::new(format!("the blob of {what} {digest} is {how}: it has {found} of {promised} bytes")));
     }
     Ok(content)
-}
-
-/// Reads a JSON document, naming the place of an error in it.
-pub fn parse<T: serde::de::DeserializeOwned>(content: &[u8], what: &str) -> Result<T> {
-    let mut json = serde_json::Deserializer::from_slice(content);
-    serde_path_to_error::deserialize(&mut json).map_err(|e| {
-        // The message may quote the document, whose bytes are a stranger's: none of them may play tricks on a terminal.
-        let place = match e.path().to_string().as_str() {
-            "." => String::new(),
-            path => format!(" {path}:"),
-        };
-        let why: String = format!("{place} {}", e.inner()).chars().map(printable).collect();
-        Error::new(format!("the {what} is malformed:{why}"))
-    })
-}
-
-fn printable(c: char) -> char {
-    if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }
 }

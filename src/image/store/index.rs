@@ -7,19 +7,10 @@ use std::path::Path;
 
 use oci_spec::image::{Descriptor, ImageIndex};
 
-use super::digest::Digest;
-use super::reference::Reference;
 use crate::error::{Context, Error, Result};
-
-/// The annotation that names an image in a layout; skopeo looks images up by it.
-pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Where containerd and docker put the full name, since some tools put only the tag into [`REF_NAME`].
-pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// The digest of the multi-platform index that the image was chosen from: `name@sha256:…` mostly means that one.
-pub const INDEX_DIGEST: &str = "io.podling.index.digest";
-
-/// Indexes and manifests are small; the distribution spec asks registries to take 4 MiB.
-pub const JSON_LIMIT: u64 = 4 << 20;
+use crate::image::digest::Digest;
+use crate::image::documents::{CONTAINERD_NAME, INDEX_DIGEST, REF_NAME, annotation};
+use crate::image::reference::Reference;
 
 /// The store's index, as it stands on disk.
 #[derive(Debug, Clone)]
@@ -123,9 +114,4 @@ impl Index {
 /// The full name that the store's index gives an image.
 pub fn name_of(image: &Descriptor) -> Option<&str> {
     annotation(image, REF_NAME)
-}
-
-/// One annotation of a descriptor.
-pub fn annotation<'a>(image: &'a Descriptor, key: &str) -> Option<&'a str> {
-    image.annotations().as_ref()?.get(key).map(String::as_str)
 }

@@ -18,16 +18,18 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, linkat, mkfifoat, symlinkat, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use super::below::{is_whiteout, is_whiteout_at, join, kind, name_of, open_directory, relative, split, through};
-use super::limits::{Limits, check_space, write_failed};
-use super::remove_tree::remove_tree;
-use super::tar_entry::{Kind, TarEntry, normalize, quote};
-use super::tar_reader::{End, Input, TarReader, in_entry};
-use super::warnings::Warnings;
-use super::whiteout::{self, Mark};
-use super::xattrs;
 use crate::error::{Error, Result};
 use crate::host::IdMap;
+use crate::image::layer::below::{
+    is_whiteout, is_whiteout_at, join, kind, name_of, open_directory, relative, split, through,
+};
+use crate::image::layer::limits::{Limits, check_space, write_failed};
+use crate::image::layer::remove_tree::remove_tree;
+use crate::image::layer::tar_entry::{Kind, TarEntry, normalize, quote};
+use crate::image::layer::tar_reader::{End, Input, TarReader, in_entry};
+use crate::image::layer::warnings::Warnings;
+use crate::image::layer::whiteout::{self, Mark};
+use crate::image::layer::xattrs;
 use crate::sys::{Named, SysError, fs, xattr};
 
 /// What unpacking a layer came to.

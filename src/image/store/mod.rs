@@ -11,6 +11,14 @@
 //! A layer's owners are on disk as the host's ids, so its tree is right for one id map only: each map has its own directory.
 //! Under the lock nothing is made, only moved; so it is held for moments, and a load that fails has changed nothing.
 
+pub mod import;
+pub mod index;
+pub mod listing;
+pub mod load;
+pub mod publish;
+pub mod remove;
+pub mod staging;
+
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -20,14 +28,15 @@ use std::path::PathBuf;
 use nix::fcntl::OFlag;
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageManifest};
 
-use super::digest::Digest;
-use super::extent::Extent;
-use super::index::{Index, JSON_LIMIT, name_of};
-use super::reference::Reference;
-use super::staging::{self, TREE};
-use super::{Image, accounts};
 use crate::error::{Context, Error, Result};
 use crate::host::{IdExtent, IdMap};
+use crate::image::digest::Digest;
+use crate::image::documents::JSON_LIMIT;
+use crate::image::extent::Extent;
+use crate::image::reference::Reference;
+use crate::image::store::index::{Index, name_of};
+use crate::image::store::staging::TREE;
+use crate::image::{Image, accounts};
 use crate::sys::xattr;
 
 /// The image store of one user.
@@ -100,7 +109,7 @@ impl Store {
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Found::NotUnpacked(Box::new(record))),
                 Err(e) => return Err(Error::new(format!("cannot open the layer {}: {e}", path.display()))),
             };
-            let opaque = xattr::get(&tree, super::whiteout::OPAQUE)?.is_some_and(|value| value == b"y");
+            let opaque = xattr::get(&tree, crate::image::layer::whiteout::OPAQUE)?.is_some_and(|value| value == b"y");
             trees.push((path, tree));
             if opaque {
                 break;

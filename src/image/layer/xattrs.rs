@@ -3,9 +3,9 @@
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 
-use super::tar_entry::{TarEntry, quote};
-use super::warnings::Warnings;
 use crate::error::{Error, Result};
+use crate::image::layer::tar_entry::{TarEntry, quote};
+use crate::image::layer::warnings::Warnings;
 use crate::sys::xattr;
 
 const CAPABILITY: &[u8] = b"security.capability";

@@ -9,8 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{FileStat, SFlag, fstatat};
 
-use super::tar_entry::quote;
 use crate::error::Error;
+use crate::image::layer::tar_entry::quote;
 use crate::sys::{SysError, fs};
 
 /// Opens the directory at `path`, which may go through symlinks that stay below `root`.

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::digest::Digest;
-use super::index::{INDEX_DIGEST, Index, annotation, name_of};
-use super::reference::Reference;
-use super::staging::TREE;
-use super::store::{Record, Store};
-use super::timestamp;
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
+use crate::image::documents::{INDEX_DIGEST, annotation};
+use crate::image::reference::Reference;
+use crate::image::store::index::{Index, name_of};
+use crate::image::store::staging::TREE;
+use crate::image::store::{Record, Store};
+use crate::image::timestamp;
 
 /// One row of `podling images`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,17 +1,22 @@
 //! What an image's source says of it, and the files that it is read from.
 
+pub mod archive;
+pub mod docker_archive;
+pub mod formats;
+pub mod oci_layout;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::archive::Archive;
-use super::digest::Digest;
-use super::extent::Extent;
-use super::pipeline::LayerBlob;
-use super::reference::Reference;
-use super::tar_entry::{normalize, quote};
-use super::tar_reader::in_entry;
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
+use crate::image::extent::Extent;
+use crate::image::layer::pipeline::LayerBlob;
+use crate::image::layer::tar_entry::{normalize, quote};
+use crate::image::layer::tar_reader::in_entry;
+use crate::image::reference::Reference;
+use crate::image::source::archive::Archive;
 
 /// One image, found but not read yet: its documents and where its layers are.
 #[derive(Debug)]

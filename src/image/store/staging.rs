@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::namespace::InUserNamespace;
-use super::remove_tree;
 use crate::error::{Context, Error, Result};
+use crate::image::layer::remove_tree;
+use crate::image::namespace::InUserNamespace;
 use crate::sys::Named;
 
 /// The name of the unpacked tree in a layer's own directory.

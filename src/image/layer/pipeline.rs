@@ -5,12 +5,12 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-use super::compression::Compression;
-use super::digest::{Digest, Hasher};
-use super::extent::Extent;
-use super::limits::{Limits, write_failed};
-use super::tar_reader::Input;
 use crate::error::{Error, Result};
+use crate::image::compression::Compression;
+use crate::image::digest::{Digest, Hasher};
+use crate::image::extent::Extent;
+use crate::image::layer::limits::{Limits, write_failed};
+use crate::image::layer::tar_reader::Input;
 
 /// Large enough that handing over costs nothing, small enough that a few of them stay in the processor's cache.
 const BUFFER: usize = 256 << 10;

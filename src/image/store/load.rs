@@ -10,21 +10,21 @@ use std::path::{Path, PathBuf};
 use oci_spec::image::{Descriptor, ImageConfiguration};
 use serde_json::json;
 
-use super::Image;
-use super::compression::Compression;
-use super::digest::Digest;
-use super::formats;
-use super::limits::{Limits, human};
-use super::namespace::InUserNamespace;
-use super::oci_layout::parse;
-use super::pipeline::{self, Decompressed, Digests, LayerBlob};
-use super::publish::{Loaded, Made, Outcome, StagedBlob, StagedImage, StagedLayer};
-use super::reference::Reference;
-use super::source::{SourceImage, SourceManifest, SourceName};
-use super::staging::{Staging, TREE, sweep};
-use super::store::{Found, Record, Store};
-use super::unpack::{LayerStats, unpack};
 use crate::error::{Context, Error, Result};
+use crate::image::Image;
+use crate::image::compression::Compression;
+use crate::image::digest::Digest;
+use crate::image::documents::parse;
+use crate::image::layer::limits::{Limits, human};
+use crate::image::layer::pipeline::{self, Decompressed, Digests, LayerBlob};
+use crate::image::layer::unpack::{LayerStats, unpack};
+use crate::image::namespace::InUserNamespace;
+use crate::image::reference::Reference;
+use crate::image::source::formats;
+use crate::image::source::{SourceImage, SourceManifest, SourceName};
+use crate::image::store::publish::{Loaded, Made, Outcome, StagedBlob, StagedImage, StagedLayer};
+use crate::image::store::staging::{Staging, TREE, sweep};
+use crate::image::store::{Found, Record, Store};
 
 /// Another podling may remove a blob between our finding it and our naming it; that it happens again and again is not plausible.
 const ATTEMPTS: usize = 3;
@@ -68,7 +68,7 @@ impl Store {
             let mut workshop = Workshop::new(self, staging, namespace);
             for (layer, diff_id) in record.manifest.layers().iter().zip(&record.diff_ids) {
                 let digest = Digest::parse(layer.digest().as_ref())?;
-                let content = super::extent::Extent::open(&self.blob_path(&digest))?;
+                let content = crate::image::extent::Extent::open(&self.blob_path(&digest))?;
                 workshop.layer(&LayerBlob {
                     content,
                     digest: Some(digest),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::tar_entry::{TarEntry, quote};
+use crate::image::layer::tar_entry::{TarEntry, quote};
 
 /// Reasons in alphabetical order, with their first entry and their count.
 #[derive(Debug, Default)]
