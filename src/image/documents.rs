@@ -3,6 +3,7 @@
 use oci_spec::image::Descriptor;
 
 use crate::error::{Error, Result};
+use crate::image::digest::Digest;
 
 /// The annotation that names an image in a layout; skopeo looks images up by it.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -10,6 +11,28 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The digest of the multi-platform index that the image was chosen from: `name@sha256:…` mostly means that one.
 pub const INDEX_DIGEST: &str = "io.podling.index.digest";
+
+/// The repository that the image was pulled from, `quay.io/a/b`; an image from an archive has none.
+pub const PULLED_FROM: &str = "io.podling.pulled-from";
+
+/// Where an image came from, beside its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The multi-platform index that it was chosen from.
+    pub index_digest: Option<Digest>,
+    /// The repository that it was pulled from, where it was.
+    pub pulled_from: Option<String>,
+}
+
+impl Origin {
+    /// What the annotations of a store's descriptor say.
+    pub fn of(image: &Descriptor) -> Origin {
+        Origin {
+            index_digest: annotation(image, INDEX_DIGEST).and_then(|digest| Digest::parse(digest).ok()),
+            pulled_from: annotation(image, PULLED_FROM).map(str::to_owned),
+        }
+    }
+}
 
 /// Indexes and manifests are small; the distribution spec asks registries to take 4 MiB.
 pub const JSON_LIMIT: u64 = 4 << 20;

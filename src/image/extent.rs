@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub struct Extent {
     file: Arc<File>,
     offset: u64,
     length: u64,
+    staged: Option<Arc<Path>>,
 }
 
 impl Extent {
@@ -26,19 +28,39 @@ impl Extent {
         if !stat.is_file() {
             return Err(Error::new(format!("{} is not a regular file", path.display())));
         }
-        Ok(Extent { file: Arc::new(file), offset: 0, length: stat.len() })
+        Ok(Extent { file: Arc::new(file), offset: 0, length: stat.len(), staged: None })
     }
 
     /// The whole of an open file.
     pub fn whole(file: File) -> Result<Extent> {
         let length = file.metadata()?.len();
-        Ok(Extent { file: Arc::new(file), offset: 0, length })
+        Ok(Extent { file: Arc::new(file), offset: 0, length, staged: None })
+    }
+
+    /// The whole of a file that was made in the store's staging directory, at `path`: it may be moved to where it belongs.
+    pub fn made(file: File, path: &Path) -> Result<Extent> {
+        Ok(Extent { staged: Some(path.into()), ..Extent::whole(file)? })
+    }
+
+    /// Where the file is that has these bytes and no others, if it is ours to move.
+    pub fn staged(&self) -> Option<&Path> {
+        self.staged.as_deref()
+    }
+
+    /// Where in its file it begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// A part of this extent; `None` where it reaches beyond the end.
     pub fn part(&self, offset: u64, length: u64) -> Option<Extent> {
         let end = offset.checked_add(length)?;
-        (end <= self.length).then(|| Extent { file: self.file.clone(), offset: self.offset + offset, length })
+        (end <= self.length).then(|| Extent {
+            file: self.file.clone(),
+            offset: self.offset + offset,
+            length,
+            staged: None,
+        })
     }
 
     /// How many bytes there are.
@@ -62,6 +84,12 @@ impl Extent {
             return Err(Error::new("it became shorter while it was read"));
         }
         Ok(content)
+    }
+}
+
+impl AsFd for Extent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -1,26 +1,96 @@
 //! Choosing this machine's image from an index for several platforms (OCI image-spec image-index.md, "platform").
 
+use std::fmt;
+
 use oci_spec::image::{Descriptor, Platform};
 
 use crate::error::{Error, Result};
 use crate::host::architecture;
 
-/// The best of `images` for this machine; one that says no platform is taken only where nothing else fits.
-pub fn choose<'a>(images: impl Iterator<Item = &'a Descriptor> + Clone) -> Result<&'a Descriptor> {
-    choose_for(architecture(), images)
+/// A platform that an image is wanted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    architecture: String,
+    variant: Option<String>,
 }
 
-fn choose_for<'a>(architecture: &str, images: impl Iterator<Item = &'a Descriptor> + Clone) -> Result<&'a Descriptor> {
-    let ranked = images.clone().filter_map(|image| Some((rank(architecture, image.platform().as_ref())?, image)));
-    // Of equals the first one: min_by_key takes it.
-    if let Some((_, best)) = ranked.min_by_key(|(rank, _)| *rank) {
-        return Ok(best);
+impl Target {
+    /// This machine.
+    pub fn host() -> Target {
+        Target { architecture: architecture().to_owned(), variant: None }
     }
-    let mut there: Vec<String> = images.filter_map(|image| image.platform().as_ref().map(describe)).collect();
-    there.retain(|platform| platform != "unknown/unknown");
-    there.dedup();
-    let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
-    Err(Error::new(format!("it has no image for linux/{architecture}, only for {there}")))
+
+    /// Reads `linux/arm64`, `linux/arm/v7`, or the architecture alone.
+    pub fn parse(text: &str) -> Result<Target> {
+        let bad = |why: &str| {
+            Error::new(format!("platform {text:?}: {why}"))
+                .mend("write it as linux/ARCHITECTURE[/VARIANT], say linux/arm64")
+        };
+        let word =
+            |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let words: Vec<&str> = text.split('/').collect();
+        if !words.iter().all(|w| word(&w)) {
+            return Err(bad("a part of it is empty or no word"));
+        }
+        let (architecture, variant) = match words.as_slice() {
+            ["linux"] => (architecture(), None),
+            [architecture] | ["linux", architecture] => (*architecture, None),
+            ["linux", architecture, variant] => (*architecture, Some((*variant).to_owned())),
+            [_, _] | [_, _, _] => return Err(bad("podling runs images for linux only")),
+            _ => return Err(bad("it has too many parts")),
+        };
+        // uname(1)'s words for the two that most machines have.
+        let architecture = match architecture {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Ok(Target { architecture: architecture.to_owned(), variant })
+    }
+
+    /// Whether an image for this architecture and variant is what is wanted.
+    pub fn fits(&self, architecture: &str, variant: Option<&str>) -> bool {
+        self.architecture == architecture
+            && self.variant.as_deref().is_none_or(|wanted| variant.is_none_or(|variant| variant == wanted))
+    }
+
+    /// The best of `images` for it; one that says no platform is taken only where nothing else fits.
+    pub fn choose<'a>(&self, images: impl Iterator<Item = &'a Descriptor> + Clone) -> Result<&'a Descriptor> {
+        let ranked = images.clone().filter_map(|image| Some((self.rank(image.platform().as_ref())?, image)));
+        // Of equals the first one: min_by_key takes it.
+        if let Some((_, best)) = ranked.min_by_key(|(rank, _)| *rank) {
+            return Ok(best);
+        }
+        let mut there: Vec<String> = images.filter_map(|image| image.platform().as_ref().map(describe)).collect();
+        there.retain(|platform| platform != "unknown/unknown");
+        there.dedup();
+        let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+        Err(Error::new(format!("it has no image for {self}, only for {there}")))
+    }
+
+    /// How well a platform fits, 0 best; `None` where it does not.
+    fn rank(&self, platform: Option<&Platform>) -> Option<u8> {
+        match (&self.variant, platform.and_then(|platform| platform.variant().as_deref())) {
+            // Nothing but the variant that was asked for, or what does not say.
+            (Some(wanted), Some(there)) => (wanted == there
+                && rank(&self.architecture, platform.map(without_variant).as_ref()).is_some())
+            .then_some(0),
+            _ => rank(&self.architecture, platform),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = self.variant.as_deref().map(|v| format!("/{v}")).unwrap_or_default();
+        write!(f, "linux/{}{variant}", self.architecture)
+    }
+}
+
+fn without_variant(platform: &Platform) -> Platform {
+    let mut platform = platform.clone();
+    platform.set_variant(None);
+    platform
 }
 
 /// How well a platform fits, 0 best; `None` where it does not.
@@ -77,7 +147,30 @@ mod tests {
     }
 
     fn chosen(architecture: &str, images: &[Descriptor]) -> Result<char> {
-        Ok(choose_for(architecture, images.iter())?.digest().digest().chars().next().unwrap())
+        Ok(Target::parse(architecture)?.choose(images.iter())?.digest().digest().chars().next().unwrap())
+    }
+
+    #[test]
+    fn platforms_are_read() {
+        for (text, shown) in [
+            ("linux/arm64", "linux/arm64"),
+            ("arm64", "linux/arm64"),
+            ("linux/arm/v7", "linux/arm/v7"),
+            ("linux/x86_64", "linux/amd64"),
+        ] {
+            assert_eq!(Target::parse(text).unwrap().to_string(), shown);
+        }
+        for bad in ["", "linux/", "windows/amd64", "linux/arm/v7/x", "linux/a b", "/"] {
+            assert!(Target::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_variant_that_is_asked_for_is_the_one_that_is_taken() {
+        let images = [image('2', "linux", "arm", Some("v6")), image('3', "linux", "arm", Some("v7"))];
+        assert_eq!(chosen("linux/arm/v6", &images).unwrap(), '2');
+        assert_eq!(chosen("linux/arm", &images).unwrap(), '3');
+        assert!(chosen("linux/arm/v5", &images).is_err());
     }
 
     #[test]

@@ -13,10 +13,11 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::link::{Fact, hear, tell};
 use super::output::{Label, Style, labels};
-use super::root::Data;
+
 use super::state::Claim;
 use super::supervisor::{Inheritance, Notices, live, stop_signals};
 use crate::error::{Context, Error, Result};
+use crate::host::confine::Tree;
 use crate::host::{HostFacts, userns::spawn_mapped};
 use crate::plan::PodPlan;
 use crate::runtime::seccomp::Compiled;
@@ -150,7 +151,7 @@ fn container_names(pods: &[(PodPlan, Claim)]) -> Vec<String> {
 fn supervise(plan: &PodPlan, claim: &Claim, labels: &[Label], others: &[RawFd], run: &Run) -> Result<(Child, OwnedFd)> {
     let Run { facts, data, style, .. } = run;
     // A tree can be attached once, so each supervisor gets its own.
-    let data = Data::new(data, facts)?;
+    let data = Tree::new(data, facts)?;
     let mut filters = Compiled::default();
     let prepared: Vec<Prepared> = plan
         .init_containers

@@ -14,11 +14,12 @@ use super::container::{Container, End, Place, Reading, State};
 use super::events::{Events, Source};
 use super::link::{Fact, hear, tell};
 use super::output::Label;
-use super::root::{Data, become_root, mount_root};
+use super::root::mount_root;
 use super::sandbox::{self, Sandbox};
 use super::stream::{Flow, Reader, Sink};
 use super::volumes;
 use crate::error::{Context, Result};
+use crate::host::confine::{Tree, become_root};
 use crate::plan::{PodPlan, RestartPolicy};
 use crate::runtime::{Prepared, Progress};
 use crate::sys::Named;
@@ -30,7 +31,7 @@ pub(super) struct Inheritance<'a> {
     pub(super) plan: &'a PodPlan,
     /// The init containers, then the others, each made ready.
     pub(super) prepared: &'a [Prepared],
-    pub(super) data: &'a Data,
+    pub(super) data: &'a Tree,
     /// The pod's directory on disk.
     pub(super) dir: &'a Path,
     pub(super) link: OwnedFd,
@@ -504,7 +505,7 @@ impl<'a> Supervisor<'a> {
 }
 
 /// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.
-fn build(plan: &PodPlan, data: &Data) -> Result<Sandbox> {
+fn build(plan: &PodPlan, data: &Tree) -> Result<Sandbox> {
     mount_root(data).context(|| "building the pod's root")?;
     let making = sandbox::make(&plan.hostname, plan.ids.max_gid())?;
     // The files' modes are the plan's; the caller's umask says nothing about them.

@@ -22,13 +22,19 @@ pub struct Limits {
     pub blob: u64,
 }
 
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { total: 64 * GIB, ratio: 100, free_of_ratio: GIB, blob: 0 }
+    }
+}
+
 impl Limits {
     /// The limits of a layer whose blob has `blob` bytes.
     ///
     /// gzip packs zeros about 1:1030 and zstd far denser; what real images hold packs 1:2 to 1:10, and the odd one with
     /// preallocated database files stays below 1:100 once it has grown past a gibibyte.
-    pub fn of_blob(blob: u64) -> Limits {
-        Limits { total: 64 * GIB, ratio: 100, free_of_ratio: GIB, blob }
+    pub fn of_blob(&self, blob: u64) -> Limits {
+        Limits { blob, ..*self }
     }
 
     /// Fails if a layer that has `total` bytes so far asks for more than it may.
@@ -91,11 +97,11 @@ mod tests {
 
     #[test]
     fn bombs_are_told_from_layers() {
-        let limits = Limits::of_blob(10_400_000);
+        let limits = Limits::default().of_blob(10_400_000);
         assert!(limits.check(GIB).is_ok());
         assert!(limits.check(10 * GIB).is_err());
-        assert!(Limits::of_blob(3 * GIB).check(9 * GIB).is_ok());
-        assert!(Limits::of_blob(60 * GIB).check(65 * GIB).is_err());
+        assert!(Limits::default().of_blob(3 * GIB).check(9 * GIB).is_ok());
+        assert!(Limits::default().of_blob(60 * GIB).check(65 * GIB).is_err());
     }
 
     #[test]

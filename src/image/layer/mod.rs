@@ -8,6 +8,7 @@ pub mod remove_tree;
 pub mod tar_entry;
 pub mod tar_reader;
 pub mod unpack;
+pub mod unpacker;
 pub mod warnings;
 pub mod whiteout;
 pub mod xattrs;

@@ -21,13 +21,52 @@ const WAITING: usize = 16;
 #[derive(Debug, Clone)]
 pub struct LayerBlob {
     /// Where its bytes are.
-    pub content: Extent,
+    pub content: Content,
     /// Its digest, where something promises one; a docker archive does not.
     pub digest: Option<Digest>,
     /// The digest of the tar archive in it, where something promises one; for a root file system nothing does.
     pub diff_id: Option<Digest>,
     /// The compression that its media type promises.
     pub compression: Option<Compression>,
+}
+
+/// Where a blob's bytes are.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// In a file.
+    Here(Extent),
+    /// In a registry, as so many bytes; whoever fetches them checks the digest.
+    Remote(u64),
+}
+
+impl Content {
+    /// How many bytes there are.
+    pub fn length(&self) -> u64 {
+        match self {
+            Content::Here(extent) => extent.length(),
+            Content::Remote(length) => *length,
+        }
+    }
+}
+
+/// What a blob must turn out to be, and who finds out.
+#[derive(Debug, Clone, Copy)]
+pub struct Promise {
+    /// The blob's digest.
+    pub digest: BlobDigest,
+    /// As in [`LayerBlob`].
+    pub diff_id: Option<Digest>,
+    /// As in [`LayerBlob`].
+    pub compression: Option<Compression>,
+}
+
+/// Who finds out a blob's digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobDigest {
+    /// The pipeline, and it must be this one if there is one.
+    Check(Option<Digest>),
+    /// Whoever brings the bytes.
+    CheckedElsewhere(Digest),
 }
 
 /// What a blob turned out to be.
@@ -43,23 +82,27 @@ pub struct Digests {
     pub compression: Compression,
 }
 
-/// Gives the decompressed layer to `sink`, writes the blob to `copy`, and checks both digests.
+/// Reads the blob from `input`, gives the decompressed layer to `sink`, writes the blob to `copy`, and checks the digests.
 ///
 /// Where the blob itself is corrupt, that is the error, not what `sink` made of it.
 pub fn run<T>(
-    blob: &LayerBlob,
+    mut input: impl Read + Send,
+    promise: &Promise,
     copy: Option<&File>,
     limits: &Limits,
     sink: impl FnOnce(Decompressed) -> Result<T>,
 ) -> Result<(T, Digests)> {
-    let compression = compression_of(blob)?;
+    let mut head = Vec::with_capacity(8);
+    input.by_ref().take(8).read_to_end(&mut head)?;
+    let compression = compression_of(&head, promise)?;
+    let input = io::Cursor::new(head).chain(input);
     let (full, filled) = sync_channel(WAITING);
     let (give_back, empty) = channel();
     let (hashed, hash) = channel();
     // The hash of what is not compressed is the blob's own.
     let hasher = (compression != Compression::None).then(Hasher::default);
     let (read, written) = thread::scope(|scope| {
-        let reader = scope.spawn(move || read_blob(blob, compression, copy, limits, &full, &empty));
+        let reader = scope.spawn(move || read_blob(input, promise, compression, copy, limits, &full, &empty));
         let written =
             sink(Decompressed { filled, give_back, buffer: Vec::new(), position: 0, ended: false, hasher, hashed });
         let read = reader.join().unwrap_or_else(|_| Err(Error::new("the thread that reads the layer failed")));
@@ -73,7 +116,7 @@ pub fn run<T>(
     };
     let diff_id = if compression == Compression::None { Some(found) } else { hash.try_recv().ok() };
     let diff_id = diff_id.ok_or_else(|| Error::new("the layer was not read to its end"))?;
-    if let Some(promised) = blob.diff_id.filter(|promised| *promised != diff_id) {
+    if let Some(promised) = promise.diff_id.filter(|promised| *promised != diff_id) {
         return Err(Error::new(format!(
             "its content is not what the image's config promises: its diffID should be {promised} and is {diff_id}"
         )));
@@ -82,11 +125,9 @@ pub fn run<T>(
 }
 
 /// The compression that the content has, which must be the one that the media type promises.
-fn compression_of(blob: &LayerBlob) -> Result<Compression> {
-    let mut head = Vec::new();
-    blob.content.reader().take(8).read_to_end(&mut head)?;
-    let found = Compression::sniff(&head)?;
-    match blob.compression.filter(|promised| *promised != found) {
+fn compression_of(head: &[u8], promise: &Promise) -> Result<Compression> {
+    let found = Compression::sniff(head)?;
+    match promise.compression.filter(|promised| *promised != found) {
         None => Ok(found),
         Some(promised) => {
             let (promised, found) = (promised.name(), found.name());
@@ -106,17 +147,20 @@ enum Ended {
 type Piece = io::Result<Vec<u8>>;
 
 fn read_blob(
-    blob: &LayerBlob,
+    input: impl Read,
+    promise: &Promise,
     compression: Compression,
     copy: Option<&File>,
     limits: &Limits,
     full: &SyncSender<Piece>,
     empty: &Receiver<Vec<u8>>,
 ) -> Result<Ended> {
-    let mut tee = BufReader::with_capacity(
-        BUFFER,
-        Tee { input: blob.content.reader(), copy, copied: Ok(()), hasher: Hasher::default() },
-    );
+    let known = match promise.digest {
+        BlobDigest::CheckedElsewhere(digest) => Some(digest),
+        BlobDigest::Check(_) => None,
+    };
+    let hasher = known.is_none().then(Hasher::default);
+    let mut tee = BufReader::with_capacity(BUFFER, Tee { input, copy, copied: Ok(()), length: 0, hasher });
     let decompressed = decompress(&mut tee, compression, limits, full, empty);
     if !matches!(decompressed, Ok(Flow::Complete)) {
         tee.get_mut().copy = None;
@@ -125,9 +169,12 @@ fn read_blob(
     io::copy(&mut tee, &mut io::sink())?;
     let tee = tee.into_inner();
     tee.copied?;
-    let length = tee.hasher.length();
-    let found = tee.hasher.finish();
-    let promised = blob.digest.or(blob.diff_id.filter(|_| compression == Compression::None));
+    let length = tee.length;
+    let found = tee.hasher.map(Hasher::finish).or(known).ok_or_else(|| Error::new("the layer has no digest"))?;
+    let promised = match promise.digest {
+        BlobDigest::Check(promised) => promised.or(promise.diff_id.filter(|_| compression == Compression::None)),
+        BlobDigest::CheckedElsewhere(_) => None,
+    };
     if let Some(promised) = promised.filter(|promised| *promised != found) {
         return Err(Error::new(format!("its content is corrupt: its digest should be {promised} and is {found}")));
     }
@@ -195,14 +242,18 @@ struct Tee<'a, R> {
     copy: Option<&'a File>,
     /// Kept apart from the errors of reading, which say something about the blob.
     copied: Result<()>,
-    hasher: Hasher,
+    length: u64,
+    hasher: Option<Hasher>,
 }
 
 impl<R: Read> Read for Tee<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
         let piece = buffer.get(..count).unwrap_or_default();
-        self.hasher.update(piece);
+        self.length += count as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(piece);
+        }
         if let Some(mut copy) = self.copy {
             copy.write_all(piece).map_err(|e| {
                 self.copy = None;

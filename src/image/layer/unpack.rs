@@ -30,6 +30,7 @@ use crate::image::layer::tar_reader::{End, Input, TarReader, in_entry};
 use crate::image::layer::warnings::Warnings;
 use crate::image::layer::whiteout::{self, Mark};
 use crate::image::layer::xattrs;
+use crate::image::namespace::Workplace;
 use crate::sys::{Named, SysError, fs, xattr};
 
 /// What unpacking a layer came to.
@@ -45,12 +46,12 @@ pub struct LayerStats {
     pub end_marked: bool,
 }
 
-/// Unpacks the tar archive `input` into the empty directory `dest`.
+/// Unpacks the tar archive `input` into the empty directory of `dest`.
 ///
 /// Runs inside the user namespace of `ids`, as its root. With a single id everything belongs to the caller, whatever the
 /// archive says: the container's last user namespace shows it as the user it runs as. On failure `dest` is left half written,
 /// for the caller to remove.
-pub fn unpack(input: impl Input, dest: BorrowedFd<'_>, limits: &Limits, ids: &IdMap) -> Result<LayerStats> {
+pub fn unpack(input: impl Input, dest: &Workplace, limits: &Limits, ids: &IdMap) -> Result<LayerStats> {
     let mut archive = TarReader::new(input);
     let mut layer = Layer::new(dest, ids)?;
     while let Some(entry) = archive.next_entry()? {
@@ -83,17 +84,17 @@ struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    fn new(root: BorrowedFd<'a>, ids: &'a IdMap) -> Result<Self> {
+    fn new(dest: &'a Workplace, ids: &'a IdMap) -> Result<Self> {
+        let root = dest.dir.as_fd();
         // No setgid bit may reach new entries from the store's directory.
         fchmod(root, Mode::from_bits_truncate(0o755)).named(|| "fchmod(layer root)")?;
         let warnings = Warnings::default();
-        let umask = umask();
         Ok(Layer {
             root,
             ids,
             parent: None,
             directories: HashMap::new(),
-            umask,
+            umask: dest.umask,
             stats: LayerStats::default(),
             warnings,
         })
@@ -435,13 +436,6 @@ impl<'a> Layer<'a> {
             Err(errno) => Err(SysError::new("fstatat", errno).into()),
         }
     }
-}
-
-/// This process's umask, read without changing it, since other threads may be making files; all bits where it is unknown.
-fn umask() -> u32 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    umask.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o777)
 }
 
 fn mode(entry: &TarEntry) -> Mode {

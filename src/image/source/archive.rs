@@ -1,58 +1,97 @@
-//! An archive that is read where it lies: an index of its members, and their bytes by offset.
+//! Archives of images: read where they lie, or, where they are compressed or come through a pipe, taken apart on the way.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use nix::errno::Errno;
 
 use crate::error::{Context, Error, Result};
 use crate::image::compression::Compression;
 use crate::image::extent::Extent;
-use crate::image::layer::limits::{Limits, write_failed};
-use crate::image::layer::tar_entry::{Kind, normalize, quote};
-use crate::image::layer::tar_reader::{Seekable, TarReader, in_entry};
+use crate::image::layer::limits::{Limits, check_space, write_failed};
+use crate::image::layer::tar_entry::{Kind, TarEntry, normalize, quote};
+use crate::image::layer::tar_reader::{Input, Seekable, TarReader, in_entry};
 
 /// An archive of images has a few files for each layer; far more than this is something else.
 const MEMBER_LIMIT: usize = 100_000;
 
-/// A seekable tar archive and where its members are.
+/// The members of a tar archive.
+#[derive(Default)]
 pub struct Archive {
-    content: Extent,
     members: HashMap<Vec<u8>, Member>,
 }
 
 enum Member {
-    File {
-        offset: u64,
-        length: u64,
-    },
+    File(Extent),
     /// A hard or symbolic link to another member: docker stores equal layers once.
     Link(Vec<u8>),
 }
 
 impl Archive {
-    /// Reads the headers of all members.
-    pub fn open(content: Extent) -> Result<Archive> {
+    /// Reads the headers of a plain archive; its files stay where they are.
+    pub fn index(content: &Extent) -> Result<Archive> {
         let mut reader = TarReader::new(Seekable::new(content.reader(), content.length()));
-        let mut members = HashMap::new();
+        let mut archive = Archive::default();
         while let Some(entry) = reader.next_entry()? {
-            let path = normalize(&entry.name).map_err(|why| in_entry(&entry.name, Error::new(why)))?;
-            let member = match entry.kind {
-                Kind::File => Member::File { offset: reader.position(), length: entry.size },
-                Kind::HardLink => Member::Link(entry.link),
-                Kind::Symlink => Member::Link(beside(&path, &entry.link)),
-                _ => continue,
-            };
-            members.insert(path, member);
-            if members.len() > MEMBER_LIMIT {
-                return Err(Error::new(format!(
-                    "it has more than {MEMBER_LIMIT} members, so it is no archive of images"
-                )));
-            }
+            let truncated = || in_entry(&entry.name, Error::new("the archive is truncated"));
+            let file = || content.part(reader.position(), entry.size).ok_or_else(truncated);
+            archive.add(&entry, file)?;
         }
-        Ok(Archive { content, members })
+        Ok(archive)
+    }
+
+    /// Reads an archive that cannot be read twice. Each of its files becomes one in the directory `scratch`, from where the store
+    /// takes it: nothing is copied twice.
+    pub fn take_apart(input: impl Read, limits: &Limits, scratch: &Path) -> Result<Archive> {
+        let consumed = Rc::new(Cell::new(0));
+        let mut input = BufReader::with_capacity(256 << 10, Counting { input, count: consumed.clone() });
+        let compression = Compression::sniff(input.fill_buf()?)?;
+        let decompressed = Decompressed { decoder: compression.decoder(input)?, compression };
+        let mut reader = TarReader::new(BufReader::with_capacity(256 << 10, decompressed));
+        let mut archive = Archive::default();
+        let mut written = 0;
+        while let Some(entry) = reader.next_entry()? {
+            let number = archive.members.len();
+            archive.add(&entry, || {
+                let path = scratch.join(format!("member-{number}"));
+                let failed = || format!("cannot make {}", path.display());
+                let mut file =
+                    File::options().read(true).write(true).create_new(true).mode(0o600).open(&path).context(failed)?;
+                check_space(file.as_fd(), entry.size)?;
+                reader.read_content(|piece| {
+                    written += piece.len() as u64;
+                    limits.of_blob(consumed.get()).check(written)?;
+                    file.write_all(piece).map_err(|e| {
+                        let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+                        write_failed("it cannot be written to the store", errno)
+                    })
+                })?;
+                Extent::made(file, &path)
+            })?;
+        }
+        Ok(archive)
+    }
+
+    fn add(&mut self, entry: &TarEntry, file: impl FnOnce() -> Result<Extent>) -> Result<()> {
+        let in_this = |e| in_entry(&entry.name, e);
+        let path = normalize(&entry.name).map_err(|why| in_this(Error::new(why)))?;
+        let member = match entry.kind {
+            Kind::File => Member::File(file().map_err(in_this)?),
+            Kind::HardLink => Member::Link(entry.link.clone()),
+            Kind::Symlink => Member::Link(beside(&path, &entry.link)),
+            _ => return Ok(()),
+        };
+        self.members.insert(path, member);
+        if self.members.len() > MEMBER_LIMIT {
+            return Err(Error::new(format!("it has more than {MEMBER_LIMIT} members, so it is no archive of images")));
+        }
+        Ok(())
     }
 
     /// The member at `path`, links followed within the archive.
@@ -62,10 +101,7 @@ impl Archive {
             let Some(member) = resolve_dots(&path).and_then(|path| self.members.get(&path)) else { return Ok(None) };
             match member {
                 Member::Link(target) => path.clone_from(target),
-                Member::File { offset, length } => {
-                    let truncated = || in_entry(&path, Error::new("the archive is truncated"));
-                    return self.content.part(*offset, *length).ok_or_else(truncated).map(Some);
-                }
+                Member::File(content) => return Ok(Some(content.clone())),
             }
         }
         Err(Error::new(format!("{} is a loop of links", quote(&path))))
@@ -93,42 +129,35 @@ fn resolve_dots(path: &[u8]) -> Option<Vec<u8>> {
     Some(parts.join(&b'/'))
 }
 
-/// Decompresses a whole archive into an unnamed file in `scratch`, which vanishes with its last descriptor.
-pub fn decompress(archive: &Extent, compression: Compression, limits: &Limits, scratch: &Path) -> Result<Extent> {
-    let mut file = tempfile::tempfile_in(scratch).context(|| "cannot make a temporary file in the store")?;
-    let mut decoder = compression.decoder(BufReader::with_capacity(256 << 10, archive.reader()))?;
-    let mut buffer = vec![0u8; 256 << 10];
-    let mut total = 0u64;
-    loop {
-        let read = decoder.read(&mut buffer);
-        let count =
-            read.map_err(|e| Error::new(format!("its {} data is truncated or corrupt: {e}", compression.name())))?;
-        if count == 0 {
-            break;
-        }
-        total += count as u64;
-        limits.check(total).map_err(|e| in_last_entry(&file, e))?;
-        file.write_all(buffer.get(..count).unwrap_or_default()).map_err(|e| {
-            let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-            write_failed("cannot decompress it into the store", errno)
-        })?;
-    }
-    Extent::whole(file)
+/// Counts what passes.
+struct Counting<R> {
+    input: R,
+    count: Rc<Cell<u64>>,
 }
 
-/// Names the member that an archive had reached when it became too large.
-fn in_last_entry(so_far: &File, error: Error) -> Error {
-    let Ok(content) = so_far.try_clone().map_err(Error::from).and_then(Extent::whole) else { return error };
-    let mut reader = TarReader::new(Seekable::new(content.reader(), content.length()));
-    let mut last = None;
-    while let Ok(Some(entry)) = reader.next_entry() {
-        last = Some(entry.name);
-    }
-    match last {
-        Some(name) => in_entry(&name, error),
-        None => error,
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.count.set(self.count.get() + count as u64);
+        Ok(count)
     }
 }
+
+/// Says what is wrong where decompressing fails.
+struct Decompressed<R> {
+    decoder: R,
+    compression: Compression,
+}
+
+impl<R: Read> Read for Decompressed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let name = self.compression.name();
+        let corrupt = |e| io::Error::other(format!("its {name} data is truncated or corrupt: {e}"));
+        self.decoder.read(buffer).map_err(|e| if self.compression == Compression::None { e } else { corrupt(e) })
+    }
+}
+
+impl<R: Read> Input for BufReader<R> {}
 
 #[cfg(test)]
 mod tests {
@@ -143,10 +172,8 @@ mod tests {
         let zeros = vec![0u8; 8 << 20];
         let packed = zstd::encode_all([header.as_bytes().as_slice(), &zeros].concat().as_slice(), 1).unwrap();
         let scratch = tempfile::tempdir().unwrap();
-        std::fs::write(scratch.path().join("bomb"), &packed).unwrap();
-        let archive = Extent::open(&scratch.path().join("bomb")).unwrap();
-        let limits = Limits { free_of_ratio: 1 << 20, ..Limits::of_blob(archive.length()) };
-        let error = decompress(&archive, Compression::Zstd, &limits, scratch.path()).unwrap_err();
+        let limits = Limits { free_of_ratio: 1 << 20, ..Limits::default() };
+        let error = Archive::take_apart(packed.as_slice(), &limits, scratch.path()).err().unwrap();
         assert!(error.what().contains("entry \"layer.tar\"") && error.what().contains("bomb"), "{error}");
     }
 

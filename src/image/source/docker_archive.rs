@@ -4,9 +4,9 @@ use serde::Deserialize;
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
-use crate::image::documents::JSON_LIMIT;
 use crate::image::documents::parse;
-use crate::image::layer::pipeline::LayerBlob;
+use crate::image::documents::{JSON_LIMIT, Origin};
+use crate::image::layer::pipeline::{Content, LayerBlob};
 use crate::image::reference::Reference;
 use crate::image::source::{Files, SourceImage, SourceName};
 
@@ -49,10 +49,15 @@ fn image(files: &Files, entry: &Entry, name: SourceName) -> Result<SourceImage> 
     }
     let layers = entry.layers.iter().zip(diff_ids).map(|(path, diff_id)| {
         let content = files.need(path)?;
-        Ok(LayerBlob { content, digest: None, diff_id: Some(Digest::parse(diff_id)?), compression: None })
+        Ok(LayerBlob {
+            content: Content::Here(content),
+            digest: None,
+            diff_id: Some(Digest::parse(diff_id)?),
+            compression: None,
+        })
     });
     let layers = layers.collect::<Result<_>>()?;
-    Ok(SourceImage { name, manifest: None, index_digest: None, config, layers })
+    Ok(SourceImage { name, manifest: None, origin: Origin::default(), config, layers })
 }
 
 /// The config is called after its digest, `<hex>.json` or `blobs/sha256/<hex>`, which checks it.

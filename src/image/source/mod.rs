@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod docker_archive;
 pub mod formats;
+pub mod oci;
 pub mod oci_layout;
 
 use std::ffi::OsStr;
@@ -10,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::image::digest::Digest;
+use crate::image::documents::Origin;
 use crate::image::extent::Extent;
 use crate::image::layer::pipeline::LayerBlob;
 use crate::image::layer::tar_entry::{normalize, quote};
@@ -25,8 +26,8 @@ pub struct SourceImage {
     pub name: SourceName,
     /// Its manifest, where its source has one.
     pub manifest: Option<SourceManifest>,
-    /// The multi-platform index that it was chosen from.
-    pub index_digest: Option<Digest>,
+    /// Where it came from.
+    pub origin: Origin,
     /// Its config, as bytes, since they are what the digest is of.
     pub config: Vec<u8>,
     /// Its layers, bottom first.

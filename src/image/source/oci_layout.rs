@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, ImageIndex};
 
 use crate::error::{Context, Error, Result};
-use crate::image::compression::Compression;
 use crate::image::digest::Digest;
 use crate::image::documents::{CONTAINERD_NAME, JSON_LIMIT, REF_NAME, annotation, parse};
-use crate::image::layer::pipeline::LayerBlob;
-use crate::image::platform;
+use crate::image::layer::pipeline::Content;
+use crate::image::platform::Target;
 use crate::image::reference::Reference;
-use crate::image::source::{Files, SourceImage, SourceManifest, SourceName};
-
-/// Indexes may be nested; deeper than this they are somebody's joke.
-const NESTING_LIMIT: usize = 4;
+use crate::image::source::oci::{self, Blobs, is_attestation};
+use crate::image::source::{Files, SourceImage, SourceName};
 
 /// All images of a layout, of each the one for this machine's platform.
 pub fn images(files: &Files) -> Result<Vec<SourceImage>> {
@@ -42,9 +39,9 @@ pub fn images(files: &Files) -> Result<Vec<SourceImage>> {
         let Some(first) = group.first() else { continue };
         let chosen = match group.as_slice() {
             [only] => *only,
-            several => platform::choose(several.iter().copied())?,
+            several => Target::host().choose(several.iter().copied())?,
         };
-        images.push(image(files, chosen, name(first)?)?);
+        images.push(oci::image(files, chosen, name(first)?, &Target::host())?);
     }
     Ok(images)
 }
@@ -62,88 +59,20 @@ fn name(image: &Descriptor) -> Result<SourceName> {
     }
 }
 
-fn image(files: &Files, descriptor: &Descriptor, name: SourceName) -> Result<SourceImage> {
-    let (descriptor, index_digest) = manifest_of(files, descriptor)?;
-    let digest = Digest::parse(descriptor.digest().as_ref())?;
-    let content = blob(files, &descriptor, "manifest")?;
-    let manifest: ImageManifest = parse(&content, "manifest").context(|| format!("image {digest}"))?;
-    if !matches!(manifest.config().media_type(), MediaType::ImageConfig)
-        && manifest.config().media_type().to_string() != "application/vnd.docker.container.image.v1+json"
-    {
-        let what = format!("manifest {digest} is no container image, its config is {}", manifest.config().media_type());
-        return Err(Error::new(what));
-    }
-    let config = blob(files, manifest.config(), "config").context(|| format!("image {digest}"))?;
-    let parsed: ImageConfiguration = parse(&config, "config").context(|| format!("image {digest}"))?;
-    let diff_ids = parsed.rootfs().diff_ids();
-    if diff_ids.len() != manifest.layers().len() {
-        let (layers, ids) = (manifest.layers().len(), diff_ids.len());
-        return Err(Error::new(format!("image {digest} has {layers} layers, but its config lists {ids} diffIDs")));
-    }
-    let layers = manifest.layers().iter().zip(diff_ids);
-    let layers = layers.map(|(layer, diff_id)| layer_blob(files, layer, diff_id)).collect::<Result<_>>();
-    let media_type = descriptor.media_type().to_string();
-    Ok(SourceImage {
-        name,
-        manifest: Some(SourceManifest { content, media_type }),
-        index_digest,
-        config,
-        layers: layers.context(|| format!("image {digest}"))?,
-    })
-}
-
-/// Follows indexes down to the manifest for this machine; also says the digest of the outermost index.
-fn manifest_of(files: &Files, descriptor: &Descriptor) -> Result<(Descriptor, Option<Digest>)> {
-    let mut here = descriptor.clone();
-    let mut outermost = None;
-    for _ in 0..NESTING_LIMIT {
-        let media_type = here.media_type().to_string();
-        if !is_index(&media_type) {
-            return Ok((here, outermost));
+impl Blobs for Files {
+    fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+        let digest = Digest::parse(descriptor.digest().as_ref())?;
+        let content = sized(self, descriptor, what)?.read_all(JSON_LIMIT).context(|| format!("{what} {digest}"))?;
+        let found = Digest::of(&content);
+        if found != digest {
+            return Err(Error::new(format!("{what} {digest} is corrupt: its content has the digest {found}")));
         }
-        let digest = Digest::parse(here.digest().as_ref())?;
-        outermost = outermost.or(Some(digest));
-        let content = blob(files, &here, "index")?;
-        let index: ImageIndex = parse(&content, "index").context(|| format!("index {digest}"))?;
-        let images = index.manifests().iter().filter(|image| !is_attestation(image));
-        here = platform::choose(images).context(|| format!("index {digest}"))?.clone();
+        Ok(content)
     }
-    Err(Error::new(format!("indexes are nested more than {NESTING_LIMIT} deep")))
-}
 
-fn is_index(media_type: &str) -> bool {
-    matches!(
-        media_type,
-        "application/vnd.oci.image.index.v1+json" | "application/vnd.docker.distribution.manifest.list.v2+json"
-    )
-}
-
-/// buildkit puts signatures and provenance beside images, as manifests for no platform.
-fn is_attestation(image: &Descriptor) -> bool {
-    annotation(image, "vnd.docker.reference.type").is_some()
-        || image.platform().as_ref().is_some_and(|platform| platform::describe(platform) == "unknown/unknown")
-}
-
-fn layer_blob(files: &Files, layer: &Descriptor, diff_id: &str) -> Result<LayerBlob> {
-    let media_type = layer.media_type().to_string();
-    let digest = Digest::parse(layer.digest().as_ref())?;
-    let compression = Compression::of_media_type(&media_type);
-    if compression.is_none() {
-        return Err(Error::new(format!("layer {digest} is of media type {media_type}, which podling cannot unpack")));
+    fn layer(&self, descriptor: &Descriptor) -> Result<Content> {
+        sized(self, descriptor, "layer").map(Content::Here)
     }
-    let content = sized(files, layer, "layer")?;
-    Ok(LayerBlob { content, digest: Some(digest), diff_id: Some(Digest::parse(diff_id)?), compression })
-}
-
-/// A small blob, its digest checked.
-fn blob(files: &Files, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
-    let digest = Digest::parse(descriptor.digest().as_ref())?;
-    let content = sized(files, descriptor, what)?.read_all(JSON_LIMIT).context(|| format!("{what} {digest}"))?;
-    let found = Digest::of(&content);
-    if found != digest {
-        return Err(Error::new(format!("{what} {digest} is corrupt: its content has the digest {found}")));
-    }
-    Ok(content)
 }
 
 fn sized(files: &Files, descriptor: &Descriptor, what: &str) -> Result<crate::image::extent::Extent> {

@@ -8,15 +8,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::error::{Context, Error, Result};
+use crate::image::documents::Origin;
 use crate::image::extent::Extent;
 use crate::image::layer::pack::pack;
-use crate::image::layer::pipeline::LayerBlob;
+use crate::image::layer::pipeline::{Content, LayerBlob};
 use crate::image::namespace::InUserNamespace;
 use crate::image::reference::Reference;
 use crate::image::store::Store;
-use crate::image::store::load::Workshop;
 use crate::image::store::publish::Loaded;
 use crate::image::store::publish::StagedImage;
+use crate::image::store::workshop::Workshop;
 use crate::image::timestamp;
 
 /// A line of Dockerfile that sets part of an image's config.
@@ -106,7 +107,9 @@ fn import(
     } else {
         Extent::open(source)?
     };
-    let (layer, stats) = workshop.layer(&LayerBlob { content, digest: None, diff_id: None, compression: None })?;
+    let blob = LayerBlob { content: Content::Here(content), digest: None, diff_id: None, compression: None };
+    let made = workshop.layers(&[&blob])?;
+    let (layer, stats) = made.into_iter().next().ok_or_else(|| Error::new("nothing was imported"))?;
     // No digest vouches for an imported archive; its end marker is all that tells a whole one.
     if !stats.end_marked {
         return Err(Error::new("the archive is truncated: it has no end marker"));
@@ -125,7 +128,7 @@ fn import(
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id.to_string()]},
         "history": [{"created": created, "created_by": "podling image import"}],
     });
-    workshop.documents(Some(name), config.to_string().as_bytes(), None, None, &[layer], warnings)
+    workshop.documents(Some(name), config.to_string().as_bytes(), None, &Origin::default(), &[layer], warnings)
 }
 
 fn config(changes: &[Change]) -> Value {

@@ -8,8 +8,7 @@ use std::path::Path;
 use oci_spec::image::{Descriptor, ImageIndex};
 
 use crate::error::{Context, Error, Result};
-use crate::image::digest::Digest;
-use crate::image::documents::{CONTAINERD_NAME, INDEX_DIGEST, REF_NAME, annotation};
+use crate::image::documents::{CONTAINERD_NAME, INDEX_DIGEST, Origin, PULLED_FROM, REF_NAME, annotation};
 use crate::image::reference::Reference;
 
 /// The store's index, as it stands on disk.
@@ -52,15 +51,18 @@ impl Index {
 
     /// Gives `name` to the image `descriptor`, taking it from whichever image had it: that one stays, without a name, unless
     /// it has others.
-    pub fn put(&mut self, name: Option<&Reference>, mut descriptor: Descriptor, index_digest: Option<Digest>) {
+    pub fn put(&mut self, name: Option<&Reference>, mut descriptor: Descriptor, origin: &Origin) {
         let mut annotations = HashMap::new();
         if let Some(name) = name {
             annotations.insert(REF_NAME.to_owned(), name.to_string());
             annotations.insert(CONTAINERD_NAME.to_owned(), name.to_string());
             self.untag(&name.to_string());
         }
-        if let Some(digest) = index_digest {
+        if let Some(digest) = origin.index_digest {
             annotations.insert(INDEX_DIGEST.to_owned(), digest.to_string());
+        }
+        if let Some(repository) = &origin.pulled_from {
+            annotations.insert(PULLED_FROM.to_owned(), repository.clone());
         }
         let digest = descriptor.digest().to_string();
         // An image that has a name needs no nameless entry beside it.

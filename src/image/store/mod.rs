@@ -11,6 +11,8 @@
 //! A layer's owners are on disk as the host's ids, so its tree is right for one id map only: each map has its own directory.
 //! Under the lock nothing is made, only moved; so it is held for moments, and a load that fails has changed nothing.
 
+pub mod assemble;
+pub mod claims;
 pub mod import;
 pub mod index;
 pub mod listing;
@@ -18,6 +20,7 @@ pub mod load;
 pub mod publish;
 pub mod remove;
 pub mod staging;
+pub mod workshop;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -33,6 +36,7 @@ use crate::host::{IdExtent, IdMap};
 use crate::image::digest::Digest;
 use crate::image::documents::JSON_LIMIT;
 use crate::image::extent::Extent;
+use crate::image::layer::limits::Limits;
 use crate::image::reference::Reference;
 use crate::image::store::index::{Index, name_of};
 use crate::image::store::staging::TREE;
@@ -44,6 +48,7 @@ use crate::sys::xattr;
 pub struct Store {
     dir: PathBuf,
     ids: IdMap,
+    limits: Limits,
 }
 
 /// What the store has of an image.
@@ -77,7 +82,7 @@ pub struct Hold(#[expect(dead_code, reason = "held for its locks")] Vec<File>);
 impl Store {
     /// The store at `dir` for pods with the id map `ids`. Nothing is made before something is loaded.
     pub fn open(dir: impl Into<PathBuf>, ids: &IdMap) -> Result<Store> {
-        Ok(Store { dir: dir.into(), ids: ids.clone() })
+        Ok(Store { dir: dir.into(), ids: ids.clone(), limits: Limits::default() })
     }
 
     /// The image that `reference` names, ready to run.
@@ -251,9 +256,18 @@ impl Store {
         Ok(file)
     }
 
+    /// What images may ask of this machine.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// The id map that layers are unpacked for.
     pub fn ids(&self) -> &IdMap {
         &self.ids
+    }
+
+    pub(super) fn dir(&self) -> &std::path::Path {
+        &self.dir
     }
 
     pub(super) fn images(&self) -> PathBuf {

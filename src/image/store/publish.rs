@@ -8,6 +8,7 @@ use oci_spec::image::Descriptor;
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
+use crate::image::documents::Origin;
 use crate::image::reference::Reference;
 use crate::image::store::Store;
 use crate::image::store::index::Index;
@@ -54,8 +55,8 @@ pub struct StagedImage {
     pub config: Digest,
     /// diffID and blob of each layer.
     pub layers: Vec<(Digest, Digest)>,
-    /// The index that it was chosen from.
-    pub index_digest: Option<Digest>,
+    /// Where it came from.
+    pub origin: Origin,
     /// What was left out.
     pub warnings: Vec<String>,
 }
@@ -94,7 +95,7 @@ impl Store {
         if !made.images.is_empty() {
             self.make_layout()?;
             for image in &made.images {
-                index.put(image.name.as_ref(), image.descriptor.clone(), image.index_digest);
+                index.put(image.name.as_ref(), image.descriptor.clone(), &image.origin);
             }
             index.write(&self.images())?;
         }

@@ -1,7 +1,6 @@
 //! Layers that mean harm, and layers that are only odd.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use crate::error::Result;
 use crate::host::{IdExtent, IdMap};
 use crate::image::layer::limits::Limits;
 use crate::image::layer::unpack::{LayerStats, unpack};
+use crate::image::namespace::Workplace;
 use crate::sys::xattr;
 
 struct Place {
@@ -43,7 +43,8 @@ impl Place {
 
     fn unpack_for(&self, archive: &[u8], ids: &IdMap) -> Result<LayerStats> {
         let dest = File::open(self.layer()).unwrap();
-        unpack(archive, dest.as_fd(), &Limits::of_blob(archive.len() as u64), ids)
+        let dest = Workplace { dir: dest.into(), umask: 0o777 };
+        unpack(archive, &dest, &Limits::default().of_blob(archive.len() as u64), ids)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The room's promises, shown on archives and layouts that are made here byte by byte.
 
-mod archives;
+pub(super) mod archives;
 mod hostile;
 mod store;
