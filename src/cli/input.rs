@@ -106,25 +106,6 @@ pub fn plan_pod(
     crate::plan::plan(pod, bundle, images, facts, &paths, options)
 }
 
-/// The images' references of all pods, each with where it is first written.
-pub fn image_references(bundle: &Bundle) -> BTreeMap<String, String> {
-    let mut references = BTreeMap::new();
-    for pod in &bundle.pods {
-        let Some(spec) = &pod.object.spec else { continue };
-        let lists =
-            [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
-        for (list, containers) in lists {
-            for (i, container) in containers.iter().enumerate() {
-                let path = format!("spec.{list}[{i}].image");
-                if let Some(image) = &container.image {
-                    references.entry(image.clone()).or_insert_with(|| format!("{}: {path}", pod.source.at(&path)));
-                }
-            }
-        }
-    }
-    references
-}
-
 fn read_file(file: &Path) -> Result<Input> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();

@@ -2,8 +2,13 @@
 
 mod data;
 mod image;
+mod images;
 mod input;
+mod limits;
 mod plan;
+mod progress;
+mod pull;
+mod registry;
 mod run;
 mod stdout;
 
@@ -26,6 +31,7 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
+  podling pull busybox                     get an image from its registry
   podling image load busybox.docker.tar    put an image into the store
   podling run examples/hello.yaml          run a pod and show what its containers print
   podling plan examples/hello.yaml         show what would be done, and do nothing";
@@ -36,6 +42,8 @@ enum Verb {
     Run(run::Args),
     /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
     Plan(plan::Args),
+    /// Pull images from registries
+    Pull(pull::Args),
     /// Load, make, list, inspect and remove images.
     #[command(subcommand)]
     Image(image::ImageCommand),
@@ -56,6 +64,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Plan(args) => plan::run(&args).map(|()| 0),
+        Verb::Pull(args) => pull(&args).map(|()| 0),
         Verb::Image(command) => on_store(&command).map(|()| 0),
         Verb::Images(args) => on_store(&ImageCommand::Ls(args)).map(|()| 0),
     };
@@ -72,6 +81,12 @@ pub fn main() -> ExitCode {
 /// Tells the user something. Nobody may be there to read it, which is no reason to fail.
 fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "podling: {text}");
+}
+
+fn pull(args: &pull::Args) -> Result<()> {
+    let facts = HostFacts::gather();
+    let store = Store::open(data::directory(&facts)?, &facts.ids)?;
+    pull::run(args, store, &facts)
 }
 
 fn on_store(command: &ImageCommand) -> Result<()> {

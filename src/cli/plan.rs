@@ -6,11 +6,14 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::data;
+use super::images::{Having, have};
 use super::input::{PodArgs, plan_pod};
+use super::registry::RegistryArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
+use crate::image::store::acquire::PullPolicy;
 use crate::manifest::Said;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
@@ -27,7 +30,9 @@ pub fn run(args: &Args) -> Result<()> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;
-    let images = super::run::resolve(&bundle, &store, &facts)?;
+    // A plan changes nothing, so it pulls nothing.
+    let having = Having { registry: &RegistryArgs::default(), policy: Some(PullPolicy::Never), quiet: true };
+    let images = have(&bundle, &store, &facts, &having)?;
     let mut plans = Vec::new();
     for pod in &bundle.pods {
         let mut plan = crate::plan::render(&plan_pod(pod, &bundle, &images, &facts, &data, &options)?)?;

@@ -1,14 +1,14 @@
 //! `podling run`: pods in the foreground.
 
-use std::collections::BTreeMap;
-
 use super::data;
-use super::input::{PodArgs, image_references, plan_pod};
+use super::images::{Having, have};
+use super::input::{PodArgs, plan_pod};
+use super::registry::RegistryArgs;
 use super::say;
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::host::HostFacts;
-use crate::image::{Image, Store};
-use crate::manifest::Bundle;
+use crate::image::Store;
+use crate::image::store::acquire::PullPolicy;
 use crate::pod::{Claim, Run, Style, make_base_layer, sweep};
 
 /// Run pods in the foreground until they have ended.
@@ -25,6 +25,30 @@ pub struct Args {
     /// The pod's network: `none` is a loopback interface that its containers share
     #[arg(long, value_enum, default_value_t = Network::None)]
     network: Network,
+
+    /// When to pull images, whatever the YAML says
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pull: Option<Pull>,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Pull {
+    Always,
+    Missing,
+    Never,
+}
+
+impl Pull {
+    fn policy(self) -> PullPolicy {
+        match self {
+            Pull::Always => PullPolicy::Always,
+            Pull::Missing => PullPolicy::IfNotPresent,
+            Pull::Never => PullPolicy::Never,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,7 +75,8 @@ pub fn run(args: &Args) -> Result<u8> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;
-    let images = resolve(&bundle, &store, &facts)?;
+    let having = Having { registry: &args.registry, policy: args.pull.map(Pull::policy), quiet: args.quiet };
+    let images = have(&bundle, &store, &facts, &having)?;
     // Everything is decided before anything is created.
     let mut plans = Vec::new();
     for pod in &bundle.pods {
@@ -79,15 +104,4 @@ pub fn run(args: &Args) -> Result<u8> {
     let code = crate::pod::run(Run { pods, facts: &facts, data: &data, style });
     drop(holds);
     code
-}
-
-/// The image of each container, by what the YAML calls it.
-pub(super) fn resolve(bundle: &Bundle, store: &Store, facts: &HostFacts) -> Result<BTreeMap<String, Image>> {
-    image_references(bundle)
-        .into_iter()
-        .map(|(reference, at)| {
-            let image = store.resolve_or_unpack(&reference, facts).context(|| at)?;
-            Ok((reference, image))
-        })
-        .collect()
 }

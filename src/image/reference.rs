@@ -67,6 +67,24 @@ impl Reference {
         Ok(Reference { domain: domain.to_owned(), path, tag: tag.map(str::to_owned), digest })
     }
 
+    /// Whether a name as written says its registry, or leaves it to the configuration.
+    pub fn has_registry(text: &str) -> bool {
+        text.contains('/')
+            && (split_domain(text).0 != DEFAULT_DOMAIN
+                || text.starts_with("docker.io/")
+                || text.starts_with("index.docker.io/"))
+    }
+
+    /// The registry, `docker.io` where none is written.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The name within its registry, `library/busybox`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The name without tag and digest, `docker.io/library/busybox`.
     pub fn repository(&self) -> String {
         format!("{}/{}", self.domain, self.path)

@@ -24,7 +24,6 @@ pub(super) type Field = (&'static str, Rule);
 use Rule::{Accepted, Honoured, Only, Refused};
 
 const EXPORTED: Rule = Accepted("the API server's own bookkeeping");
-const IMAGES: Rule = Accepted("images come from podling's store");
 const ONE_NODE: Rule = Accepted("there is one node, this machine");
 const NODE_CHOICE: Rule = Refused("podling does not check the labels of this machine, its only node");
 const OTHER_PODS: Rule = Refused("podling does not place pods by other pods");
@@ -126,7 +125,7 @@ const POD: &[Field] = &[
     ("spec.containers[].env[].valueFrom.secretKeyRef.name", Honoured),
     ("spec.containers[].env[].valueFrom.secretKeyRef.optional", Honoured),
     ("spec.containers[].image", Honoured),
-    ("spec.containers[].imagePullPolicy", IMAGES),
+    ("spec.containers[].imagePullPolicy", Honoured),
     ("spec.containers[].lifecycle", Refused("podling does not honour lifecycle hooks yet")),
     ("spec.containers[].livenessProbe", PROBES),
     ("spec.containers[].name", Honoured),
@@ -202,7 +201,9 @@ const POD: &[Field] = &[
     ("spec.hostUsers", Only(&["false"], "podling always gives a pod a user namespace of its own")),
     ("spec.hostname", Honoured),
     ("spec.hostnameOverride", YET),
-    ("spec.imagePullSecrets", IMAGES),
+    ("spec.imagePullSecrets", Honoured),
+    ("spec.imagePullSecrets[]", Honoured),
+    ("spec.imagePullSecrets[].name", Honoured),
     ("spec.initContainers", Honoured),
     ("spec.initContainers[]", Honoured),
     ("spec.nodeName", ONE_NODE),

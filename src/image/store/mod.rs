@@ -11,6 +11,7 @@
 //! A layer's owners are on disk as the host's ids, so its tree is right for one id map only: each map has its own directory.
 //! Under the lock nothing is made, only moved; so it is held for moments, and a load that fails has changed nothing.
 
+pub mod acquire;
 pub mod assemble;
 pub mod claims;
 pub mod import;
@@ -18,6 +19,7 @@ pub mod index;
 pub mod listing;
 pub mod load;
 pub mod publish;
+pub mod pull;
 pub mod remove;
 pub mod staging;
 pub mod workshop;
@@ -304,7 +306,7 @@ fn no_such_id(text: &str) -> Error {
     Error::new(format!("there is no image {text:?} in the store")).mend("`podling images` lists the images there are")
 }
 
-fn not_found(index: &Index, reference: &Reference, text: &str) -> Error {
+pub(super) fn not_found(index: &Index, reference: &Reference, text: &str) -> Error {
     let wanted = reference.familiar();
     let mut near: Vec<(f64, String)> = index
         .names()

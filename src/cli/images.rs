@@ -1,0 +1,108 @@
+//! The images that pods want: which, when to pull them, and with whose logins.
+
+use std::collections::BTreeMap;
+
+use super::progress::Shown;
+use super::registry::{Lazily, RegistryArgs};
+use super::say;
+use crate::error::{Context, Result};
+use crate::host::HostFacts;
+use crate::image::platform::Target;
+use crate::image::registry::PullSecret;
+use crate::image::store::acquire::{Acquired, PullPolicy, Source};
+use crate::image::{Image, Store};
+use crate::manifest::{Bundle, ObjectKey};
+
+/// An image as pods write it.
+#[derive(Debug)]
+struct Wanted {
+    /// Where it is first written.
+    at: String,
+    /// The strictest policy of the containers that use it.
+    policy: PullPolicy,
+}
+
+/// How images are had.
+pub struct Having<'a> {
+    /// What the command line says about registries.
+    pub registry: &'a RegistryArgs,
+    /// What the command line says instead of the YAML.
+    pub policy: Option<PullPolicy>,
+    /// Whether only errors are shown.
+    pub quiet: bool,
+}
+
+/// The image of each container, by what the YAML calls it; what is missing is pulled as its `imagePullPolicy` says.
+///
+/// # Errors
+/// The first image that cannot be had, with the field that wants it.
+pub fn have(bundle: &Bundle, store: &Store, facts: &HostFacts, having: &Having<'_>) -> Result<BTreeMap<String, Image>> {
+    let registries = Lazily::new(|| having.registry.registries(pull_secrets(bundle)?));
+    let get = || registries.get();
+    let mut images = BTreeMap::new();
+    for (name, wanted) in wanted(bundle) {
+        let progress = Shown::new(having.quiet);
+        let source = Source { registries: &get, target: Target::host(), namespace: facts, progress: &progress };
+        let policy = having.policy.unwrap_or(wanted.policy);
+        let acquired = store.acquire(&name, policy, &source).context(|| wanted.at)?;
+        drop(progress);
+        if !having.quiet {
+            report(&acquired);
+        }
+        images.insert(name, acquired.image);
+    }
+    Ok(images)
+}
+
+fn report(acquired: &Acquired) {
+    acquired.notice.iter().for_each(say);
+    if let Some(pulled) = &acquired.pulled {
+        let name = pulled.reference.familiar();
+        pulled.warnings.iter().for_each(|warning| say(format_args!("warning: {name}: {warning}")));
+        let how = if pulled.was_present { "is up to date" } else { "pulled" };
+        say(format_args!("{name}: {how}: {}", pulled.digest));
+    }
+}
+
+/// The images of all pods by what the YAML calls them.
+fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
+    let mut images: BTreeMap<String, Wanted> = BTreeMap::new();
+    for pod in &bundle.pods {
+        let Some(spec) = &pod.object.spec else { continue };
+        let lists =
+            [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
+        for (list, containers) in lists {
+            for (i, container) in containers.iter().enumerate() {
+                let Some(image) = &container.image else { continue };
+                let policy = PullPolicy::of(container.image_pull_policy.as_deref(), image);
+                let path = format!("spec.{list}[{i}].image");
+                let first = || Wanted { at: format!("{}: {path}", pod.source.at(&path)), policy };
+                let entry = images.entry(image.clone()).or_insert_with(first);
+                entry.policy = entry.policy.max(policy);
+            }
+        }
+    }
+    images
+}
+
+/// The logins that pods bring (`spec.imagePullSecrets`). One that the input lacks is left out and said, as a kubelet does.
+fn pull_secrets(bundle: &Bundle) -> Result<Vec<PullSecret>> {
+    let mut secrets = Vec::new();
+    for pod in &bundle.pods {
+        let named = pod.object.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten()).enumerate();
+        for (i, reference) in named {
+            let path = format!("spec.imagePullSecrets[{i}].name");
+            let namespace = pod.object.metadata.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or("default");
+            let key = ObjectKey { namespace: namespace.to_owned(), name: reference.name.clone() };
+            let Some(secret) = bundle.secrets.get(&key) else {
+                let at = pod.source.at(&path);
+                say(format_args!("{at}: {path}: the input has no Secret {:?}; images are pulled without it", key.name));
+                continue;
+            };
+            let data = secret.object.data.iter().flatten();
+            let found = data.filter_map(|(key, value)| PullSecret::parse(key, &value.0).transpose());
+            secrets.extend(found.collect::<Result<Vec<_>>>().context(|| format!("Secret {:?}", key.name))?);
+        }
+    }
+    Ok(secrets)
+}

@@ -1,0 +1,126 @@
+//! Pulling: an image comes from a registry, and only what the store lacks of it.
+
+use oci_spec::image::Descriptor;
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::image::digest::Digest;
+use crate::image::documents::{JSON_LIMIT, Origin};
+use crate::image::extent::Extent;
+use crate::image::layer::pipeline::Content;
+use crate::image::namespace::InUserNamespace;
+use crate::image::platform::Target;
+use crate::image::progress::Progress;
+use crate::image::reference::Reference;
+use crate::image::registry::{Document, Repository, Which};
+use crate::image::source::oci::{self, Blobs};
+use crate::image::source::{SourceImage, SourceName};
+use crate::image::store::Store;
+use crate::image::store::index::{Index, name_of};
+use crate::image::store::publish::Loaded;
+
+/// An image that was asked for at its registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// The name it has in the store now.
+    pub reference: Reference,
+    /// What the registry says the name means today: the digest of the manifest, or of the index that it was chosen from.
+    pub digest: Digest,
+    /// Whether the store had all of it, under this name.
+    pub was_present: bool,
+    /// What was left out of its layers, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Store {
+    /// Pulls the image that `reference` names from `repository`, which is that of the name or a mirror of it, for `target`.
+    ///
+    /// The name is resolved once: whatever the registry does meanwhile, the layers are those of one manifest. On failure the store is
+    /// as it was.
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        repository: &Repository,
+        target: &Target,
+        namespace: &dyn InUserNamespace,
+        progress: &dyn Progress,
+    ) -> Result<Pulled> {
+        let which = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => Which::Digest(digest),
+            (None, tag) => Which::Tag(tag.unwrap_or("latest").to_owned()),
+        };
+        let document = repository.manifest(&which, JSON_LIMIT)?;
+        let digest = document.digest;
+        let descriptor =
+            json!({"mediaType": document.media_type, "digest": digest.to_string(), "size": document.content.len()});
+        let descriptor: Descriptor = serde_json::from_value(descriptor).map_err(|e| Error::new(e.to_string()))?;
+        let blobs = RegistryBlobs { store: self, repository, first: &document };
+        let mut source = oci::image(&blobs, &descriptor, SourceName::Reference(reference.clone()), target)?;
+        source.origin.pulled_from = Some(reference.repository());
+        let pulled = |was_present, warnings| Pulled { reference: reference.clone(), digest, was_present, warnings };
+        if self.has_all_of(reference, &source)? {
+            return Ok(pulled(true, Vec::new()));
+        }
+        let loaded = self.staged(namespace, progress, &|workshop| {
+            let mut workshop = workshop.fetching_from(repository);
+            let staged = workshop.images(std::slice::from_ref(&source), vec![Some(reference.clone())])?;
+            Ok(workshop.finish(staged))
+        })?;
+        Ok(pulled(false, loaded.into_iter().flat_map(|loaded: Loaded| loaded.warnings).collect()))
+    }
+
+    /// Whether `reference` names just this image, and nothing of it is missing.
+    fn has_all_of(&self, reference: &Reference, source: &SourceImage) -> Result<bool> {
+        let Some(manifest) = &source.manifest else { return Ok(false) };
+        let index = Index::read(&self.images())?;
+        let named = index.find(reference).filter(|image| {
+            let digest = image.digest().to_string();
+            name_of(image).is_some() && digest == Digest::of(&manifest.content).to_string()
+        });
+        let Some(image) = named else { return Ok(false) };
+        // An unreadable record is no reason to fail where a pull mends it.
+        let Ok(record) = self.record_of(image) else { return Ok(false) };
+        let whole = source.layers.iter().all(|layer| {
+            layer.diff_id.is_some_and(|id| self.has_layer(&id))
+                && layer.digest.is_some_and(|digest| self.has_blob(&digest, layer.content.length()))
+        });
+        Ok(whole && Origin::of(image) == source.origin && !record.diff_ids.is_empty())
+    }
+}
+
+/// An image's documents and layers in a registry; what the store has is not asked for again.
+struct RegistryBlobs<'a> {
+    store: &'a Store,
+    repository: &'a Repository,
+    first: &'a Document,
+}
+
+impl Blobs for RegistryBlobs<'_> {
+    fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+        let digest = Digest::parse(descriptor.digest().as_ref())?;
+        if digest == self.first.digest {
+            return Ok(self.first.content.clone());
+        }
+        if self.store.has_blob(&digest, descriptor.size())
+            && let Ok(content) = Extent::open(&self.store.blob_path(&digest)).and_then(|blob| blob.read_all(JSON_LIMIT))
+            && Digest::of(&content) == digest
+        {
+            return Ok(content);
+        }
+        let content = match what {
+            "config" => self.repository.blob(&digest, JSON_LIMIT)?,
+            _ => self.repository.manifest(&Which::Digest(digest), JSON_LIMIT)?.content,
+        };
+        if content.len() as u64 != descriptor.size() {
+            let (found, promised) = (content.len(), descriptor.size());
+            return Err(Error::new(format!(
+                "{what} {digest} has {found} bytes, and not the {promised} that are promised"
+            )));
+        }
+        Ok(content)
+    }
+
+    fn layer(&self, descriptor: &Descriptor) -> Result<Content> {
+        Ok(Content::Remote(descriptor.size()))
+    }
+}
