@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
+use super::limits::LimitArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::image::layer::limits::human;
@@ -35,7 +36,7 @@ pub enum ImageCommand {
 /// Arguments of `podling image load`.
 #[derive(Debug, Args)]
 pub struct LoadArgs {
-    /// An archive made by `docker save`, `podman save` or skopeo, or an OCI layout directory
+    /// An archive made by `docker save`, `podman save` or skopeo, or an OCI layout directory; `-` is standard input
     #[arg(required = true, value_name = "FILE|DIR")]
     pub sources: Vec<PathBuf>,
     /// Call the image NAME[:TAG], whatever its archive calls it
@@ -44,6 +45,9 @@ pub struct LoadArgs {
     /// Print only the names, or the digests of nameless images
     #[arg(short, long)]
     pub quiet: bool,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// Arguments of `podling image import`.
@@ -57,6 +61,9 @@ pub struct ImportArgs {
     /// Set part of the image's config with a line of Dockerfile: CMD, ENTRYPOINT, ENV, LABEL, STOPSIGNAL, USER or WORKDIR
     #[arg(short, long = "change", value_name = "INSTRUCTION")]
     pub changes: Vec<String>,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// Arguments of `podling images`.
@@ -114,6 +121,7 @@ fn load(args: &LoadArgs, store: &Store, namespace: &dyn InUserNamespace, out: &m
     if args.name.is_some() && args.sources.len() > 1 {
         return Err(Error::new("several archives cannot all have the same name").mend("load them one by one"));
     }
+    let store = args.limits.apply(store.clone())?;
     for source in &args.sources {
         for loaded in store.load(source, args.name.as_deref(), namespace)? {
             report(&loaded, "loaded", args.quiet, out)?;
@@ -124,6 +132,7 @@ fn load(args: &LoadArgs, store: &Store, namespace: &dyn InUserNamespace, out: &m
 
 fn import(args: &ImportArgs, store: &Store, namespace: &dyn InUserNamespace, out: &mut impl Write) -> Result<()> {
     let changes = args.changes.iter().map(|text| Change::parse(text)).collect::<Result<Vec<_>>>()?;
+    let store = args.limits.apply(store.clone())?;
     let imported = store.import(&args.source, &args.name, &changes, namespace)?;
     report(&imported, "imported", false, out)
 }

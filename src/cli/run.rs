@@ -3,6 +3,7 @@
 use super::data;
 use super::images::{Having, have};
 use super::input::{PodArgs, plan_pod};
+use super::limits::LimitArgs;
 use super::registry::RegistryArgs;
 use super::say;
 use crate::error::Result;
@@ -32,6 +33,9 @@ pub struct Args {
 
     #[command(flatten)]
     registry: RegistryArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -74,7 +78,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let options = args.pod.options()?;
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
-    let store = Store::open(&data, &facts.ids)?;
+    let store = args.limits.apply(Store::open(&data, &facts.ids)?)?;
     let having = Having { registry: &args.registry, policy: args.pull.map(Pull::policy), quiet: args.quiet };
     let images = have(&bundle, &store, &facts, &having)?;
     // Everything is decided before anything is created.

@@ -34,8 +34,8 @@ impl Origin {
     }
 }
 
-/// Indexes and manifests are small; the distribution spec asks registries to take 4 MiB.
-pub const JSON_LIMIT: u64 = 4 << 20;
+/// What the store has was held to the limits of its time; it is read up to this size in bytes.
+pub const JSON_LIMIT: u64 = 64 << 20;
 
 /// One annotation of a descriptor.
 pub fn annotation<'a>(image: &'a Descriptor, key: &str) -> Option<&'a str> {

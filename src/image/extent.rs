@@ -76,7 +76,8 @@ impl Extent {
     /// The whole content, refused where it is longer than `limit`.
     pub fn read_all(&self, limit: u64) -> Result<Vec<u8>> {
         if self.length > limit {
-            return Err(Error::new(format!("it has {} bytes, more than the {limit} that are reasonable", self.length)));
+            let what = format!("it has {} bytes, more than the {limit} that are reasonable", self.length);
+            return Err(Error::new(what).mend("if it is to be trusted, raise --limit manifest-size=… or --limit config-size=…"));
         }
         let mut content = Vec::new();
         self.reader().read_to_end(&mut content)?;

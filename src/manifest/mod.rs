@@ -19,7 +19,7 @@ mod kind;
 mod mistakes;
 mod names;
 mod problems;
-mod quantity;
+pub mod quantity;
 mod references;
 mod scalar;
 mod yaml;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::image::compression::Compression;
 use crate::image::digest::{Digest, Hasher};
 use crate::image::extent::Extent;
-use crate::image::layer::limits::{Limits, write_failed};
+use crate::image::layer::limits::{Budget, write_failed};
 use crate::image::layer::tar_reader::Input;
 
 /// Large enough that handing over costs nothing, small enough that a few of them stay in the processor's cache.
@@ -89,7 +89,7 @@ pub fn run<T>(
     mut input: impl Read + Send,
     promise: &Promise,
     copy: Option<&File>,
-    limits: &Limits,
+    limits: &Budget,
     sink: impl FnOnce(Decompressed) -> Result<T>,
 ) -> Result<(T, Digests)> {
     let mut head = Vec::with_capacity(8);
@@ -151,7 +151,7 @@ fn read_blob(
     promise: &Promise,
     compression: Compression,
     copy: Option<&File>,
-    limits: &Limits,
+    limits: &Budget,
     full: &SyncSender<Piece>,
     empty: &Receiver<Vec<u8>>,
 ) -> Result<Ended> {
@@ -192,7 +192,7 @@ enum Flow {
 fn decompress(
     input: impl BufRead,
     compression: Compression,
-    limits: &Limits,
+    limits: &Budget,
     full: &SyncSender<Piece>,
     empty: &Receiver<Vec<u8>>,
 ) -> Result<Flow> {

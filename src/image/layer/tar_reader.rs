@@ -9,11 +9,12 @@ use nix::sys::time::TimeSpec;
 use tar::{EntryType, Header};
 
 use crate::error::{Error, Result};
+use crate::image::layer::limits::beyond;
 use crate::image::layer::tar_entry::{Kind, Records, TarEntry, apply_records, parse_records, quote, sparse};
 
 const BLOCK: u64 = 512;
 /// PAX headers and long names are read into memory; the largest honest ones carry a few xattrs of at most 64 KiB each.
-const METADATA_LIMIT: u64 = 1 << 20;
+const HEADER_LIMIT: u64 = 1 << 20;
 
 /// Where an archive's bytes come from.
 pub trait Input: BufRead {
@@ -88,6 +89,7 @@ pub struct TarReader<I> {
     global: Records,
     last: Option<String>,
     end: End,
+    header_limit: u64,
 }
 
 /// How an archive ended.
@@ -104,7 +106,12 @@ pub enum End {
 impl<I: Input> TarReader<I> {
     /// Reads from `input`, which must stand at the archive's first byte.
     pub fn new(input: I) -> Self {
-        TarReader { input, position: 0, content: 0, padding: 0, global: Vec::new(), last: None, end: End::NotYet }
+        Self::limited(input, HEADER_LIMIT)
+    }
+
+    /// The same, with extended headers of at most `header_limit` bytes.
+    pub fn limited(input: I, header_limit: u64) -> Self {
+        TarReader { input, position: 0, content: 0, padding: 0, global: Vec::new(), last: None, end: End::NotYet, header_limit }
     }
 
     /// How many bytes of the archive were passed: after [`TarReader::next_entry`], where the entry's content starts.
@@ -286,8 +293,9 @@ impl<I: Input> TarReader<I> {
     }
 
     fn metadata(&mut self, size: u64) -> Result<Vec<u8>> {
-        if size > METADATA_LIMIT {
-            return Err(self.broken(&format!("an extended header of {size} bytes follows, more than {METADATA_LIMIT}")));
+        if size > self.header_limit {
+            let what = format!("an extended header of {size} bytes follows, more than {}", self.header_limit);
+            return Err(beyond("header-size", self.broken(&what).what().to_owned()));
         }
         let mut content = vec![0u8; usize::try_from(size).unwrap_or(usize::MAX)];
         if self.read_block(&mut content)? < content.len() {

@@ -23,7 +23,7 @@ use crate::host::IdMap;
 use crate::image::layer::below::{
     is_whiteout, is_whiteout_at, join, kind, name_of, open_directory, relative, split, through,
 };
-use crate::image::layer::limits::{Limits, check_space, write_failed};
+use crate::image::layer::limits::{Budget, check_space, write_failed};
 use crate::image::layer::remove_tree::remove_tree;
 use crate::image::layer::tar_entry::{Kind, TarEntry, normalize, quote};
 use crate::image::layer::tar_reader::{End, Input, TarReader, in_entry};
@@ -51,12 +51,13 @@ pub struct LayerStats {
 /// Runs inside the user namespace of `ids`, as its root. With a single id everything belongs to the caller, whatever the
 /// archive says: the container's last user namespace shows it as the user it runs as. On failure `dest` is left half written,
 /// for the caller to remove.
-pub fn unpack(input: impl Input, dest: &Workplace, limits: &Limits, ids: &IdMap) -> Result<LayerStats> {
-    let mut archive = TarReader::new(input);
+pub fn unpack(input: impl Input, dest: &Workplace, limits: &Budget, ids: &IdMap) -> Result<LayerStats> {
+    let mut archive = TarReader::limited(input, limits.limits.header_size);
     let mut layer = Layer::new(dest, ids)?;
     while let Some(entry) = archive.next_entry()? {
         // Checked before the entry is written, and headers counted too: a million empty files are a bomb as well.
         limits.check(archive.position().saturating_add(entry.size)).map_err(|e| in_entry(&entry.name, e))?;
+        limits.check_entry(&entry, layer.stats.entries + 1).map_err(|e| in_entry(&entry.name, e))?;
         layer.write(&entry, &mut archive).map_err(|e| in_entry(&entry.name, e))?;
         layer.stats.entries += 1;
     }

@@ -34,9 +34,12 @@ pub struct Ask<'a> {
     pub target: String,
     /// Further headers.
     pub headers: Vec<(header::HeaderName, String)>,
-    /// What to send, made anew for each attempt, and its length in bytes.
-    pub body: Option<(&'a dyn Fn() -> Box<dyn Read + 'a>, u64)>,
+    /// What to send, and its length in bytes.
+    pub body: Option<(&'a MakeBody<'a>, u64)>,
 }
+
+/// Makes a body anew for each attempt.
+pub type MakeBody<'a> = dyn Fn() -> Box<dyn Read + 'a> + 'a;
 
 impl Ask<'_> {
     /// A request without a body.

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::documents::parse;
-use crate::image::documents::{JSON_LIMIT, Origin};
+use crate::image::documents::Origin;
+use crate::image::layer::limits::Limits;
 use crate::image::layer::pipeline::{Content, LayerBlob};
 use crate::image::reference::Reference;
 use crate::image::source::{Files, SourceImage, SourceName};
@@ -20,8 +21,8 @@ struct Entry {
 }
 
 /// All images of the archive; one with several tags comes once for each.
-pub fn images(files: &Files) -> Result<Vec<SourceImage>> {
-    let content = files.need("manifest.json")?.read_all(JSON_LIMIT).context(|| "manifest.json")?;
+pub fn images(files: &Files, limits: &Limits) -> Result<Vec<SourceImage>> {
+    let content = files.need("manifest.json")?.read_all(limits.manifest_size).context(|| "manifest.json")?;
     let entries: Vec<Entry> = parse(&content, "manifest.json")?;
     let mut images = Vec::new();
     for entry in entries {
@@ -32,14 +33,15 @@ pub fn images(files: &Files) -> Result<Vec<SourceImage>> {
             names.push(SourceName::Nameless);
         }
         for name in names {
-            images.push(image(files, &entry, name).context(|| format!("image {:?}", entry.config))?);
+            images.push(image(files, &entry, name, limits).context(|| format!("image {:?}", entry.config))?);
         }
     }
     Ok(images)
 }
 
-fn image(files: &Files, entry: &Entry, name: SourceName) -> Result<SourceImage> {
-    let config = files.need(&entry.config)?.read_all(JSON_LIMIT).context(|| "config")?;
+fn image(files: &Files, entry: &Entry, name: SourceName, limits: &Limits) -> Result<SourceImage> {
+    limits.check_layers(entry.layers.len())?;
+    let config = files.need(&entry.config)?.read_all(limits.config_size).context(|| "config")?;
     check_config_name(&entry.config, &config)?;
     let parsed: oci_spec::image::ImageConfiguration = parse(&config, "config")?;
     let diff_ids = parsed.rootfs().diff_ids();

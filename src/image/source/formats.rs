@@ -26,9 +26,9 @@ fn images_in(path: &Path, limits: &Limits, scratch: &Path) -> Result<Vec<SourceI
     let files = files(path, limits, scratch)?;
     // Newer docker archives are OCI layouts as well, which say more.
     let images = if files.get("index.json")?.is_some() {
-        oci_layout::images(&files)?
+        oci_layout::images(&files, limits)?
     } else if files.get("manifest.json")?.is_some() {
-        docker_archive::images(&files)?
+        docker_archive::images(&files, limits)?
     } else {
         let import =
             format!("if it is a root file system, `podling image import {} NAME` makes an image of it", path.display());

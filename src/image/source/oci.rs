@@ -6,6 +6,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::compression::Compression;
 use crate::image::digest::Digest;
 use crate::image::documents::{Origin, annotation, parse};
+use crate::image::layer::limits::Limits;
 use crate::image::layer::pipeline::{Content, LayerBlob};
 use crate::image::platform::{self, Target};
 use crate::image::source::{SourceImage, SourceManifest, SourceName};
@@ -15,18 +16,19 @@ const NESTING_LIMIT: usize = 4;
 
 /// Where an image's documents and layers are.
 pub trait Blobs {
-    /// The document that `descriptor` leads to, `what` in errors; its length and digest are what the descriptor says.
-    fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>>;
+    /// The document that `descriptor` leads to, `what` in errors; its length, at most `limit` bytes, and digest
+    /// are what the descriptor says.
+    fn document(&self, descriptor: &Descriptor, what: &str, limit: u64) -> Result<Vec<u8>>;
 
     /// Where a layer's bytes are, whose number is what the descriptor says.
     fn layer(&self, descriptor: &Descriptor) -> Result<Content>;
 }
 
 /// The image that `descriptor` leads to: its manifest, or through indexes the manifest for `target`.
-pub fn image(blobs: &dyn Blobs, descriptor: &Descriptor, name: SourceName, target: &Target) -> Result<SourceImage> {
-    let (descriptor, index_digest) = manifest_of(blobs, descriptor, target)?;
+pub fn image(blobs: &dyn Blobs, descriptor: &Descriptor, name: SourceName, target: &Target, limits: &Limits) -> Result<SourceImage> {
+    let (descriptor, index_digest) = manifest_of(blobs, descriptor, target, limits)?;
     let digest = Digest::parse(descriptor.digest().as_ref())?;
-    let content = blobs.document(&descriptor, "manifest")?;
+    let content = blobs.document(&descriptor, "manifest", limits.manifest_size)?;
     let manifest: ImageManifest = parse(&content, "manifest").context(|| format!("image {digest}"))?;
     if !matches!(manifest.config().media_type(), MediaType::ImageConfig)
         && manifest.config().media_type().to_string() != "application/vnd.docker.container.image.v1+json"
@@ -34,7 +36,8 @@ pub fn image(blobs: &dyn Blobs, descriptor: &Descriptor, name: SourceName, targe
         let what = format!("manifest {digest} is no container image, its config is {}", manifest.config().media_type());
         return Err(Error::new(what));
     }
-    let config = blobs.document(manifest.config(), "config").context(|| format!("image {digest}"))?;
+    limits.check_layers(manifest.layers().len()).map_err(|e| e.context(format!("image {digest}")))?;
+    let config = blobs.document(manifest.config(), "config", limits.config_size).context(|| format!("image {digest}"))?;
     let parsed: ImageConfiguration = parse(&config, "config").context(|| format!("image {digest}"))?;
     let diff_ids = parsed.rootfs().diff_ids();
     if diff_ids.len() != manifest.layers().len() {
@@ -54,7 +57,7 @@ pub fn image(blobs: &dyn Blobs, descriptor: &Descriptor, name: SourceName, targe
 }
 
 /// Follows indexes down to the manifest for `target`; also says the digest of the outermost index.
-fn manifest_of(blobs: &dyn Blobs, descriptor: &Descriptor, target: &Target) -> Result<(Descriptor, Option<Digest>)> {
+fn manifest_of(blobs: &dyn Blobs, descriptor: &Descriptor, target: &Target, limits: &Limits) -> Result<(Descriptor, Option<Digest>)> {
     let mut here = descriptor.clone();
     let mut outermost = None;
     for _ in 0..NESTING_LIMIT {
@@ -64,7 +67,7 @@ fn manifest_of(blobs: &dyn Blobs, descriptor: &Descriptor, target: &Target) -> R
         }
         let digest = Digest::parse(here.digest().as_ref())?;
         outermost = outermost.or(Some(digest));
-        let content = blobs.document(&here, "index")?;
+        let content = blobs.document(&here, "index", limits.manifest_size)?;
         let index: ImageIndex = parse(&content, "index").context(|| format!("index {digest}"))?;
         let images = index.manifests().iter().filter(|image| !is_attestation(image));
         here = target.choose(images).context(|| format!("index {digest}"))?.clone();

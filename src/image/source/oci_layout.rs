@@ -6,7 +6,8 @@ use oci_spec::image::{Descriptor, ImageIndex};
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
-use crate::image::documents::{CONTAINERD_NAME, JSON_LIMIT, REF_NAME, annotation, parse};
+use crate::image::documents::{CONTAINERD_NAME, REF_NAME, annotation, parse};
+use crate::image::layer::limits::Limits;
 use crate::image::layer::pipeline::Content;
 use crate::image::platform::Target;
 use crate::image::reference::Reference;
@@ -14,8 +15,8 @@ use crate::image::source::oci::{self, Blobs, is_attestation};
 use crate::image::source::{Files, SourceImage, SourceName};
 
 /// All images of a layout, of each the one for this machine's platform.
-pub fn images(files: &Files) -> Result<Vec<SourceImage>> {
-    let content = files.need("index.json")?.read_all(JSON_LIMIT).context(|| "index.json")?;
+pub fn images(files: &Files, limits: &Limits) -> Result<Vec<SourceImage>> {
+    let content = files.need("index.json")?.read_all(limits.manifest_size).context(|| "index.json")?;
     let index: ImageIndex = parse(&content, "index.json")?;
     // Several entries of one name, or several without a name, are one image for several platforms.
     let mut groups: BTreeMap<(usize, Option<String>), Vec<&Descriptor>> = BTreeMap::new();
@@ -41,7 +42,7 @@ pub fn images(files: &Files) -> Result<Vec<SourceImage>> {
             [only] => *only,
             several => Target::host().choose(several.iter().copied())?,
         };
-        images.push(oci::image(files, chosen, name(first)?, &Target::host())?);
+        images.push(oci::image(files, chosen, name(first)?, &Target::host(), limits)?);
     }
     Ok(images)
 }
@@ -60,9 +61,9 @@ fn name(image: &Descriptor) -> Result<SourceName> {
 }
 
 impl Blobs for Files {
-    fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+    fn document(&self, descriptor: &Descriptor, what: &str, limit: u64) -> Result<Vec<u8>> {
         let digest = Digest::parse(descriptor.digest().as_ref())?;
-        let content = sized(self, descriptor, what)?.read_all(JSON_LIMIT).context(|| format!("{what} {digest}"))?;
+        let content = sized(self, descriptor, what)?.read_all(limit).context(|| format!("{what} {digest}"))?;
         let found = Digest::of(&content);
         if found != digest {
             return Err(Error::new(format!("{what} {digest} is corrupt: its content has the digest {found}")));

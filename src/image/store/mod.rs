@@ -258,6 +258,12 @@ impl Store {
         Ok(file)
     }
 
+    /// The same store, whose new images are held to `limits`.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Store {
+        Store { limits, ..self }
+    }
+
     /// What images may ask of this machine.
     pub fn limits(&self) -> &Limits {
         &self.limits

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::image::documents::{JSON_LIMIT, Origin};
+use crate::image::documents::Origin;
 use crate::image::extent::Extent;
 use crate::image::layer::pipeline::Content;
 use crate::image::namespace::InUserNamespace;
@@ -49,13 +49,13 @@ impl Store {
             (Some(digest), _) => Which::Digest(digest),
             (None, tag) => Which::Tag(tag.unwrap_or("latest").to_owned()),
         };
-        let document = repository.manifest(&which, JSON_LIMIT)?;
+        let document = repository.manifest(&which, self.limits().manifest_size)?;
         let digest = document.digest;
         let descriptor =
             json!({"mediaType": document.media_type, "digest": digest.to_string(), "size": document.content.len()});
         let descriptor: Descriptor = serde_json::from_value(descriptor).map_err(|e| Error::new(e.to_string()))?;
         let blobs = RegistryBlobs { store: self, repository, first: &document };
-        let mut source = oci::image(&blobs, &descriptor, SourceName::Reference(reference.clone()), target)?;
+        let mut source = oci::image(&blobs, &descriptor, SourceName::Reference(reference.clone()), target, self.limits())?;
         source.origin.pulled_from = Some(reference.repository());
         let pulled = |was_present, warnings| Pulled { reference: reference.clone(), digest, was_present, warnings };
         if self.has_all_of(reference, &source)? {
@@ -96,20 +96,20 @@ struct RegistryBlobs<'a> {
 }
 
 impl Blobs for RegistryBlobs<'_> {
-    fn document(&self, descriptor: &Descriptor, what: &str) -> Result<Vec<u8>> {
+    fn document(&self, descriptor: &Descriptor, what: &str, limit: u64) -> Result<Vec<u8>> {
         let digest = Digest::parse(descriptor.digest().as_ref())?;
         if digest == self.first.digest {
             return Ok(self.first.content.clone());
         }
         if self.store.has_blob(&digest, descriptor.size())
-            && let Ok(content) = Extent::open(&self.store.blob_path(&digest)).and_then(|blob| blob.read_all(JSON_LIMIT))
+            && let Ok(content) = Extent::open(&self.store.blob_path(&digest)).and_then(|blob| blob.read_all(limit))
             && Digest::of(&content) == digest
         {
             return Ok(content);
         }
         let content = match what {
-            "config" => self.repository.blob(&digest, JSON_LIMIT)?,
-            _ => self.repository.manifest(&Which::Digest(digest), JSON_LIMIT)?.content,
+            "config" => self.repository.blob(&digest, limit)?,
+            _ => self.repository.manifest(&Which::Digest(digest), limit)?.content,
         };
         if content.len() as u64 != descriptor.size() {
             let (found, promised) = (content.len(), descriptor.size());
