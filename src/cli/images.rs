@@ -41,7 +41,7 @@ pub fn have(bundle: &Bundle, store: &Store, facts: &HostFacts, having: &Having<'
     let get = || registries.get();
     let mut images = BTreeMap::new();
     for (name, wanted) in wanted(bundle) {
-        let progress = Shown::new(having.quiet);
+        let progress = Shown::new(having.quiet, "pulled");
         let source = Source { registries: &get, target: Target::host(), namespace: facts, progress: &progress };
         let policy = having.policy.unwrap_or(wanted.policy);
         let acquired = store.acquire(&name, policy, &source).context(|| wanted.at)?;

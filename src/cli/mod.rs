@@ -8,9 +8,11 @@ mod limits;
 mod plan;
 mod progress;
 mod pull;
+mod push;
 mod registry;
 mod run;
 mod stdout;
+mod system;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -44,11 +46,16 @@ enum Verb {
     Plan(plan::Args),
     /// Pull images from registries
     Pull(pull::Args),
-    /// Load, make, list, inspect and remove images.
+    /// Push an image to a registry
+    Push(push::Args),
+    /// Load, save, list, inspect, name and remove images.
     #[command(subcommand)]
     Image(image::ImageCommand),
     /// List the images in the store.
     Images(image::LsArgs),
+    /// See how much room is used, and prove that the store is whole
+    #[command(subcommand)]
+    System(system::SystemCommand),
 }
 
 /// Runs the command that this process was started with.
@@ -64,7 +71,9 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Plan(args) => plan::run(&args).map(|()| 0),
-        Verb::Pull(args) => pull(&args).map(|()| 0),
+        Verb::Pull(args) => on_store(&ImageCommand::Pull(args)).map(|()| 0),
+        Verb::Push(args) => on_store(&ImageCommand::Push(args)).map(|()| 0),
+        Verb::System(command) => system(&command),
         Verb::Image(command) => on_store(&command).map(|()| 0),
         Verb::Images(args) => on_store(&ImageCommand::Ls(args)).map(|()| 0),
     };
@@ -83,10 +92,10 @@ fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "podling: {text}");
 }
 
-fn pull(args: &pull::Args) -> Result<()> {
+fn system(command: &system::SystemCommand) -> Result<u8> {
     let facts = HostFacts::gather();
     let store = Store::open(data::directory(&facts)?, &facts.ids)?;
-    pull::run(args, store, &facts)
+    system::run(command, &store, &facts)
 }
 
 fn on_store(command: &ImageCommand) -> Result<()> {

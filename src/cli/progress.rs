@@ -15,18 +15,18 @@ pub enum Shown {
     /// Nothing but errors.
     Nothing,
     /// A line for each layer, when it is done.
-    Lines(Mutex<HashMap<Digest, u64>>),
+    Lines { done: &'static str, sizes: Mutex<HashMap<Digest, u64>> },
     /// A bar for each layer.
     Bars { all: MultiProgress, each: Mutex<HashMap<Digest, ProgressBar>> },
 }
 
 impl Shown {
-    /// What fits standard error.
-    pub fn new(quiet: bool) -> Shown {
+    /// What fits standard error; a layer that is through is `done`, pulled or pushed.
+    pub fn new(quiet: bool, done: &'static str) -> Shown {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         match (quiet, std::io::stderr().is_terminal() && !dumb) {
             (true, _) => Shown::Nothing,
-            (false, false) => Shown::Lines(Mutex::default()),
+            (false, false) => Shown::Lines { done, sizes: Mutex::default() },
             (false, true) => Shown::Bars {
                 all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)),
                 each: Mutex::default(),
@@ -39,7 +39,7 @@ impl Progress for Shown {
     fn layer(&self, layer: &Digest, event: Event) {
         match self {
             Shown::Nothing => {}
-            Shown::Lines(sizes) => {
+            Shown::Lines { done, sizes } => {
                 let mut sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Event::Begins(length) = event {
                     sizes.insert(*layer, length);
@@ -49,7 +49,7 @@ impl Progress for Shown {
                     Event::Present => "is here already",
                     Event::Waits => "is being made by another podling, which is waited for",
                     Event::Again => "comes again from its beginning",
-                    Event::Done => "pulled",
+                    Event::Done => done,
                     Event::Begins(_) | Event::Bytes(_) | Event::Fetched => return,
                 };
                 super::say(format_args!("layer {}{size}: {what}", layer.short()));

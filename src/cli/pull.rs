@@ -56,7 +56,7 @@ pub fn run(args: &Args, store: Store, facts: &HostFacts) -> Result<()> {
     let mut out = Stdout::lock();
     for written in &args.images {
         let names = registries.get()?.candidates(written)?;
-        let progress = Shown::new(args.quiet);
+        let progress = Shown::new(args.quiet, "pulled");
         let get = || registries.get();
         let source = Source { registries: &get, target: target.clone(), namespace: facts, progress: &progress };
         let pulled = store.pull_first(&names, &source)?;

@@ -77,7 +77,9 @@ impl Extent {
     pub fn read_all(&self, limit: u64) -> Result<Vec<u8>> {
         if self.length > limit {
             let what = format!("it has {} bytes, more than the {limit} that are reasonable", self.length);
-            return Err(Error::new(what).mend("if it is to be trusted, raise --limit manifest-size=… or --limit config-size=…"));
+            return Err(
+                Error::new(what).mend("if it is to be trusted, raise --limit manifest-size=… or --limit config-size=…")
+            );
         }
         let mut content = Vec::new();
         self.reader().read_to_end(&mut content)?;

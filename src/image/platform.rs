@@ -29,7 +29,7 @@ impl Target {
         let word =
             |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         let words: Vec<&str> = text.split('/').collect();
-        if !words.iter().all(|w| word(w)) {
+        if !words.iter().copied().all(word) {
             return Err(bad("a part of it is empty or no word"));
         }
         let (architecture, variant) = match words.as_slice() {

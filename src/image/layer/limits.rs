@@ -68,9 +68,9 @@ impl Limits {
         let unknown = |name: &str| {
             Error::new(format!("--limit {text:?}: there is no limit {name:?}")).mend(format!("the limits are {names}"))
         };
-        let (wanted, value) = text
-            .split_once('=')
-            .ok_or_else(|| Error::new(format!("--limit {text:?} has no value")).mend("write it as --limit NAME=VALUE"))?;
+        let (wanted, value) = text.split_once('=').ok_or_else(|| {
+            Error::new(format!("--limit {text:?} has no value")).mend("write it as --limit NAME=VALUE")
+        })?;
         let value = Quantity::parse(value).map_err(|why| Error::new(format!("--limit {wanted}: {why}")))?;
         let (_, field) = self.fields().into_iter().find(|(name, _)| *name == wanted).ok_or_else(|| unknown(wanted))?;
         if value.units() == 0 {
@@ -94,6 +94,18 @@ impl Limits {
             ("xattr-size", &mut self.xattr_size),
             ("header-size", &mut self.header_size),
         ]
+    }
+
+    /// Limits for what passed other ones already, and is on disk.
+    pub fn for_what_was_accepted(self) -> Limits {
+        Limits {
+            entries: u64::MAX,
+            layer_size: u64::MAX,
+            ratio: u64::MAX,
+            xattr_size: u64::MAX,
+            header_size: 64 << 20,
+            ..self
+        }
     }
 
     /// The limits of a layer whose blob has `blob` bytes.

@@ -1,6 +1,7 @@
 //! One layer: a compressed tar archive on its way to a directory tree, and a directory tree on its way to a tar archive.
 
 pub mod below;
+pub mod compare;
 pub mod limits;
 pub mod pack;
 pub mod pipeline;

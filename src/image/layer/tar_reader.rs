@@ -111,7 +111,16 @@ impl<I: Input> TarReader<I> {
 
     /// The same, with extended headers of at most `header_limit` bytes.
     pub fn limited(input: I, header_limit: u64) -> Self {
-        TarReader { input, position: 0, content: 0, padding: 0, global: Vec::new(), last: None, end: End::NotYet, header_limit }
+        TarReader {
+            input,
+            position: 0,
+            content: 0,
+            padding: 0,
+            global: Vec::new(),
+            last: None,
+            end: End::NotYet,
+            header_limit,
+        }
     }
 
     /// How many bytes of the archive were passed: after [`TarReader::next_entry`], where the entry's content starts.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
-use crate::image::documents::parse;
 use crate::image::documents::Origin;
+use crate::image::documents::parse;
 use crate::image::layer::limits::Limits;
 use crate::image::layer::pipeline::{Content, LayerBlob};
 use crate::image::reference::Reference;

@@ -25,7 +25,13 @@ pub trait Blobs {
 }
 
 /// The image that `descriptor` leads to: its manifest, or through indexes the manifest for `target`.
-pub fn image(blobs: &dyn Blobs, descriptor: &Descriptor, name: SourceName, target: &Target, limits: &Limits) -> Result<SourceImage> {
+pub fn image(
+    blobs: &dyn Blobs,
+    descriptor: &Descriptor,
+    name: SourceName,
+    target: &Target,
+    limits: &Limits,
+) -> Result<SourceImage> {
     let (descriptor, index_digest) = manifest_of(blobs, descriptor, target, limits)?;
     let digest = Digest::parse(descriptor.digest().as_ref())?;
     let content = blobs.document(&descriptor, "manifest", limits.manifest_size)?;
@@ -37,7 +43,8 @@ pub fn image(blobs: &dyn Blobs, descriptor: &Descriptor, name: SourceName, targe
         return Err(Error::new(what));
     }
     limits.check_layers(manifest.layers().len()).map_err(|e| e.context(format!("image {digest}")))?;
-    let config = blobs.document(manifest.config(), "config", limits.config_size).context(|| format!("image {digest}"))?;
+    let config =
+        blobs.document(manifest.config(), "config", limits.config_size).context(|| format!("image {digest}"))?;
     let parsed: ImageConfiguration = parse(&config, "config").context(|| format!("image {digest}"))?;
     let diff_ids = parsed.rootfs().diff_ids();
     if diff_ids.len() != manifest.layers().len() {
@@ -57,7 +64,12 @@ pub fn image(blobs: &dyn Blobs, descriptor: &Descriptor, name: SourceName, targe
 }
 
 /// Follows indexes down to the manifest for `target`; also says the digest of the outermost index.
-fn manifest_of(blobs: &dyn Blobs, descriptor: &Descriptor, target: &Target, limits: &Limits) -> Result<(Descriptor, Option<Digest>)> {
+fn manifest_of(
+    blobs: &dyn Blobs,
+    descriptor: &Descriptor,
+    target: &Target,
+    limits: &Limits,
+) -> Result<(Descriptor, Option<Digest>)> {
     let mut here = descriptor.clone();
     let mut outermost = None;
     for _ in 0..NESTING_LIMIT {

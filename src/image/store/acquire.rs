@@ -85,7 +85,10 @@ impl Store {
         let found = found.as_ref().map(|(image, name)| (name, *image));
         let ask = match (policy, found) {
             (PullPolicy::Always, _) => true,
-            (PullPolicy::AlwaysByDefault, Some((_, image))) => Origin::of(image).pulled_from.is_some(),
+            (PullPolicy::AlwaysByDefault, Some((name, image))) => {
+                // A name that was given here is not asked for elsewhere.
+                Origin::of(image).pulled_from.is_some_and(|from| from == name.repository())
+            }
             (PullPolicy::Never, None) => return Err(never(&index, written)),
             (_, found) => found.is_none(),
         };

@@ -54,11 +54,14 @@ impl Store {
             Ok(LayerBlob { content, digest: Some(digest), diff_id: Some(*diff_id), compression: None })
         });
         let layers = layers.collect::<Result<Vec<_>>>()?;
-        self.staged(namespace, &Silent, &|mut workshop| {
-            workshop.layers(&layers.iter().collect::<Vec<_>>())?;
-            Ok(workshop.finish(Vec::new()))
-        })
-        .context(|| format!("image {:?}", record.reference))?;
+        // Its blobs passed the limits of their time.
+        let accepting = self.clone().with_limits(self.limits.for_what_was_accepted());
+        accepting
+            .staged(namespace, &Silent, &|mut workshop| {
+                workshop.layers(&layers.iter().collect::<Vec<_>>())?;
+                Ok(workshop.finish(Vec::new()))
+            })
+            .context(|| format!("image {:?}", record.reference))?;
         Ok(())
     }
 

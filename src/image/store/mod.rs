@@ -13,15 +13,21 @@
 
 pub mod acquire;
 pub mod assemble;
+pub mod check;
 pub mod claims;
 pub mod import;
 pub mod index;
 pub mod listing;
 pub mod load;
+pub mod prune;
 pub mod publish;
 pub mod pull;
+pub mod push;
 pub mod remove;
+pub mod save;
 pub mod staging;
+pub mod tag;
+pub mod usage;
 pub mod workshop;
 
 use std::fs::{self, File};
@@ -134,6 +140,12 @@ impl Store {
         let index = Index::read(&self.images())?;
         let image = self.exact(&index, reference)?;
         self.record_of(image)
+    }
+
+    /// The documents of the image that `text` names, which may be the beginning of its id.
+    pub fn find_record(&self, text: &str) -> Result<Record> {
+        let index = Index::read(&self.images())?;
+        self.record_of(self.lookup(&index, text)?)
     }
 
     /// The documents of an image of the index.

@@ -55,7 +55,8 @@ impl Store {
             json!({"mediaType": document.media_type, "digest": digest.to_string(), "size": document.content.len()});
         let descriptor: Descriptor = serde_json::from_value(descriptor).map_err(|e| Error::new(e.to_string()))?;
         let blobs = RegistryBlobs { store: self, repository, first: &document };
-        let mut source = oci::image(&blobs, &descriptor, SourceName::Reference(reference.clone()), target, self.limits())?;
+        let mut source =
+            oci::image(&blobs, &descriptor, SourceName::Reference(reference.clone()), target, self.limits())?;
         source.origin.pulled_from = Some(reference.repository());
         let pulled = |was_present, warnings| Pulled { reference: reference.clone(), digest, was_present, warnings };
         if self.has_all_of(reference, &source)? {

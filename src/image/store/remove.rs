@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::Descriptor;
@@ -11,7 +11,9 @@ use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::namespace::InUserNamespace;
 use crate::image::store::Store;
+use crate::image::store::claims::Claims;
 use crate::image::store::index::{Index, name_of};
+use crate::image::store::usage::list;
 
 /// How `image rm` treats an image that was named by its id and has several names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +71,15 @@ impl Store {
                 .mend("stop the `podling run` that uses it first"));
         }
         index.write(&self.images())?;
-        garbage.remove(staging)?;
+        garbage.remove(self, staging)?;
         Ok(Removed { untagged, deleted: gone.then(|| Digest::parse(digest.as_ref())).transpose()? })
     }
 
     /// Removes the blobs and layers that no image of `index` needs, for a caller who holds the lock. Layers, whose files may be
     /// other users', are moved to the directory `staging`.
-    pub(super) fn collect_garbage(&self, index: &Index, staging: &Path) -> Result<()> {
-        Garbage::of(self, index)?.remove(staging)
+    /// Says how many bytes of blobs went.
+    pub(super) fn collect_garbage(&self, index: &Index, staging: &Path) -> Result<u64> {
+        Garbage::of(self, index)?.remove(self, staging)
     }
 }
 
@@ -90,11 +93,8 @@ impl Garbage {
     fn of(store: &Store, index: &Index) -> Result<Garbage> {
         let needed = needed(store, &index.images)?;
         let garbage = |dir: &Path| -> Result<Vec<PathBuf>> {
-            let is_garbage = |path: &PathBuf| {
-                let hex = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
-                // What is not named by a digest is nobody's mistake of ours to remove.
-                hex.is_some_and(|digest| !needed.contains(&digest))
-            };
+            // What is not named by a digest is nobody's mistake of ours to remove.
+            let is_garbage = |path: &PathBuf| digest_of(path).is_some_and(|digest| !needed.contains(&digest));
             Ok(list(dir)?.into_iter().filter(is_garbage).collect())
         };
         let blobs = garbage(&store.images().join("blobs/sha256"))?;
@@ -115,17 +115,31 @@ impl Garbage {
         Ok(false)
     }
 
-    fn remove(self, staging: &Path) -> Result<()> {
+    fn remove(self, store: &Store, staging: &Path) -> Result<u64> {
+        // What another podling has made or awaits has no name yet. While we remove something, nobody else claims it.
+        let claims = Claims::new(store)?;
+        let unclaimed = |path: &Path| match digest_of(path) {
+            Some(digest) => claims.make(&digest),
+            None => Ok(false),
+        };
         for (number, layer) in self.layers.iter().enumerate() {
+            if !unclaimed(layer)? {
+                continue;
+            }
             // A pod may hold a layer of an image that lost its name; it is collected once the pod is gone.
             let Some(_lock) = lock(layer)? else { continue };
             let aside = staging.join(format!("garbage-{number}"));
             fs::rename(layer, &aside).context(|| format!("cannot move {}", layer.display()))?;
         }
+        let mut bytes = 0;
         for blob in &self.blobs {
+            if !unclaimed(blob)? {
+                continue;
+            }
+            bytes += fs::metadata(blob).map_or(0, |stat| stat.blocks() * 512);
             fs::remove_file(blob).context(|| format!("cannot remove {}", blob.display()))?;
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -154,10 +168,6 @@ fn lock(layer: &Path) -> Result<Option<File>> {
     }
 }
 
-fn list(dir: &Path) -> Result<Vec<PathBuf>> {
-    match fs::read_dir(dir) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(Error::new(format!("cannot read {}: {e}", dir.display()))),
-    }
+fn digest_of(path: &Path) -> Option<Digest> {
+    path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex)
 }

@@ -1,5 +1,8 @@
 //! `podling image …` and `podling images`.
 
+mod names;
+mod save;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +11,9 @@ use clap::{Args, Subcommand};
 
 use super::limits::LimitArgs;
 use super::stdout::Stdout;
+use super::{pull, push};
 use crate::error::{Error, Result};
+use crate::host::HostFacts;
 use crate::image::layer::limits::human;
 use crate::image::store::import::Change;
 use crate::image::store::listing::Listing;
@@ -28,6 +33,20 @@ pub enum ImageCommand {
     Ls(LsArgs),
     /// Show everything about images, as JSON
     Inspect(InspectArgs),
+    /// Pull images from registries
+    Pull(pull::Args),
+    /// Push an image to a registry
+    Push(push::Args),
+    /// Write images to an archive or a directory
+    Save(save::Args),
+    /// Give an image further names
+    Tag(names::TagArgs),
+    /// Take names away; the images stay
+    Untag(names::UntagArgs),
+    /// Show how an image was made
+    History(names::HistoryArgs),
+    /// Remove the images that nothing uses
+    Prune(names::PruneArgs),
     /// Remove images, or one of their names
     #[command(visible_alias = "remove")]
     Rm(RmArgs),
@@ -100,9 +119,16 @@ pub struct RmArgs {
 }
 
 /// Runs one verb.
-pub fn run(command: &ImageCommand, store: &Store, namespace: &dyn InUserNamespace) -> Result<()> {
+pub fn run(command: &ImageCommand, store: &Store, facts: &HostFacts) -> Result<()> {
+    // These write to standard output in their own way.
+    match command {
+        ImageCommand::Pull(args) => return pull::run(args, store.clone(), facts),
+        ImageCommand::Push(args) => return push::run(args, store),
+        ImageCommand::Save(args) => return save::run(args, store),
+        _ => {}
+    }
     let mut out = Stdout::lock();
-    verb(command, store, namespace, &mut out)?;
+    verb(command, store, facts, &mut out)?;
     // What is still in the buffer would be lost without a word.
     Ok(out.flush()?)
 }
@@ -113,6 +139,11 @@ fn verb(command: &ImageCommand, store: &Store, namespace: &dyn InUserNamespace, 
         ImageCommand::Import(args) => import(args, store, namespace, out),
         ImageCommand::Ls(args) => list(args, store, out),
         ImageCommand::Inspect(args) => inspect(args, store, out),
+        ImageCommand::Tag(args) => names::tag(args, store),
+        ImageCommand::Untag(args) => names::untag(args, store, out),
+        ImageCommand::History(args) => names::history(args, store, out),
+        ImageCommand::Prune(args) => names::prune(args, store, namespace, out),
+        ImageCommand::Pull(_) | ImageCommand::Push(_) | ImageCommand::Save(_) => Ok(()),
         ImageCommand::Rm(args) => remove(args, store, namespace, out),
     }
 }
@@ -184,7 +215,7 @@ fn list(args: &LsArgs, store: &Store, out: &mut impl Write) -> Result<()> {
 }
 
 /// Columns as wide as their widest cell, three spaces apart, as docker prints them.
-fn table(rows: &[Vec<String>]) -> String {
+pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell_width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

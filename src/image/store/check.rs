@@ -1,0 +1,313 @@
+//! Proving that the store is whole: every blob is hashed again, every layer unpacked again and compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use crate::error::{Context, Error, Result};
+use crate::image::digest::{Digest, Hasher};
+use crate::image::extent::Extent;
+use crate::image::layer::compare::compare;
+use crate::image::layer::pipeline::{BlobDigest, Promise};
+use crate::image::layer::unpacker::{Order, Unpacker};
+use crate::image::namespace::InUserNamespace;
+use crate::image::store::Store;
+use crate::image::store::index::{Index, name_of};
+use crate::image::store::staging::{Staging, TREE};
+use crate::image::store::usage::list;
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What is wrong, one sentence each.
+    pub damage: Vec<String>,
+    /// What is not wrong but worth knowing.
+    pub notes: Vec<String>,
+    /// How many images, blobs and layers were looked at.
+    pub looked_at: [usize; 3],
+    /// Images that need a damaged or missing blob.
+    broken_images: BTreeSet<String>,
+    /// Blobs that are not what they are called.
+    bad_blobs: BTreeSet<Digest>,
+    /// Unpacked layers that are not what their blobs unpack to.
+    bad_layers: BTreeSet<Digest>,
+}
+
+impl Store {
+    /// Checks everything; `progress` is told what is looked at.
+    ///
+    /// Other podlings may go on: what vanishes meanwhile is no damage.
+    ///
+    /// # Errors
+    /// The check itself failed; damage is in the answer.
+    pub fn check(&self, namespace: &dyn InUserNamespace, progress: &dyn Fn(&str)) -> Result<Findings> {
+        let mut findings = Findings::default();
+        let staging = self.new_staging()?;
+        let result = self.check_with(&staging, namespace, progress, &mut findings);
+        let emptied = staging.remove(namespace);
+        result?;
+        emptied.map(|()| findings)
+    }
+
+    fn check_with(
+        &self,
+        staging: &Staging,
+        namespace: &dyn InUserNamespace,
+        progress: &dyn Fn(&str),
+        findings: &mut Findings,
+    ) -> Result<()> {
+        self.check_places(findings)?;
+        let index = match Index::read(&self.images()) {
+            Ok(index) => index,
+            Err(e) => {
+                findings.damage.push(e.to_string());
+                return Ok(());
+            }
+        };
+        let blobs = self.check_blobs(progress, findings)?;
+        let mut layers: BTreeMap<Digest, Digest> = BTreeMap::new();
+        let mut needed: BTreeSet<Digest> = BTreeSet::new();
+        for image in &index.images {
+            let name = name_of(image).map_or_else(|| image.digest().to_string(), str::to_owned);
+            findings.looked_at[0] += 1;
+            let record = match self.record_of(image) {
+                Ok(record) => record,
+                Err(e) => {
+                    findings.broken(image.digest().as_ref(), format!("image {name}: {}", e.what()));
+                    continue;
+                }
+            };
+            needed.insert(record.digest);
+            needed.insert(Digest::parse(record.manifest.config().digest().as_ref())?);
+            for (layer, diff_id) in record.manifest.layers().iter().zip(&record.diff_ids) {
+                let digest = Digest::parse(layer.digest().as_ref())?;
+                needed.extend([digest, *diff_id]);
+                match blobs.get(&digest) {
+                    // It may have come since the blobs were looked at.
+                    None if self.has_blob(&digest, layer.size()) => {}
+                    None => {
+                        findings.broken(image.digest().as_ref(), format!("image {name}: its blob {digest} is missing"))
+                    }
+                    Some(_) if findings.bad_blobs.contains(&digest) => {
+                        findings.broken(image.digest().as_ref(), format!("image {name}: its blob {digest} is damaged"));
+                    }
+                    Some(size) if *size != layer.size() => {
+                        let what = format!("image {name}: its blob {digest} has {size} bytes, not {}", layer.size());
+                        findings.broken(image.digest().as_ref(), what);
+                    }
+                    Some(_) => drop(layers.insert(*diff_id, digest)),
+                }
+            }
+        }
+        self.check_layers(&layers, staging, namespace, progress, findings)?;
+        self.note_orphans(&blobs, &needed, findings)
+    }
+
+    /// The store's own directories are for nobody else.
+    fn check_places(&self, findings: &mut Findings) -> Result<()> {
+        for dir in [self.dir().to_owned(), self.images(), self.layers()] {
+            let Ok(stat) = fs::symlink_metadata(&dir) else { continue };
+            if !stat.is_dir() || stat.mode() & 0o022 != 0 {
+                findings.damage.push(format!("{} is not a directory that only its owner can write", dir.display()));
+            }
+        }
+        let held = |path: &Path| File::open(path).is_ok_and(|dir| dir.try_lock().is_err());
+        let left = list(&self.staging())?.into_iter().filter(|path| !held(path)).count();
+        if left > 0 {
+            findings.notes.push(format!(
+                "{left} staging directories are left of podlings that were killed; the next one removes them"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Hashes every blob; answers with their sizes in bytes.
+    fn check_blobs(&self, progress: &dyn Fn(&str), findings: &mut Findings) -> Result<BTreeMap<Digest, u64>> {
+        let mut sizes = BTreeMap::new();
+        for path in list(&self.images().join("blobs/sha256"))? {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let Some(digest) = Digest::from_hex(name) else {
+                findings.notes.push(format!("{} is no blob of podling's", path.display()));
+                continue;
+            };
+            progress(&format!("blob {}", digest.short()));
+            let blob = match Extent::open(&path) {
+                Ok(blob) => blob,
+                Err(_) if !path.exists() => continue,
+                Err(e) => {
+                    findings.bad_blobs.insert(digest);
+                    findings.damage.push(format!("blob {digest}: {}", e.what()));
+                    continue;
+                }
+            };
+            findings.looked_at[1] += 1;
+            sizes.insert(digest, blob.length());
+            let mut hasher = Hasher::default();
+            std::io::copy(&mut blob.reader(), &mut hasher).context(|| format!("reading {}", path.display()))?;
+            let found = hasher.finish();
+            if found != digest {
+                findings.bad_blobs.insert(digest);
+                findings.damage.push(format!("blob {digest} is damaged: its digest is {found}"));
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// Unpacks each layer again beside the store, and compares.
+    fn check_layers(
+        &self,
+        layers: &BTreeMap<Digest, Digest>,
+        staging: &Staging,
+        namespace: &dyn InUserNamespace,
+        progress: &dyn Fn(&str),
+        findings: &mut Findings,
+    ) -> Result<()> {
+        let unpacked: Vec<_> = layers.iter().filter(|(diff_id, _)| self.has_layer(diff_id)).collect();
+        if unpacked.is_empty() {
+            return Ok(());
+        }
+        let unpacker = Unpacker::start(staging.path(), self.limits().for_what_was_accepted(), self.ids(), namespace)?;
+        for (number, (diff_id, blob)) in unpacked.into_iter().enumerate() {
+            progress(&format!("layer {}", diff_id.short()));
+            findings.looked_at[2] += 1;
+            let fresh = staging.path().join(format!("layer-{number}"));
+            match self.check_layer(&unpacker, diff_id, blob, &fresh, namespace) {
+                Ok(differences) if differences.is_empty() => {}
+                // It was removed while we looked.
+                _ if !self.has_layer(diff_id) => {}
+                Ok(differences) => {
+                    findings.bad_layers.insert(*diff_id);
+                    findings.damage.push(format!("unpacked layer {diff_id} is damaged: {}", differences.join(", ")));
+                }
+                Err(e) => {
+                    findings.bad_layers.insert(*diff_id);
+                    findings.damage.push(format!("layer {diff_id}: {}", e.what()));
+                }
+            }
+            crate::image::store::staging::remove_layer(&fresh, namespace)?;
+        }
+        Ok(())
+    }
+
+    fn check_layer(
+        &self,
+        unpacker: &Unpacker,
+        diff_id: &Digest,
+        blob: &Digest,
+        fresh: &Path,
+        namespace: &dyn InUserNamespace,
+    ) -> Result<Vec<String>> {
+        let made = SystemTime::now();
+        let tree = fresh.join(TREE);
+        let failed = || format!("cannot make {}", fresh.display());
+        for dir in [fresh, &tree] {
+            fs::DirBuilder::new().mode(0o700).create(dir).context(failed)?;
+            self.ids().give_to_root(dir)?;
+        }
+        let content = Extent::open(&self.blob_path(blob))?;
+        let promise = Promise { digest: BlobDigest::Check(Some(*blob)), diff_id: Some(*diff_id), compression: None };
+        let name = fresh.file_name().map(|name| PathBuf::from(name).join(TREE));
+        unpacker.begin(&Order::new(name, 0, content.length(), true, &promise), content.as_fd(), None)?.finish()?;
+        let open = |path: &Path| -> Result<OwnedFd> {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            nix::fcntl::open(path, flags, Mode::empty())
+                .map_err(|errno| Error::new(format!("cannot open {}: {}", path.display(), errno.desc())))
+        };
+        let (expected, found) = (open(&tree)?, open(&self.layer_dir(diff_id).join(TREE))?);
+        let mut job = || {
+            let differences = compare(&expected, &found, made)?;
+            serde_json::to_vec(&differences).map_err(|e| Error::new(e.to_string()))
+        };
+        serde_json::from_slice(&namespace.run(&mut job)?).map_err(|e| Error::new(e.to_string()))
+    }
+
+    fn note_orphans(
+        &self,
+        blobs: &BTreeMap<Digest, u64>,
+        needed: &BTreeSet<Digest>,
+        findings: &mut Findings,
+    ) -> Result<()> {
+        let mut orphans = blobs.keys().filter(|digest| !needed.contains(digest)).count();
+        let own = self.layer_dir(&Digest::of(b""));
+        for map in list(&self.layers())? {
+            let layers = list(&map.join("sha256"))?;
+            if !own.starts_with(&map) && !layers.is_empty() {
+                let count = layers.len();
+                findings.notes.push(format!("{count} layers of another id map, {}, were not compared", map.display()));
+            }
+            let name = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
+            orphans += layers.iter().filter_map(name).filter(|digest| !needed.contains(digest)).count();
+        }
+        if orphans > 0 {
+            findings
+                .notes
+                .push(format!("{orphans} blobs and layers belong to no image; `podling image prune` removes them"));
+        }
+        Ok(())
+    }
+
+    /// Removes what a check found damaged: unpacked layers, which are made again when they are needed, and images whose blobs are
+    /// damaged or missing, which must be pulled or loaded again. Answers with what was done, one sentence each.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub fn repair(&self, findings: &Findings, namespace: &dyn InUserNamespace) -> Result<Vec<String>> {
+        let staging = self.new_staging()?;
+        let result = self.repair_into(findings, staging.path());
+        let emptied = staging.remove(namespace);
+        let done = result?;
+        emptied.map(|()| done)
+    }
+
+    fn repair_into(&self, findings: &Findings, staging: &Path) -> Result<Vec<String>> {
+        let _lock = self.lock()?;
+        let mut done = Vec::new();
+        let unreadable = Index::read(&self.images()).is_err();
+        if unreadable {
+            fs::remove_file(self.images().join("index.json")).context(|| "cannot remove index.json")?;
+            done.push("removed index.json, and with it every image: pull or load them again".to_owned());
+        }
+        let mut index = Index::read(&self.images())?;
+        let broken = |digest: &str| findings.broken_images.contains(digest);
+        for image in index.images.iter().filter(|image| broken(image.digest().as_ref())) {
+            let name = name_of(image).map_or_else(|| image.digest().to_string(), str::to_owned);
+            done.push(format!("removed image {name}: pull or load it again"));
+        }
+        index.images.retain(|image| !broken(image.digest().as_ref()));
+        if unreadable || !findings.broken_images.is_empty() {
+            index.write(&self.images())?;
+        }
+        for diff_id in &findings.bad_layers {
+            if self.is_layer_held(diff_id) {
+                done.push(format!(
+                    "layer {diff_id} stays, since a running pod uses it; repair again when the pod has ended"
+                ));
+                continue;
+            }
+            let aside = staging.join(format!("bad-{}", diff_id.short()));
+            if fs::rename(self.layer_dir(diff_id), aside).is_ok() {
+                done.push(format!("removed unpacked layer {diff_id}: it is unpacked again when it is needed"));
+            }
+        }
+        for digest in &findings.bad_blobs {
+            if fs::remove_file(self.blob_path(digest)).is_ok() {
+                done.push(format!("removed blob {digest}"));
+            }
+        }
+        self.collect_garbage(&index, staging)?;
+        Ok(done)
+    }
+}
+
+impl Findings {
+    fn broken(&mut self, image: &str, what: String) {
+        self.broken_images.insert(image.to_owned());
+        self.damage.push(what);
+    }
+}
