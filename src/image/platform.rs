@@ -27,7 +27,7 @@ impl Target {
                 .mend("write it as linux/ARCHITECTURE[/VARIANT], say linux/arm64")
         };
         let word =
-            |word: &&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+            |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         let words: Vec<&str> = text.split('/').collect();
         if !words.iter().copied().all(word) {
             return Err(bad("a part of it is empty or no word"));
