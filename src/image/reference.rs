@@ -111,7 +111,10 @@ impl Reference {
         if self.domain != DEFAULT_DOMAIN {
             return self.repository();
         }
-        self.path.strip_prefix(OFFICIAL).unwrap_or(&self.path).to_owned()
+        let short = self.path.strip_prefix(OFFICIAL).filter(|rest| !rest.contains('/')).unwrap_or(&self.path);
+        // Some names mean something else when they are short: a first part that looks like a host, digits like an id.
+        let means_it = split_domain(short).0 == DEFAULT_DOMAIN && Digest::from_hex(short).is_none();
+        if means_it { short.to_owned() } else { self.repository() }
     }
 
     /// The whole reference as people write it, `busybox:latest`.
@@ -286,6 +289,9 @@ mod tests {
             ("docker.io/library/busybox:latest", "busybox:latest"),
             ("docker.io/user/x:1", "user/x:1"),
             ("localhost/x:1", "localhost/x:1"),
+            ("docker.io/library/a/b:1", "library/a/b:1"),
+            ("docker.io/a.b/c:1", "docker.io/a.b/c:1"),
+            ("docker.io/localhost/c:1", "docker.io/localhost/c:1"),
         ] {
             assert_eq!(Reference::parse(full).unwrap().familiar(), short);
         }

@@ -4,6 +4,7 @@
 
 pub mod feature;
 pub mod leftovers;
+pub mod registry;
 pub mod running;
 
 use std::fs;

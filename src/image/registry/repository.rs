@@ -98,7 +98,7 @@ impl Repository {
                     );
                     return Err(Failure::Passing(Error::new(what), None));
                 }
-                let schema_1 = media_type.contains("manifest.v1+");
+                let schema_1 = media_type.contains("docker.distribution.manifest.v1");
                 if schema_1 {
                     let what = "its manifest has docker's schema 1, which ended long ago";
                     return Err(Error::new(what).mend("push the image again with any tool of today").into());
