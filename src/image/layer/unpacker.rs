@@ -1,5 +1,5 @@
 //! Layers are unpacked in a process of their own, several at a time: inside the pod's user namespace, with nothing in reach but the
-//! staging directory that they are made in.
+//! directory that they are made in.
 //!
 //! The parent sends orders, each with the blob's descriptor and a socket on which the answer comes back. A blob may still be growing
 //! while it is unpacked: the parent then says on the same socket that there is more of it, and at last that it is complete.
@@ -45,7 +45,7 @@ pub struct Unpacker {
 /// What is to be done with a blob.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Order {
-    /// The directory to unpack into, relative to the staging directory; without one the layer is only checked.
+    /// The directory to unpack into, relative to the directory that layers are made in; without one the layer is only checked.
     pub tree: Option<PathBuf>,
     /// Where the blob begins in its file, in bytes.
     pub offset: u64,
@@ -102,14 +102,14 @@ impl Promised {
 }
 
 impl Unpacker {
-    /// Starts the process, which can write below `staging` and nowhere else. The caller must have one thread only.
-    pub fn start(staging: &Path, limits: Limits, ids: &IdMap, namespace: &dyn InUserNamespace) -> Result<Unpacker> {
+    /// Starts the process, which can write below `layers` and nowhere else. The caller must have one thread only.
+    pub fn start(layers: &Path, limits: Limits, ids: &IdMap, namespace: &dyn InUserNamespace) -> Result<Unpacker> {
         let (ours, theirs) = packet::pair()?;
         let ids = ids.clone();
         // The number of processors is in files that the process cannot reach.
         let at_once = thread::available_parallelism().map_or(1, |n| n.get().min(AT_ONCE));
         let server = move |orders, root| serve(&orders, &root, &limits, &ids, at_once);
-        let serving = namespace.serve(staging, theirs, Box::new(server))?;
+        let serving = namespace.serve(layers, theirs, Box::new(server))?;
         Ok(Unpacker { orders: Some(ours), serving: Some(serving) })
     }
 

@@ -20,6 +20,9 @@ use crate::sys::Named;
 /// the directory around it is always the caller's.
 pub const TREE: &str = "tree";
 
+/// Where a staging directory has the layers that are being made: all that the process that unpacks them can reach, and no blob among it.
+const LAYERS: &str = "layers";
+
 /// A locked directory in the store's file system; removed, with all in it, by [`Staging::remove`] or by a later podling.
 #[derive(Debug)]
 pub struct Staging {
@@ -52,6 +55,11 @@ impl Staging {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where its layers are made.
+    pub fn layers(&self) -> PathBuf {
+        self.path.join(LAYERS)
     }
 
     /// Waits until all that is in it is on disk.
@@ -91,9 +99,14 @@ pub fn sweep(parent: &Path, namespace: &dyn InUserNamespace) -> Result<()> {
 /// Empties the trees inside the user namespace, where their owners are, and removes the rest, which is the caller's, outside.
 fn remove_staged(path: &Path, namespace: &dyn InUserNamespace) -> Result<()> {
     let failed = || format!("cannot remove {}", path.display());
-    for layer in fs::read_dir(path).context(failed)? {
-        let tree = layer?.path().join(TREE);
-        empty_tree(&tree, namespace)?;
+    for dir in [path, &path.join(LAYERS)] {
+        let entries = match fs::read_dir(dir) {
+            Err(e) if e.kind() == ErrorKind::NotFound && dir != path => break,
+            entries => entries.context(failed)?,
+        };
+        for layer in entries {
+            empty_tree(&layer?.path().join(TREE), namespace)?;
+        }
     }
     fs::remove_dir_all(path).context(failed)
 }

@@ -249,7 +249,9 @@ impl<'a> Workshop<'a> {
         let mut order: Vec<&Task<'_>> = tasks.iter().collect();
         order.sort_by_key(|task| std::cmp::Reverse(task.layer.content.length()));
         // Before any thread: podling clones with one thread only.
-        let unpacker = Unpacker::start(self.staging.path(), *self.store.limits(), self.store.ids(), self.namespace)?;
+        let layers = self.staging.layers();
+        self.store.make_directory(&layers)?;
+        let unpacker = Unpacker::start(&layers, *self.store.limits(), self.store.ids(), self.namespace)?;
         let line = Line { workshop: self, unpacker: &unpacker, failed: AtomicBool::new(false) };
         let (next, made) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {
@@ -285,19 +287,19 @@ impl<'a> Workshop<'a> {
     }
 
     fn new_blob(&self) -> Result<(File, PathBuf)> {
-        let path = self.new_path("blob");
+        let path = self.new_path(self.staging.path(), "blob");
         let open = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = open.context(|| format!("cannot make {}", path.display()))?;
         Ok((file, path))
     }
 
-    fn new_path(&self, what: &str) -> PathBuf {
-        self.staging.path().join(format!("{what}-{}", self.numbers.fetch_add(1, Ordering::Relaxed)))
+    fn new_path(&self, dir: &Path, what: &str) -> PathBuf {
+        dir.join(format!("{what}-{}", self.numbers.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// A new layer's directory.
     fn new_tree(&self) -> Result<PathBuf> {
-        let path = self.new_path("layer");
+        let path = self.new_path(&self.staging.layers(), "layer");
         let tree = path.join(TREE);
         let failed = || format!("cannot make {}", path.display());
         fs::DirBuilder::new().mode(0o700).create(&path).context(failed)?;
@@ -383,7 +385,7 @@ impl Line<'_> {
     fn inside(&self, layer: Option<&Path>) -> Result<Option<PathBuf>> {
         let inside = |layer: &Path| {
             let outside = || Error::new("the layer is not in the staging directory");
-            Ok(layer.strip_prefix(self.workshop.scratch()).map_err(|_| outside())?.join(TREE))
+            Ok(layer.strip_prefix(self.workshop.staging.layers()).map_err(|_| outside())?.join(TREE))
         };
         layer.map(inside).transpose()
     }
