@@ -48,6 +48,23 @@ enum Verb {
     Pull(pull::Args),
     /// Push an image to a registry
     Push(push::Args),
+    /// Give an image further names
+    Tag(image::TagArgs),
+    /// Show how an image was made
+    History(image::HistoryArgs),
+    // Docker's and podman's short forms, for hands that know them; `podling image` is where they are explained.
+    /// Write images to an archive or a directory, as `podling image save` does
+    #[command(hide = true)]
+    Save(image::SaveArgs),
+    /// Load images, as `podling image load` does
+    #[command(hide = true)]
+    Load(image::LoadArgs),
+    /// Take names away, as `podling image untag` does
+    #[command(hide = true)]
+    Untag(image::UntagArgs),
+    /// Remove images, as `podling image rm` does
+    #[command(hide = true)]
+    Rmi(image::RmArgs),
     /// Load, save, list, inspect, name and remove images.
     #[command(subcommand)]
     Image(image::ImageCommand),
@@ -71,11 +88,17 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Plan(args) => plan::run(&args).map(|()| 0),
-        Verb::Pull(args) => on_store(&ImageCommand::Pull(args)).map(|()| 0),
-        Verb::Push(args) => on_store(&ImageCommand::Push(args)).map(|()| 0),
         Verb::System(command) => system(&command),
-        Verb::Image(command) => on_store(&command).map(|()| 0),
-        Verb::Images(args) => on_store(&ImageCommand::Ls(args)).map(|()| 0),
+        Verb::Image(command) => on_store(&command),
+        Verb::Pull(args) => on_store(&ImageCommand::Pull(args)),
+        Verb::Push(args) => on_store(&ImageCommand::Push(args)),
+        Verb::Images(args) => on_store(&ImageCommand::Ls(args)),
+        Verb::Tag(args) => on_store(&ImageCommand::Tag(args)),
+        Verb::Untag(args) => on_store(&ImageCommand::Untag(args)),
+        Verb::History(args) => on_store(&ImageCommand::History(args)),
+        Verb::Save(args) => on_store(&ImageCommand::Save(args)),
+        Verb::Load(args) => on_store(&ImageCommand::Load(args)),
+        Verb::Rmi(args) => on_store(&ImageCommand::Rm(args)),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -98,8 +121,8 @@ fn system(command: &system::SystemCommand) -> Result<u8> {
     system::run(command, &store, &facts)
 }
 
-fn on_store(command: &ImageCommand) -> Result<()> {
+fn on_store(command: &ImageCommand) -> Result<u8> {
     let facts = HostFacts::gather();
     let store = Store::open(data::directory(&facts)?, &facts.ids)?;
-    image::run(command, &store, &facts)
+    image::run(command, &store, &facts).map(|()| 0)
 }

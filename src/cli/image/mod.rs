@@ -3,6 +3,9 @@
 mod names;
 mod save;
 
+pub use names::{HistoryArgs, TagArgs, UntagArgs};
+pub use save::Args as SaveArgs;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
