@@ -1,4 +1,4 @@
-//! From a blob to a layer in one pass: one thread reads, copies and decompresses, the other writes the tree; both hash.
+//! From a blob to a layer in one pass: one thread reads, copies and decompresses, one hashes what comes out, and the caller's writes the tree.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -14,8 +14,8 @@ use crate::image::layer::tar_reader::Input;
 
 /// Large enough that handing over costs nothing, small enough that a few of them stay in the processor's cache.
 const BUFFER: usize = 256 << 10;
-/// Decompressed buffers that may wait for the writer: the bound on memory, and the slack between the two threads.
-const WAITING: usize = 16;
+/// Decompressed buffers that may wait for the next thread: the bound on memory, and the slack between the threads.
+const WAITING: usize = 8;
 
 /// A layer's blob and what it must turn out to be.
 #[derive(Debug, Clone)]
@@ -98,15 +98,18 @@ pub fn run<T>(
     let input = io::Cursor::new(head).chain(input);
     let (full, filled) = sync_channel(WAITING);
     let (give_back, empty) = channel();
-    let (hashed, hash) = channel();
-    // The hash of what is not compressed is the blob's own.
-    let hasher = (compression != Compression::None).then(Hasher::default);
-    let (read, written) = thread::scope(|scope| {
+    let (read, hash, written) = thread::scope(|scope| {
         let reader = scope.spawn(move || read_blob(input, promise, compression, copy, limits, &full, &empty));
-        let written =
-            sink(Decompressed { filled, give_back, buffer: Vec::new(), position: 0, ended: false, hasher, hashed });
+        // The hash of what is not compressed is the blob's own.
+        let (hasher, filled) = if compression == Compression::None {
+            (None, filled)
+        } else {
+            let (hashed, ready) = sync_channel(WAITING);
+            (Some(scope.spawn(move || hash_pieces(&filled, &hashed))), ready)
+        };
+        let written = sink(Decompressed { filled, give_back, buffer: Vec::new(), position: 0, ended: false });
         let read = reader.join().unwrap_or_else(|_| Err(Error::new("the thread that reads the layer failed")));
-        (read, written)
+        (read, hasher.and_then(|hasher| hasher.join().ok().flatten()), written)
     });
     // A corrupt blob is the reason for whatever the writer made of it.
     let read = read?;
@@ -114,7 +117,7 @@ pub fn run<T>(
     let Ended::Complete { blob: found, length } = read else {
         return Err(Error::new("the layer was not read to its end"));
     };
-    let diff_id = if compression == Compression::None { Some(found) } else { hash.try_recv().ok() };
+    let diff_id = if compression == Compression::None { Some(found) } else { hash };
     let diff_id = diff_id.ok_or_else(|| Error::new("the layer was not read to its end"))?;
     if let Some(promised) = promise.diff_id.filter(|promised| *promised != diff_id) {
         return Err(Error::new(format!(
@@ -216,7 +219,7 @@ fn decompress(
         total += count as u64;
         // The writer names the entry that is too large; what it does not look at, like padding, ends here. The slack lets
         // it come first.
-        limits.check(total.saturating_sub((BUFFER * (WAITING + 2)) as u64))?;
+        limits.check(total.saturating_sub((BUFFER * (2 * WAITING + 3)) as u64))?;
         if full.send(Ok(buffer)).is_err() {
             return Ok(Flow::Abandoned);
         }
@@ -234,6 +237,22 @@ fn fill(decoder: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
+}
+
+/// The digest of all pieces on their way to the writer; none if they ended with an error, or if the writer gave up.
+///
+/// In a thread of its own: decompressing and writing files take about as long as one another, and twice as long as this.
+fn hash_pieces(filled: &Receiver<Piece>, hashed: &SyncSender<Piece>) -> Option<Digest> {
+    let mut hasher = Hasher::default();
+    let mut whole = true;
+    for piece in filled {
+        match &piece {
+            Ok(piece) => hasher.update(piece),
+            Err(_) => whole = false,
+        }
+        hashed.send(piece).ok()?;
+    }
+    whole.then(|| hasher.finish())
 }
 
 /// Hashes and copies what passes.
@@ -267,16 +286,12 @@ impl<R: Read> Read for Tee<'_, R> {
 }
 
 /// The writer's end: the decompressed layer as a buffered input that copies nothing.
-///
-/// It is hashed here and not where it is decompressed, because decompressing is what takes longest.
 pub struct Decompressed {
     filled: Receiver<Piece>,
     give_back: Sender<Vec<u8>>,
     buffer: Vec<u8>,
     position: usize,
     ended: bool,
-    hasher: Option<Hasher>,
-    hashed: Sender<Digest>,
 }
 
 impl BufRead for Decompressed {
@@ -288,14 +303,8 @@ impl BufRead for Decompressed {
                     self.position = 0;
                     // The reader may have ended already and need it no more.
                     let _ = self.give_back.send(used);
-                    if let Some(hasher) = &mut self.hasher {
-                        hasher.update(&self.buffer);
-                    }
                 }
-                Err(_) => {
-                    self.ended = true;
-                    let _ = self.hasher.take().map(|hasher| self.hashed.send(hasher.finish()));
-                }
+                Err(_) => self.ended = true,
             }
         }
         Ok(self.buffer.get(self.position..).unwrap_or_default())

@@ -8,6 +8,10 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use nix::sys::statvfs::fstatvfs;
 
 use crate::error::{Context, Error, Result};
 use crate::image::layer::remove_tree;
@@ -22,6 +26,11 @@ pub const TREE: &str = "tree";
 
 /// Where a staging directory has the layers that are being made: all that the process that unpacks them can reach, and no blob among it.
 const LAYERS: &str = "layers";
+
+/// What is worth a trip to the disk, in bytes: tens of milliseconds of a fast one.
+const A_LOT: u64 = 128 << 20;
+/// How often it is looked whether there is so much.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A locked directory in the store's file system; removed, with all in it, by [`Staging::remove`] or by a later podling.
 #[derive(Debug)]
@@ -69,6 +78,27 @@ impl Staging {
     pub fn sync(&self) -> Result<()> {
         nix::unistd::syncfs(&self.lock).named(|| format!("syncfs({:?})", self.path.display().to_string()))?;
         Ok(())
+    }
+
+    /// Has the disk work while the processors do: whenever another [`A_LOT`] was written, it is brought to the disk, so that
+    /// little is left for [`Staging::sync`]. Ends when the sender is dropped.
+    pub fn write_back_until(&self, ended: Receiver<()>) {
+        let mut on_disk = self.free().unwrap_or(0);
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(LOOK) {
+            let Some(free) = self.free() else { return };
+            if on_disk.saturating_sub(free) >= A_LOT {
+                // It is done again at the end, and then an error counts.
+                let _ = nix::unistd::syncfs(&self.lock);
+                on_disk = self.free().unwrap_or(0);
+            }
+            on_disk = on_disk.max(free);
+        }
+    }
+
+    /// How many bytes are free in the file system; what waits to be written does not count as free.
+    fn free(&self) -> Option<u64> {
+        let stat = fstatvfs(&self.lock).ok()?;
+        Some(stat.blocks_free().saturating_mul(stat.fragment_size()))
     }
 
     /// Removes it and whatever is left in it.

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -255,20 +256,24 @@ impl<'a> Workshop<'a> {
         let line = Line { workshop: self, unpacker: &unpacker, failed: AtomicBool::new(false) };
         let (next, made) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {
-            for _ in 0..order.len().min(AT_ONCE) {
-                scope.spawn(|| {
-                    while let Some(task) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if line.failed.load(Ordering::Relaxed) {
-                            return;
-                        }
-                        let product = line.make(task).context(|| title(task.layer));
-                        if product.is_err() {
-                            line.failed.store(true, Ordering::Relaxed);
-                        }
-                        made.lock().unwrap_or_else(PoisonError::into_inner).push((key(task.layer), product));
+            let (working, ended) = channel::<()>();
+            scope.spawn(|| self.staging.write_back_until(ended));
+            let work = || {
+                while let Some(task) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if line.failed.load(Ordering::Relaxed) {
+                        return;
                     }
-                });
-            }
+                    let product = line.make(task).context(|| title(task.layer));
+                    if product.is_err() {
+                        line.failed.store(true, Ordering::Relaxed);
+                    }
+                    made.lock().unwrap_or_else(PoisonError::into_inner).push((key(task.layer), product));
+                }
+            };
+            let workers: Vec<_> = (0..order.len().min(AT_ONCE)).map(|_| scope.spawn(work)).collect();
+            // One that panicked leaves its layer unmade, which is found out below.
+            workers.into_iter().for_each(|worker| drop(worker.join()));
+            drop(working);
         });
         drop(unpacker);
         let mut given_up = None;
