@@ -6,7 +6,6 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
-use support::running::program;
 use support::{Feature, Place, Running, binary, container_yaml, pod, require, shell, shell_with};
 
 /// A pod with one container of busybox that is written in flow style.
@@ -410,24 +409,8 @@ fn on_a_terminal(place: &Place, environment: &[(&str, &str)], ready: &str, keys:
     if !require(Feature::Program("script")) {
         return None;
     }
-    let mut command = Command::new(program("script"));
-    place.environment(&mut command).env("TERM", "xterm").envs(environment.iter().copied());
-    command.args(["-qefc", &format!("trap : INT; {} run pod.yaml; echo code $?", binary().display()), "/dev/null"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let mut heard = Vec::new();
-    let mut buffer = [0; 4096];
-    let mut typed = false;
-    while let Ok(length @ 1..) = std::io::Read::read(&mut stdout, &mut buffer) {
-        heard.extend_from_slice(&buffer[..length]);
-        if !typed && String::from_utf8_lossy(&heard).contains(ready) {
-            typed = true;
-            stdin.write_all(keys.as_bytes()).unwrap();
-        }
-    }
-    child.wait().unwrap();
-    Some(String::from_utf8_lossy(&heard).replace('\r', ""))
+    let line = format!("trap : INT; {} run pod.yaml; echo code $?", binary().display());
+    Some(support::running::on_a_terminal(place, environment, &line, ready, keys))
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Progress for Shown {
     }
 }
 
-const BYTES: &str = "{prefix}  [{bar:30}] {bytes:>10} / {total_bytes:<10} {bytes_per_sec}";
+const BYTES: &str = "{prefix}  [{bar:30}] {decimal_bytes:>10} / {decimal_total_bytes:<10} {decimal_bytes_per_sec}";
 const WORD: &str = "{prefix}  {msg}";
 
 /// The template is a constant, so it parses; if it did not, the library's own style would do.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::tar::{Entry, archive};
+use crate::support::images;
 
 /// `sha256:` and the digits.
 pub fn digest(bytes: &[u8]) -> String {
@@ -108,6 +109,32 @@ impl Files {
         let mut files = Files::default();
         let manifest = files.add_manifest(layers, config);
         files.set_index(json!([with(manifest, "annotations", json!({"org.opencontainers.image.ref.name": name}))]));
+        files
+    }
+
+    /// busybox's image of rootfs/ with more layers on it, so that it can run.
+    pub fn on_busybox(name: &str, layers: &[Layer]) -> Files {
+        let dir = images().join("busybox");
+        let blob = |digest: &Value| fs::read(dir.join(blob_path(digest.as_str().unwrap()))).unwrap();
+        let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+        let index = json(&fs::read(dir.join("index.json")).unwrap());
+        let mut manifest = json(&blob(&index["manifests"][0]["digest"]));
+        let mut config = json(&blob(&manifest["config"]["digest"]));
+        // It would have to tell of each layer.
+        config.as_object_mut().unwrap().remove("history");
+        let mut files = Files::default();
+        for layer in manifest["layers"].as_array().unwrap() {
+            files.0.insert(blob_path(layer["digest"].as_str().unwrap()), blob(&layer["digest"]));
+        }
+        for layer in layers {
+            config["rootfs"]["diff_ids"].as_array_mut().unwrap().push(json!(layer.diff_id));
+            let descriptor = files.add_blob(layer.media_type, &layer.blob);
+            manifest["layers"].as_array_mut().unwrap().push(descriptor);
+        }
+        let media_type = "application/vnd.oci.image.config.v1+json";
+        manifest["config"] = files.add_blob(media_type, config.to_string().as_bytes());
+        let descriptor = files.add_blob("application/vnd.oci.image.manifest.v1+json", manifest.to_string().as_bytes());
+        files.set_index(json!([with(descriptor, "annotations", json!({"org.opencontainers.image.ref.name": name}))]));
         files
     }
 

@@ -80,17 +80,28 @@ impl Registry {
 
     /// Brings a docker archive of rootfs/ there as `name`; `options` are skopeo's.
     pub fn push(&self, archive: &Path, name: &str, options: &[&str]) {
-        let source = format!("docker-archive:{}", archive.display());
+        self.copy(&format!("docker-archive:{}", archive.display()), name, options);
+    }
+
+    /// Brings any image that skopeo can read there as `name`.
+    pub fn copy(&self, source: &str, name: &str, options: &[&str]) {
         let mut command = Command::new("skopeo");
         command.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]).args(options);
-        output_of(command.args([source, format!("docker://{}/{name}", self.host())])).expect_success();
+        output_of(command.args([source, &format!("docker://{}/{name}", self.host())])).expect_success();
+    }
+}
+
+impl Registry {
+    /// Ends it; nobody listens at its address any more.
+    pub fn stop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.stop();
     }
 }
 
@@ -107,6 +118,8 @@ pub enum Fault {
     Cut(usize),
     /// Says nothing more after so many bytes of the body.
     Stall(usize),
+    /// Passes it on when the test lets go of this.
+    Held(Arc<Mutex<()>>),
     /// Changes a byte of the body.
     Spoil,
     /// Sends the whole although a part was asked for.
@@ -214,6 +227,11 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Vec<String>> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         head.push(byte[0]);
+        // A handshake of TLS, to which no line end need ever come: it is answered as a server of plain HTTP does.
+        if head == [0x16] {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")?;
+            return Err(io::ErrorKind::InvalidData.into());
+        }
     }
     Ok(String::from_utf8_lossy(&head).trim_end().split("\r\n").map(str::to_owned).collect())
 }
@@ -301,6 +319,10 @@ fn serve(
         Fault::Stall(count) => {
             client.write_all(&body[..count.min(body.len())])?;
             thread::sleep(Duration::from_secs(600));
+        }
+        Fault::Held(gate) => {
+            let _let_go = gate.lock();
+            client.write_all(&body)?;
         }
         Fault::Spoil => {
             if let Some(byte) = body.last_mut() {

@@ -1,6 +1,6 @@
 //! A podling that runs: its output as it comes, signals to it and to its processes, and its end.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -235,6 +235,29 @@ fn listen(mut pipe: impl Read + Send + 'static) -> (Arc<Heard>, Option<JoinHandl
         writer.more.notify_all();
     });
     (heard, Some(reader))
+}
+
+/// Runs a line of shell on a terminal of its own, in the place; `keys` are typed once the output contains `ready`. It answers with what
+/// the terminal showed, without carriage returns. [`super::require`] must have found the program `script`.
+pub fn on_a_terminal(place: &Place, environment: &[(&str, &str)], line: &str, ready: &str, keys: &str) -> String {
+    let mut command = Command::new(program("script"));
+    place.environment(&mut command).env("TERM", "xterm").envs(environment.iter().copied());
+    command.args(["-qefc", line, "/dev/null"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut heard = Vec::new();
+    let mut buffer = [0; 4096];
+    let mut typed = false;
+    while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+        heard.extend_from_slice(&buffer[..length]);
+        if !typed && String::from_utf8_lossy(&heard).contains(ready) {
+            typed = true;
+            stdin.write_all(keys.as_bytes()).unwrap();
+        }
+    }
+    child.wait().unwrap();
+    String::from_utf8_lossy(&heard).replace('\r', "")
 }
 
 /// Runs a command that is not podling, to its end.

@@ -20,7 +20,8 @@ const ENOUGH: usize = 5;
 
 /// How `found` differs from `expected`, which was made since `made`: a few sentences, none where they are the same.
 ///
-/// The times of directories that the archive only implies are those of their making, so they are not compared.
+/// The times of directories that the archive only implies are those of their making, and so are those of whiteouts: they are not
+/// compared.
 pub fn compare(expected: &OwnedFd, found: &OwnedFd, made: SystemTime) -> Result<Vec<String>> {
     let made = made.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
     let mut comparison = Comparison { expected, found, made, differences: Vec::new() };
@@ -79,6 +80,8 @@ impl Comparison<'_> {
 
     fn metadata(&mut self, path: &[u8], a: &FileStat, b: &FileStat) {
         let is_dir = kind(a) == SFlag::S_IFDIR;
+        let is_whiteout = kind(a) == SFlag::S_IFCHR && a.st_rdev == 0;
+        let is_of_its_making = (is_dir || is_whiteout) && a.st_mtime >= self.made;
         for (differs, what) in [
             (a.st_mode != b.st_mode, "has another mode"),
             ((a.st_uid, a.st_gid) != (b.st_uid, b.st_gid), "has another owner"),
@@ -86,7 +89,7 @@ impl Comparison<'_> {
             (!is_dir && a.st_nlink != b.st_nlink, "has another number of names"),
             (a.st_rdev != b.st_rdev, "is another device"),
             (
-                !(is_dir && a.st_mtime >= self.made) && (a.st_mtime, a.st_mtime_nsec) != (b.st_mtime, b.st_mtime_nsec),
+                !is_of_its_making && (a.st_mtime, a.st_mtime_nsec) != (b.st_mtime, b.st_mtime_nsec),
                 "has another modification time",
             ),
         ] {

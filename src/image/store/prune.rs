@@ -49,7 +49,7 @@ impl Store {
             for image in &index.images {
                 let record = self.record_of(image)?;
                 let goes = which == Prune::Unused || name_of(image).is_none();
-                if !goes || record.diff_ids.iter().any(|id| self.is_layer_held(id)) {
+                if !goes || self.is_used(&record) {
                     kept.push(image.clone());
                     continue;
                 }

@@ -15,9 +15,9 @@ use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::layer::below::{join, kind, name_of as file_name, relative};
 use crate::image::namespace::InUserNamespace;
-use crate::image::store::Store;
 use crate::image::store::index::Index;
 use crate::image::store::staging::TREE;
+use crate::image::store::{Record, Store};
 use crate::sys::{Named, fs as sys_fs};
 
 /// One kind of thing that takes room.
@@ -65,7 +65,7 @@ impl Store {
             let layer_blobs = record.manifest.layers().iter().map(|layer| Digest::parse(layer.digest().as_ref()));
             let own: HashSet<Digest> =
                 documents.into_iter().map(Ok).chain(layer_blobs).collect::<Result<HashSet<_>>>()?;
-            let active = record.diff_ids.iter().any(|id| self.is_layer_held(id));
+            let active = self.is_used(&record);
             if active {
                 used_blobs.extend(own.iter().copied());
                 used_layers.extend(record.diff_ids.iter().copied());
@@ -91,6 +91,12 @@ impl Store {
             row("Staging", staging, staging, staging_size, 0),
         ];
         Ok((rows, images.into_values().collect()))
+    }
+
+    /// Whether a running pod uses an image. A pod holds the top layer of its image, whatever that hides; the layers below may be those
+    /// of many images, which are not used because of that.
+    pub(super) fn is_used(&self, record: &Record) -> bool {
+        record.diff_ids.last().is_some_and(|top| self.is_layer_held(top))
     }
 
     /// Whether a running pod holds a layer.
