@@ -63,6 +63,13 @@ impl Progress for Shown {
             }
         }
     }
+
+    fn waits(&self) {
+        // No bar is there yet.
+        if !matches!(self, Shown::Nothing) {
+            super::say("another podling is pulling this image, and is waited for");
+        }
+    }
 }
 
 const BYTES: &str = "{prefix}  [{bar:30}] {decimal_bytes:>10} / {decimal_total_bytes:<10} {decimal_bytes_per_sec}";

@@ -25,6 +25,9 @@ pub enum Event {
 pub trait Progress: Sync {
     /// `event` happened to the layer whose blob is `layer`.
     fn layer(&self, layer: &Digest, event: Event);
+
+    /// Another podling is pulling the same image, and this one waits for what comes of it.
+    fn waits(&self);
 }
 
 /// Shows nothing.
@@ -33,4 +36,6 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn layer(&self, _: &Digest, _: Event) {}
+
+    fn waits(&self) {}
 }

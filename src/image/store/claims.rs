@@ -3,7 +3,8 @@
 //! A claim is a lock on one byte of the file `claims`, at an offset that the digest gives (fcntl_locking(2), "Open file description
 //! locks"): nothing has to be removed afterwards, and the kernel drops the locks with their holder. Whoever makes a blob or a layer
 //! holds its byte exclusively; whoever needs one that the store has, or that is being made, holds or awaits it shared. The store
-//! removes nothing that is claimed. Nobody waits while it holds a claim exclusively, so nobody waits in a circle.
+//! removes nothing that is claimed. Nobody waits for a layer while it makes one, and an image's documents are claimed before its layers, so
+//! nobody waits in a circle.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;

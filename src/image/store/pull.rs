@@ -16,8 +16,10 @@ use crate::image::registry::{Document, Repository, Which};
 use crate::image::source::oci::{self, Blobs};
 use crate::image::source::{SourceImage, SourceName};
 use crate::image::store::Store;
+use crate::image::store::claims::Claims;
 use crate::image::store::index::{Index, name_of};
 use crate::image::store::publish::Loaded;
+use crate::image::store::staging;
 
 /// An image that was asked for at its registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +56,15 @@ impl Store {
         let descriptor =
             json!({"mediaType": document.media_type, "digest": digest.to_string(), "size": document.content.len()});
         let descriptor: Descriptor = serde_json::from_value(descriptor).map_err(|e| Error::new(e.to_string()))?;
-        let blobs = RegistryBlobs { store: self, repository, first: &document };
+        let claims = Claims::new(self)?;
+        let blobs = RegistryBlobs { store: self, repository, first: &document, claims: &claims, progress };
         let mut source =
             oci::image(&blobs, &descriptor, SourceName::Reference(reference.clone()), target, self.limits())?;
         source.origin.pulled_from = Some(reference.repository());
         let pulled = |was_present, warnings| Pulled { reference: reference.clone(), digest, was_present, warnings };
         if self.has_all_of(reference, &source)? {
+            // As every pull does, where a killed one left something.
+            staging::sweep(&self.staging(), namespace)?;
             return Ok(pulled(true, Vec::new()));
         }
         let loaded = self.staged(namespace, progress, &|workshop| {
@@ -94,6 +99,20 @@ struct RegistryBlobs<'a> {
     store: &'a Store,
     repository: &'a Repository,
     first: &'a Document,
+    /// What this pull fetches is claimed until its end, when the store has it: others wait for that instead of fetching it, too.
+    claims: &'a Claims,
+    progress: &'a dyn Progress,
+}
+
+impl RegistryBlobs<'_> {
+    /// The document if the store has it, whole.
+    fn stored(&self, descriptor: &Descriptor, digest: &Digest, limit: u64) -> Option<Vec<u8>> {
+        if !self.store.has_blob(digest, descriptor.size()) {
+            return None;
+        }
+        let content = Extent::open(&self.store.blob_path(digest)).and_then(|blob| blob.read_all(limit)).ok()?;
+        (Digest::of(&content) == *digest).then_some(content)
+    }
 }
 
 impl Blobs for RegistryBlobs<'_> {
@@ -102,10 +121,23 @@ impl Blobs for RegistryBlobs<'_> {
         if digest == self.first.digest {
             return Ok(self.first.content.clone());
         }
-        if self.store.has_blob(&digest, descriptor.size())
-            && let Ok(content) = Extent::open(&self.store.blob_path(&digest)).and_then(|blob| blob.read_all(limit))
-            && Digest::of(&content) == digest
-        {
+        if let Some(content) = self.stored(descriptor, &digest, limit) {
+            return Ok(content);
+        }
+        // This comes before any layer is claimed, and always in the order of manifest and config, so nobody waits in a circle.
+        if !self.claims.make(&digest)? {
+            self.progress.waits();
+            while !self.claims.make(&digest)? {
+                self.claims.wait_for(&digest)?;
+                self.claims.release(&digest)?;
+                if let Some(content) = self.stored(descriptor, &digest, limit) {
+                    return Ok(content);
+                }
+            }
+        }
+        // Whoever made it may have ended between the first look and the claim.
+        if let Some(content) = self.stored(descriptor, &digest, limit) {
+            self.claims.release(&digest)?;
             return Ok(content);
         }
         let content = match what {
