@@ -4,7 +4,6 @@ mod archives;
 mod support;
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use archives::image::{Files, Layer, config, with};
@@ -13,6 +12,7 @@ use archives::yard::trees;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::running::output_of;
+use support::store::{assert_nothing_staged, inspect, names, parts};
 use support::{Feature, Place, Running, archive, images, require, shell};
 
 fn layer(name: &str, content: &str) -> Layer {
@@ -23,38 +23,6 @@ fn layer(name: &str, content: &str) -> Layer {
 fn load(place: &Place, files: &Files) -> support::Output {
     fs::write(place.path().join("source.tar"), files.to_tar()).unwrap();
     place.podling(&["image", "load", "source.tar"])
-}
-
-fn inspect(place: &Place, name: &str) -> Value {
-    let output = place.podling(&["image", "inspect", name]);
-    let images: Value = serde_json::from_str(&output.expect_success().stdout).unwrap();
-    images[0].clone()
-}
-
-/// The names of `podling images`, sorted.
-fn names(place: &Place) -> Vec<String> {
-    let table = place.podling(&["images"]).expect_success().stdout.clone();
-    let mut names: Vec<String> =
-        table.lines().skip(1).map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(":")).collect();
-    names.sort();
-    names
-}
-
-/// The unpacked layers of all id maps, and the blobs.
-fn parts(place: &Place) -> (usize, usize) {
-    let count = |dir: &Path| fs::read_dir(dir).map_or(0, |entries| entries.count());
-    let maps = fs::read_dir(place.data().join("layers")).map(|maps| maps.map(|map| map.unwrap().path()).collect());
-    let maps: Vec<_> = maps.unwrap_or_default();
-    let layers = maps.iter().map(|map| count(&map.join("sha256"))).sum();
-    (layers, count(&place.data().join("images/blobs/sha256")))
-}
-
-fn assert_nothing_staged(place: &Place) {
-    let left: Vec<_> = match fs::read_dir(place.data().join("staging")) {
-        Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
-        Err(_) => vec![],
-    };
-    assert!(left.is_empty(), "left in the staging directory: {left:?}");
 }
 
 #[test]

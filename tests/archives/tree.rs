@@ -10,13 +10,16 @@ use crate::support::{Ids, ids};
 /// For each name what it is: `type`, `mode`, `owner`, `mtime`, `target`, `size`, `sha256`, `same file as`, and its attributes.
 pub type Tree = BTreeMap<String, BTreeMap<String, String>>;
 
-/// A program in a new user and mount namespace, as its root: subordinate ids mapped as podling maps them, else one id.
+/// A program in a new user and mount namespace, as its root: subordinate ids mapped as podling maps them, else one id. The machine's
+/// root, who may do everything to every id, only gets a mount namespace.
 pub fn in_namespace() -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--user", "--mount", "--map-root-user"]);
-    if ids() == Ids::Subordinate {
-        command.arg("--map-auto");
-    }
+    command.arg("--mount");
+    command.args(match ids() {
+        Ids::Subordinate => &["--user", "--map-root-user", "--map-auto"][..],
+        Ids::One => &["--user", "--map-root-user"],
+        Ids::Root => &[],
+    });
     command.arg("--");
     command
 }

@@ -6,6 +6,7 @@ pub mod feature;
 pub mod leftovers;
 pub mod registry;
 pub mod running;
+pub mod store;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

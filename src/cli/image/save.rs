@@ -59,6 +59,8 @@ fn stdout(saving: &Saving, format: Format) -> Result<()> {
 /// A new name becomes the file's own only when the archive is whole.
 fn file(saving: &Saving, format: Format, path: &Path) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
+    // The file that a link leads to is replaced, not the link.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     // What is no regular file, /dev/null say, cannot be replaced.
     if path.symlink_metadata().is_ok_and(|stat| !stat.is_file()) {
         let file = std::fs::OpenOptions::new().write(true).open(path).context(failed)?;
@@ -84,5 +86,13 @@ fn directory(saving: &Saving, path: &Path) -> Result<()> {
             Error::new(format!("{} is not empty", path.display())).mend("name a directory that is not there yet")
         );
     }
-    saving.directory(path)
+    let was_there = path.symlink_metadata().is_ok();
+    let saved = saving.directory(path);
+    if saved.is_err() {
+        // It was empty or absent, so all of it is ours; what cannot be removed has no index.json, and so no images.
+        let _ = if was_there { std::fs::remove_dir_all(path.join("blobs")) } else { std::fs::remove_dir_all(path) };
+        let _ = std::fs::remove_file(path.join("oci-layout"));
+        let _ = std::fs::remove_file(path.join("index.json"));
+    }
+    saved
 }

@@ -23,7 +23,8 @@ const ENOUGH: usize = 5;
 /// The times of directories that the archive only implies are those of their making, and so are those of whiteouts: they are not
 /// compared.
 pub fn compare(expected: &OwnedFd, found: &OwnedFd, made: SystemTime) -> Result<Vec<String>> {
-    let made = made.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+    // A file's time comes from the kernel's coarse clock, which may be a tick, and so a second, behind.
+    let made = made.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed() - 1);
     let mut comparison = Comparison { expected, found, made, differences: Vec::new() };
     let mut left = vec![Vec::new()];
     while let Some(path) = left.pop() {

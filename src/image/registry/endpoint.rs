@@ -188,7 +188,10 @@ impl Endpoint {
     /// One request. A registry that may be asked without TLS is asked with it first.
     fn request(&self, ask: &Ask<'_>, url: &Uri, login: Option<&str>) -> std::result::Result<Response<Body>, Failure> {
         let first = self.request_once(ask, url, login);
-        if self.scheme.get().is_some() {
+        // Another thread may have found out meanwhile that it is plain HTTP, and this address was made before.
+        let is_own = || self.address("/").is_ok_and(|own| own.authority() == url.authority());
+        let is_guess = url.scheme_str() == Some("https") && self.scheme.get() != Some(&"https") && is_own();
+        if !is_guess {
             return first.map_err(|e| self.failure(e));
         }
         match first {

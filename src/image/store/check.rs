@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -37,6 +37,8 @@ pub struct Findings {
     bad_blobs: BTreeSet<Digest>,
     /// Unpacked layers that are not what their blobs unpack to.
     bad_layers: BTreeSet<Digest>,
+    /// Directories of the store that others can write.
+    open_places: Vec<PathBuf>,
 }
 
 impl Store {
@@ -66,7 +68,7 @@ impl Store {
         let index = match Index::read(&self.images()) {
             Ok(index) => index,
             Err(e) => {
-                findings.damage.push(e.to_string());
+                findings.damage.push(e.what().to_owned());
                 return Ok(());
             }
         };
@@ -79,7 +81,7 @@ impl Store {
             let record = match self.record_of(image) {
                 Ok(record) => record,
                 Err(e) => {
-                    findings.broken(image.digest().as_ref(), format!("image {name}: {}", e.what()));
+                    findings.broken(image.digest().as_ref(), e.what().to_owned());
                     continue;
                 }
             };
@@ -89,16 +91,16 @@ impl Store {
                 let digest = Digest::parse(layer.digest().as_ref())?;
                 needed.extend([digest, *diff_id]);
                 match blobs.get(&digest) {
+                    _ if findings.bad_blobs.contains(&digest) => {
+                        findings
+                            .broken(image.digest().as_ref(), format!("image {name:?}: its blob {digest} is damaged"));
+                    }
                     // It may have come since the blobs were looked at.
                     None if self.has_blob(&digest, layer.size()) => {}
-                    None => {
-                        findings.broken(image.digest().as_ref(), format!("image {name}: its blob {digest} is missing"))
-                    }
-                    Some(_) if findings.bad_blobs.contains(&digest) => {
-                        findings.broken(image.digest().as_ref(), format!("image {name}: its blob {digest} is damaged"));
-                    }
+                    None => findings
+                        .broken(image.digest().as_ref(), format!("image {name:?}: its blob {digest} is missing")),
                     Some(size) if *size != layer.size() => {
-                        let what = format!("image {name}: its blob {digest} has {size} bytes, not {}", layer.size());
+                        let what = format!("image {name:?}: its blob {digest} has {size} bytes, not {}", layer.size());
                         findings.broken(image.digest().as_ref(), what);
                     }
                     Some(_) => drop(layers.insert(*diff_id, digest)),
@@ -115,6 +117,9 @@ impl Store {
             let Ok(stat) = fs::symlink_metadata(&dir) else { continue };
             if !stat.is_dir() || stat.mode() & 0o022 != 0 {
                 findings.damage.push(format!("{} is not a directory that only its owner can write", dir.display()));
+            }
+            if stat.is_dir() && stat.mode() & 0o022 != 0 {
+                findings.open_places.push(dir);
             }
         }
         let held = |path: &Path| File::open(path).is_ok_and(|dir| dir.try_lock().is_err());
@@ -168,19 +173,27 @@ impl Store {
         progress: &dyn Fn(&str),
         findings: &mut Findings,
     ) -> Result<()> {
-        let unpacked: Vec<_> = layers.iter().filter(|(diff_id, _)| self.has_layer(diff_id)).collect();
+        let unpacked: Vec<_> = layers.iter().filter(|(diff_id, _)| self.is_something(diff_id)).collect();
         if unpacked.is_empty() {
             return Ok(());
         }
-        let unpacker = Unpacker::start(staging.path(), self.limits().for_what_was_accepted(), self.ids(), namespace)?;
+        // A pod's root may be somebody else than the caller, whose staging directory is.
+        let layers = staging.layers();
+        self.make_directory(&layers)?;
+        let unpacker = Unpacker::start(&layers, self.limits().for_what_was_accepted(), self.ids(), namespace)?;
         for (number, (diff_id, blob)) in unpacked.into_iter().enumerate() {
             progress(&format!("layer {}", diff_id.short()));
             findings.looked_at[2] += 1;
-            let fresh = staging.path().join(format!("layer-{number}"));
-            match self.check_layer(&unpacker, diff_id, blob, &fresh, namespace) {
+            let fresh = layers.join(format!("layer-{number}"));
+            // It may be removed while we look.
+            let Ok(content) = Extent::open(&self.blob_path(blob)) else { continue };
+            let made = SystemTime::now();
+            // The blob is whole, so where it cannot be unpacked the layer that is there is not to blame.
+            self.unpack_again(&unpacker, diff_id, blob, &content, &fresh)
+                .context(|| format!("cannot unpack layer {diff_id} to compare it"))?;
+            match self.compare_layer(diff_id, &fresh, made, namespace) {
                 Ok(differences) if differences.is_empty() => {}
-                // It was removed while we looked.
-                _ if !self.has_layer(diff_id) => {}
+                _ if !self.is_something(diff_id) => {}
                 Ok(differences) => {
                     findings.bad_layers.insert(*diff_id);
                     findings.damage.push(format!("unpacked layer {diff_id} is damaged: {}", differences.join(", ")));
@@ -195,31 +208,45 @@ impl Store {
         Ok(())
     }
 
-    fn check_layer(
+    /// Whether there is anything where a layer's directory belongs: what is no directory keeps the layer from being made.
+    fn is_something(&self, diff_id: &Digest) -> bool {
+        self.layer_dir(diff_id).symlink_metadata().is_ok()
+    }
+
+    /// Unpacks a layer's blob into the new directory `fresh`.
+    fn unpack_again(
         &self,
         unpacker: &Unpacker,
         diff_id: &Digest,
         blob: &Digest,
+        content: &Extent,
         fresh: &Path,
-        namespace: &dyn InUserNamespace,
-    ) -> Result<Vec<String>> {
-        let made = SystemTime::now();
+    ) -> Result<()> {
         let tree = fresh.join(TREE);
         let failed = || format!("cannot make {}", fresh.display());
         for dir in [fresh, &tree] {
             fs::DirBuilder::new().mode(0o700).create(dir).context(failed)?;
             self.ids().give_to_root(dir)?;
         }
-        let content = Extent::open(&self.blob_path(blob))?;
         let promise = Promise { digest: BlobDigest::Check(Some(*blob)), diff_id: Some(*diff_id), compression: None };
         let name = fresh.file_name().map(|name| PathBuf::from(name).join(TREE));
-        unpacker.begin(&Order::new(name, 0, content.length(), true, &promise), content.as_fd(), None)?.finish()?;
+        let order = Order::new(name, 0, content.length(), true, &promise);
+        unpacker.begin(&order, content.as_fd(), None)?.finish().map(drop)
+    }
+
+    fn compare_layer(
+        &self,
+        diff_id: &Digest,
+        fresh: &Path,
+        made: SystemTime,
+        namespace: &dyn InUserNamespace,
+    ) -> Result<Vec<String>> {
         let open = |path: &Path| -> Result<OwnedFd> {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             nix::fcntl::open(path, flags, Mode::empty())
                 .map_err(|errno| Error::new(format!("cannot open {}: {}", path.display(), errno.desc())))
         };
-        let (expected, found) = (open(&tree)?, open(&self.layer_dir(diff_id).join(TREE))?);
+        let (expected, found) = (open(&fresh.join(TREE))?, open(&self.layer_dir(diff_id).join(TREE))?);
         let mut job = || {
             let differences = compare(&expected, &found, made)?;
             serde_json::to_vec(&differences).map_err(|e| Error::new(e.to_string()))
@@ -295,8 +322,15 @@ impl Store {
                 done.push(format!("removed unpacked layer {diff_id}: it is unpacked again when it is needed"));
             }
         }
+        for place in &findings.open_places {
+            let mode = fs::symlink_metadata(place)?.mode() & 0o7777 & !0o022;
+            fs::set_permissions(place, fs::Permissions::from_mode(mode))
+                .context(|| format!("cannot change the mode of {}", place.display()))?;
+            done.push(format!("took the right to write {} from others", place.display()));
+        }
         for digest in &findings.bad_blobs {
-            if fs::remove_file(self.blob_path(digest)).is_ok() {
+            // Moved, not removed, since it may be anything, a directory even.
+            if fs::rename(self.blob_path(digest), staging.join(format!("blob-{}", digest.short()))).is_ok() {
                 done.push(format!("removed blob {digest}"));
             }
         }

@@ -148,16 +148,18 @@ impl Store {
         self.record_of(self.lookup(&index, text)?)
     }
 
-    /// The documents of an image of the index.
+    /// The documents of an image of the index. An error says which image it is.
     pub fn record_of(&self, image: &Descriptor) -> Result<Record> {
-        let digest = Digest::parse(image.digest().as_ref())?;
-        let reference = name_of(image).map_or_else(|| digest.to_string(), str::to_owned);
-        let manifest: ImageManifest = self.json_blob(&digest, "manifest").context(|| format!("image {reference:?}"))?;
-        let config_digest = Digest::parse(manifest.config().digest().as_ref())?;
-        let config: ImageConfiguration =
-            self.json_blob(&config_digest, "config").context(|| format!("image {reference:?}"))?;
-        let diff_ids = config.rootfs().diff_ids().iter().map(|id| Digest::parse(id)).collect::<Result<_>>()?;
-        Ok(Record { reference, digest, manifest, config, diff_ids })
+        let reference = name_of(image).map_or_else(|| image.digest().to_string(), str::to_owned);
+        let read = || -> Result<Record> {
+            let digest = Digest::parse(image.digest().as_ref())?;
+            let manifest: ImageManifest = self.json_blob(&digest, "manifest")?;
+            let config: ImageConfiguration =
+                self.json_blob(&Digest::parse(manifest.config().digest().as_ref())?, "config")?;
+            let diff_ids = config.rootfs().diff_ids().iter().map(|id| Digest::parse(id)).collect::<Result<_>>()?;
+            Ok(Record { reference: reference.clone(), digest, manifest, config, diff_ids })
+        };
+        read().context(|| format!("image {reference:?}"))
     }
 
     /// Keeps the layers of `image` from removal. Fails if they were removed since the image was resolved.

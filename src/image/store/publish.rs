@@ -162,9 +162,12 @@ impl Moves {
         Ok(())
     }
 
-    /// Moves one thing, unless another podling made the same before us.
+    /// Moves one thing, unless another podling made the same before us. A blob of another length is damaged, and replaced.
     fn go(&mut self, from: &Path, to: &Path) -> Result<()> {
-        if fs::symlink_metadata(to).is_ok() {
+        if let (Ok(ours), Ok(there)) = (fs::symlink_metadata(from), fs::symlink_metadata(to))
+            && ours.file_type() == there.file_type()
+            && (ours.is_dir() || ours.len() == there.len())
+        {
             return Ok(());
         }
         match fs::rename(from, to) {

@@ -47,10 +47,13 @@ impl Store {
         let mut order = Vec::new();
         for text in names {
             let image = self.lookup(&index, text)?;
-            let record = self.record_of(image).context(|| format!("image {text:?}"))?;
+            let record = self.record_of(image)?;
             let named = Reference::parse(text).ok().and_then(|name| index.find(&name)).is_some();
             let name = name_of(image).filter(|_| named).map(str::to_owned);
-            descriptors.push(descriptor(image, name.as_deref()));
+            let entry = descriptor(image, name.as_deref());
+            if !descriptors.contains(&entry) {
+                descriptors.push(entry);
+            }
             let digest = record.digest;
             let (_, names) = tags.entry(digest).or_insert_with(|| {
                 order.push(digest);

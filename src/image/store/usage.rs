@@ -16,7 +16,6 @@ use crate::image::digest::Digest;
 use crate::image::layer::below::{join, kind, name_of as file_name, relative};
 use crate::image::namespace::InUserNamespace;
 use crate::image::store::index::Index;
-use crate::image::store::staging::TREE;
 use crate::image::store::{Record, Store};
 use crate::sys::{Named, fs as sys_fs};
 
@@ -113,7 +112,7 @@ impl Store {
         for path in list(&dir)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if let Some(digest) = Digest::from_hex(name) {
-                sizes.insert(digest, tree_size(&path.join(TREE), namespace)?);
+                sizes.insert(digest, tree_size(&path, namespace)?);
             }
         }
         Ok(sizes)
