@@ -1096,10 +1096,16 @@ fn running(table: &mut Table) {
     }
     table.files(
         "labels and volumes command nothing",
-        &image(json!({"Env": ["PATH=/bin"], "User": "65534:65534", "Volumes": {"/": {}, "/etc/../..": {}, "/proc": {}},
-            "Labels": {"io.podman.annotations.privileged": "TRUE", "io.podman.annotations.userns": "host", "run": "podman run --privileged IMAGE",
-                "io.containers.capabilities": "all", "io.kubernetes.cri-o.userns-mode": "host", "org.opencontainers.runc.privileged": "1"},
-            "StopSignal": "SIGKILL", "OnBuild": ["RUN true"], "Healthcheck": {"Test": ["CMD-SHELL", "echo from the health check"]}})),
+        &image(json!({
+            "Env": ["PATH=/bin"], "User": "65534:65534", "StopSignal": "SIGKILL", "OnBuild": ["RUN true"],
+            "Volumes": {"/": {}, "/etc/../..": {}, "/proc": {}},
+            "Labels": {
+                "io.podman.annotations.privileged": "TRUE", "io.podman.annotations.userns": "host",
+                "run": "podman run --privileged IMAGE", "io.containers.capabilities": "all",
+                "io.kubernetes.cri-o.userns-mode": "host", "org.opencontainers.runc.privileged": "1",
+            },
+            "Healthcheck": {"Test": ["CMD-SHELL", "echo from the health check"]},
+        })),
         harmless(|it| {
             let output = it.run("id -u; grep CapEff /proc/self/status; grep -c health /proc/self/cmdline; true", "");
             let said = output.expect_success().said();
