@@ -6,9 +6,9 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use archives::tree::{Tree, differences, in_namespace, of_directory, of_layers};
+use archives::tree::{Tree, comparable, differences, in_namespace, of_directory, of_layers, unpack};
 use support::running::output_of;
-use support::{Feature, Ids, Place, archive, ids, images, require, shell_with};
+use support::{Feature, Place, archive, images, require, shell_with};
 
 const IMAGES: [&str; 4] = ["busybox", "web", "db", "debian"];
 
@@ -54,33 +54,13 @@ fn umoci(place: &Path, image: &str) -> Tree {
 fn unpack_with_umoci(place: &Path, image: &str) -> PathBuf {
     let (layout, bundle) = (place.join("umoci-image"), place.join("umoci-bundle"));
     skopeo(&[&format!("docker-archive:{}", archive(image).display()), &format!("oci:{}:x", layout.display())]);
-    let mut command = in_namespace();
-    command.args(["umoci", "unpack"]);
-    if ids() == Ids::One {
-        // It notes owners that it cannot give in an attribute, and makes no devices.
-        command.arg("--rootless");
-    }
-    output_of(command.arg("--image").arg(format!("{}:x", layout.display())).arg(&bundle)).expect_success();
+    unpack(&format!("{}:x", layout.display()), &bundle);
     bundle
 }
 
 /// podling's tree of what it has loaded as `name`.
 fn podling(place: &Place, name: &str) -> Tree {
     comparable(of_layers(place.path(), &archives::yard::trees(place, name)))
-}
-
-/// With one id everything belongs to it, in podling's tree as in umoci's, which keeps the image's owners in an attribute.
-fn comparable(mut tree: Tree) -> Tree {
-    if ids() == Ids::One {
-        for fields in tree.values_mut() {
-            fields.remove("owner");
-            fields.remove("user.rootlesscontainers");
-            // A namespace of one id may set no capabilities of files on disks of the machine, and umoci passes over them.
-            fields.remove("security.capability");
-        }
-    }
-    tree.retain(|path, fields| !(path.starts_with("attributes of ") && fields.is_empty()));
-    tree
 }
 
 #[track_caller]

@@ -1,6 +1,7 @@
 //! The JSON documents of images: how large they may be, how they are read, and the annotations that podling uses.
 
 use oci_spec::image::Descriptor;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
@@ -54,6 +55,72 @@ pub fn parse<T: serde::de::DeserializeOwned>(content: &[u8], what: &str) -> Resu
         let why: String = format!("{place} {}", e.inner()).chars().map(printable).collect();
         Error::new(format!("the {what} is malformed:{why}"))
     })
+}
+
+/// What a document is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An image for one platform.
+    Manifest,
+    /// Images for several.
+    Index,
+    /// The config of an image, or the list of images in a docker archive.
+    Other,
+}
+
+/// Fails if another reader could take the document for something else: for the other of manifest and index (CVE-2021-41190), or
+/// for one with other fields, since Go's readers do not tell `Layers` from `layers`.
+pub fn check_unambiguous(content: &[u8], what: &str, kind: Kind) -> Result<()> {
+    let document: Value = parse(content, what)?;
+    let refused = |why: String| Err(Error::new(format!("the {what} {why}")));
+    if let Some(key) = key_in_two_cases(&document) {
+        return refused(format!("has the key {key:?} in upper and in lower case"));
+    }
+    let (fields, types): (&[&str], &[&str]) = match kind {
+        Kind::Manifest => (&["schemaVersion", "mediaType", "config", "layers"], &["image.manifest.v1", "manifest.v2"]),
+        Kind::Index => (&["schemaVersion", "mediaType", "manifests"], &["image.index.v1", "manifest.list.v2"]),
+        Kind::Other => return Ok(()),
+    };
+    let Value::Object(document) = document else { return Ok(()) };
+    let foreign = ["config", "layers", "manifests", "fsLayers"].into_iter().filter(|name| !fields.contains(name));
+    for (key, _) in &document {
+        if let Some(field) = foreign.clone().find(|field| key.eq_ignore_ascii_case(field)) {
+            return refused(format!("has {field:?}, so it could be taken for another kind of document"));
+        }
+        if let Some(field) = fields.iter().find(|field| key.eq_ignore_ascii_case(field) && key != *field) {
+            return refused(format!("has the key {key:?}, which some read as {field:?}"));
+        }
+    }
+    let media_type = document.get("mediaType").and_then(Value::as_str);
+    match media_type.filter(|media_type| !types.iter().any(|known| media_type.contains(known))) {
+        Some(media_type) => refused(format!("says that it is of media type {media_type:?}")),
+        None => Ok(()),
+    }
+}
+
+/// A key that an object has twice but for its case; in the maps that images fill as they like, case counts for everybody.
+fn key_in_two_cases(document: &Value) -> Option<String> {
+    let mut left = vec![document];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items),
+            Value::Object(object) => {
+                if let Some(key) = twice(object) {
+                    return Some(key);
+                }
+                let free = ["annotations", "Labels", "Volumes", "ExposedPorts"];
+                left.extend(object.iter().filter(|(key, _)| !free.contains(&key.as_str())).map(|(_, value)| value));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn twice(object: &Map<String, Value>) -> Option<String> {
+    let mut keys: Vec<String> = object.keys().map(|key| key.to_ascii_lowercase()).collect();
+    keys.sort_unstable();
+    keys.windows(2).find(|pair| pair.first() == pair.get(1)).and_then(|pair| pair.first().cloned())
 }
 
 fn printable(c: char) -> char {

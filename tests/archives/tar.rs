@@ -141,6 +141,17 @@ impl Entry {
     }
 }
 
+/// GNU's long name (`L`) or long link target (`K`) for the next member.
+pub fn gnu_long(kind: u8, name: impl AsRef<[u8]>) -> Entry {
+    Entry::new(kind, "././@LongLink").raw(257, b"ustar  \0").content([name.as_ref(), b"\0"].concat())
+}
+
+/// A PAX header by itself, with these records.
+pub fn pax_header(records: &[(&str, &str)]) -> Entry {
+    let records: Vec<u8> = records.iter().flat_map(|(key, value)| record(key.as_bytes(), value.as_bytes())).collect();
+    Entry::new(b'x', "PaxHeaders/0").content(records)
+}
+
 /// `LENGTH KEY=VALUE\n`, the length counting its own digits.
 fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;

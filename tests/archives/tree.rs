@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::running::output_of;
 use crate::support::{Ids, ids};
 
 /// For each name what it is: `type`, `mode`, `owner`, `mtime`, `target`, `size`, `sha256`, `same file as`, and its attributes.
@@ -63,8 +64,8 @@ fn look(scratch: &Path, dir: &Path, layers: &str) -> Tree {
         let (sum, name) = line.split_once("  ").unwrap();
         tree.get_mut(name).unwrap().insert("sha256".into(), sum.into());
     }
-    // getfattr escapes names in its own way, which is the same for both trees.
-    let attributes = String::from_utf8(read("attributes")).unwrap();
+    // getfattr escapes names in its own way, which is the same for both trees. Names need not be UTF-8, so a byte is a character.
+    let attributes: String = read("attributes").into_iter().map(char::from).collect();
     for block in attributes.split("\n\n").filter(|block| !block.is_empty()) {
         let (name, values) = block.split_once('\n').unwrap();
         let name = format!("attributes of {}", name.trim_start_matches("# file: "));
@@ -98,6 +99,31 @@ fn found(text: &[u8]) -> Tree {
             tree.get_mut(name).unwrap().insert("same file as".into(), group[0].clone());
         }
     }
+    tree
+}
+
+/// Unpacks an image of an OCI layout, `DIR:TAG`, with umoci, into the directory `rootfs` of `bundle`.
+pub fn unpack(image: &str, bundle: &Path) {
+    let mut command = in_namespace();
+    command.args(["umoci", "unpack"]);
+    if ids() == Ids::One {
+        // It notes owners that it cannot give in an attribute, and makes no devices.
+        command.arg("--rootless");
+    }
+    output_of(command.args(["--image", image]).arg(bundle)).expect_success();
+}
+
+/// With one id everything belongs to it, in podling's tree as in umoci's, which keeps the image's owners in an attribute.
+pub fn comparable(mut tree: Tree) -> Tree {
+    if ids() == Ids::One {
+        for fields in tree.values_mut() {
+            fields.remove("owner");
+            fields.remove("user.rootlesscontainers");
+            // A namespace of one id may set no capabilities of files on disks of the machine, and umoci passes over them.
+            fields.remove("security.capability");
+        }
+    }
+    tree.retain(|path, fields| !(path.starts_with("attributes of ") && fields.is_empty()));
     tree
 }
 

@@ -10,8 +10,8 @@ use super::tar::{Entry, archive};
 use crate::support::running::output_of;
 use crate::support::{Output, Place, binary};
 
-/// From a staged layer's root, `staging/load-XXXXXX/layer-N/tree` in the store, up to the yard.
-pub const UP: &str = "../../../../..";
+/// From a staged layer's root, `staging/load-XXXXXX/layers/layer-N/tree` in the store, up to the yard.
+pub const UP: &str = "../../../../../..";
 
 /// A store, and beside it the canary: files that tell when somebody was there.
 pub struct Yard {
@@ -76,7 +76,17 @@ impl Yard {
         snapshot::lines(self.path(), &skip)
     }
 
-    fn assert_nothing_staged(&self, what: &str) {
+    /// All but podling's own directory: what it may never touch, whether it accepts something or not.
+    pub fn outside(&self) -> Vec<String> {
+        snapshot::lines(self.path(), &["source.tar", "source", "podling"])
+    }
+
+    /// The unpacked trees of an image, bottom layer first.
+    pub fn trees(&self, image: &str) -> Vec<PathBuf> {
+        trees(&self.place, image)
+    }
+
+    pub fn assert_nothing_staged(&self, what: &str) {
         let staging = self.place.data().join("staging");
         let left: Vec<_> = fs::read_dir(staging).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "{what}: left in the staging directory: {left:?}");

@@ -15,6 +15,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::error::{Context, Error, Result};
 use crate::host::{IdExtent, IdMap};
+use crate::image::layer::tar_entry::attribute_record;
 use crate::sys::{Named, xattr};
 
 /// Writes all that is in `root` to `output`, in the order of names, and says what it left out.
@@ -192,7 +193,7 @@ fn attributes(file: &File) -> Result<Vec<(String, Vec<u8>)>> {
         let text = name.to_string_lossy();
         let wanted = (text.starts_with("user.") && !text.contains(".overlay.")) || text == "security.capability";
         if let (true, Some(value)) = (wanted, xattr::get(file.as_fd(), &name)?) {
-            records.push((format!("SCHILY.xattr.{text}"), value));
+            records.push((attribute_record(&text), value));
         }
     }
     Ok(records)

@@ -1,7 +1,10 @@
 //! Reads a tar archive as a stream, entry by entry, and believes nothing that it says.
 //!
-//! The tar crate decodes single headers; walking from one to the next is done here, because names and PAX headers must have a
-//! size limit, sparse files must be noticed, and truncation and trailing garbage told from a proper end.
+//! The tar crate knows where a header's fields are; reading them and walking from one header to the next is done here, because names
+//! and PAX headers must have a size limit, sparse files must be noticed, and truncation and trailing garbage told from a proper end.
+//!
+//! Where GNU tar, bsdtar and what builds images read the same bytes as different files, a layer could show one thing to whoever
+//! looks into it and another to whoever runs it. Such entries are refused: they have two names, or a size where none belongs.
 
 use std::io::{self, BufRead, BufReader, Read, Seek};
 
@@ -10,7 +13,9 @@ use tar::{EntryType, Header};
 
 use crate::error::{Error, Result};
 use crate::image::layer::limits::beyond;
-use crate::image::layer::tar_entry::{Kind, Records, TarEntry, apply_records, parse_records, quote, sparse};
+use crate::image::layer::tar_entry::{
+    Kind, Records, TarEntry, apply_records, field_number, is_heeded, name_in, parse_records, quote, record, sparse,
+};
 
 const BLOCK: u64 = 512;
 /// PAX headers and long names are read into memory; the largest honest ones carry a few xattrs of at most 64 KiB each.
@@ -85,8 +90,6 @@ pub struct TarReader<I> {
     /// Content of the current entry that was not read yet, and the padding after it.
     content: u64,
     padding: u64,
-    /// PAX records for all entries that follow.
-    global: Records,
     last: Option<String>,
     end: End,
     header_limit: u64,
@@ -111,16 +114,7 @@ impl<I: Input> TarReader<I> {
 
     /// The same, with extended headers of at most `header_limit` bytes.
     pub fn limited(input: I, header_limit: u64) -> Self {
-        TarReader {
-            input,
-            position: 0,
-            content: 0,
-            padding: 0,
-            global: Vec::new(),
-            last: None,
-            end: End::NotYet,
-            header_limit,
-        }
+        TarReader { input, position: 0, content: 0, padding: 0, last: None, end: End::NotYet, header_limit }
     }
 
     /// How many bytes of the archive were passed: after [`TarReader::next_entry`], where the entry's content starts.
@@ -146,30 +140,48 @@ impl<I: Input> TarReader<I> {
                 };
             };
             let kind = header.entry_type();
-            let name = header.path_bytes().into_owned();
-            let size = header.entry_size().map_err(|_| self.broken("an entry's size is not a number"))?;
+            let name = name_in(&header).map_err(|e| self.broken(e.what()))?;
+            let size = field_number(&header.as_old().size).and_then(|size| u64::try_from(size).ok());
+            let size = size.ok_or_else(|| in_entry(&name, self.broken("its size is not a number")))?;
             match kind {
                 EntryType::XHeader => {
+                    if local.is_some() {
+                        return Err(self.broken("two PAX headers follow each other"));
+                    }
                     local = Some(parse_records(&self.metadata(size)?).map_err(|e| in_entry(&name, e))?)
                 }
                 EntryType::XGlobalHeader => {
+                    // GNU tar obeys them, bsdtar and docker do not; what they mostly hold is git's comment.
                     let records = parse_records(&self.metadata(size)?).map_err(|e| in_entry(&name, e))?;
-                    if records.iter().any(|(key, _)| matches!(key.as_slice(), b"path" | b"linkpath" | b"size")) {
-                        return Err(self.broken("a global PAX header sets a path or a size"));
+                    if let Some((key, _)) = records.iter().find(|(key, _)| is_heeded(key)) {
+                        let what = format!("a global PAX header sets {} for all entries that follow", quote(key));
+                        return Err(self.broken(&what));
                     }
-                    self.global.extend(records);
                 }
                 EntryType::GNULongName => long_name = Some(c_string(self.metadata(size)?)),
                 EntryType::GNULongLink => long_link = Some(c_string(self.metadata(size)?)),
-                // A volume label.
-                other if other.as_byte() == b'V' => self.skip_metadata(size)?,
+                // A volume label: one reader takes it for an entry, to the other it is nothing.
+                other if other.as_byte() == b'V' => {
+                    if size > 0 || local.is_some() || long_name.is_some() || long_link.is_some() {
+                        return Err(self.broken("a volume label has content or an extended header"));
+                    }
+                }
                 _ => {
+                    let records = local.as_deref().unwrap_or_default();
+                    for (key, long) in [("path", &long_name), ("linkpath", &long_link)] {
+                        if let (Some(pax), Some(long)) = (record(records, key), long)
+                            && pax != long.as_slice()
+                        {
+                            let what = format!("it has two names, {} and {}", quote(pax), quote(long));
+                            return Err(in_entry(pax, self.broken(&what)));
+                        }
+                    }
                     let name = long_name.unwrap_or(name);
                     let link = match long_link {
                         Some(link) => link,
                         None => header.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default(),
                     };
-                    let entry = self.assemble(&header, name.clone(), link, size, &local.unwrap_or_default());
+                    let entry = self.assemble(&header, name.clone(), link, size, records);
                     return entry.map(Some).map_err(|e| in_entry(&name, e));
                 }
             }
@@ -198,14 +210,14 @@ impl<I: Input> TarReader<I> {
         name: Vec<u8>,
         link: Vec<u8>,
         size: u64,
-        local: &Records,
+        records: &[(Vec<u8>, Vec<u8>)],
     ) -> Result<TarEntry> {
         let fields = header.as_old();
-        let number = |what: &str, field: &[u8], value: std::io::Result<u64>| match value {
-            Ok(value) => Ok(value),
-            // Some writers leave out what they find unimportant.
-            Err(_) if field.iter().all(|b| matches!(b, 0 | b' ')) => Ok(0),
-            Err(_) => Err(Error::new(format!("its {what} is not a number"))),
+        let number = |what: &str, field: &[u8]| {
+            field_number(field).ok_or_else(|| Error::new(format!("its {what} is not a number")))
+        };
+        let id = |what: &str, field: &[u8]| {
+            u64::try_from(number(what, field)?).map_err(|_| Error::new(format!("its {what}'s id is negative")))
         };
         let kind = match header.entry_type() {
             EntryType::Regular | EntryType::Continuous => Kind::File,
@@ -226,22 +238,26 @@ impl<I: Input> TarReader<I> {
             name,
             kind,
             size,
-            mode: u32::try_from(number("mode", &fields.mode, header.mode().map(u64::from))? & 0o7777).unwrap_or(0),
-            uid: number("owner", &fields.uid, header.uid())?,
-            gid: number("group", &fields.gid, header.gid())?,
-            // Times before 1970 come as two's complement.
-            mtime: TimeSpec::new(number("modification time", &fields.mtime, header.mtime())?.cast_signed(), 0),
+            mode: u32::try_from(number("mode", &fields.mode)? & 0o7777).unwrap_or(0),
+            uid: id("owner", &fields.uid)?,
+            gid: id("group", &fields.gid)?,
+            mtime: TimeSpec::new(number("modification time", &fields.mtime)?, 0),
             link,
             xattrs: Vec::new(),
         };
-        apply_records(&mut entry, &self.global)?;
-        apply_records(&mut entry, local)?;
+        apply_records(&mut entry, records)?;
         // Before POSIX, a trailing slash was all that told a directory from a file. A name that a PAX record made longer counts
         // as a whole: cut off in the header, it may end with a slash by chance.
         if header.entry_type() == EntryType::Regular && entry.name.ends_with(b"/") {
             entry.kind = Kind::Directory;
         }
         if entry.kind != Kind::File {
+            // All agree that a directory's own size says nothing; of any other some take it for the length of a content.
+            let says_nothing = header.entry_type() == EntryType::Directory && record(records, "size").is_none();
+            if entry.size > 0 && !says_nothing {
+                let what = format!("it has a size of {} bytes, which only files may have", entry.size);
+                return Err(Error::new(what));
+            }
             entry.size = 0;
         }
         self.content = entry.size;
@@ -314,10 +330,6 @@ impl<I: Input> TarReader<I> {
         Ok(content)
     }
 
-    fn skip_metadata(&mut self, size: u64) -> Result<()> {
-        self.metadata(size).map(drop)
-    }
-
     fn skip_content(&mut self) -> Result<()> {
         let rest = self.content.saturating_add(self.padding);
         self.skip_exactly(rest)?;
@@ -354,16 +366,16 @@ pub fn in_entry(name: &[u8], error: Error) -> Error {
 
 /// The header's checksum counts its own field as spaces; some old tars added the bytes as signed numbers.
 fn checksum_holds(header: &Header) -> bool {
-    let Ok(expected) = header.cksum() else { return false };
+    let Some(expected) = field_number(&header.as_old().cksum) else { return false };
     let bytes = || header.as_bytes().iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { b' ' } else { *b });
     let unsigned: u32 = bytes().map(u32::from).sum();
     let signed: i32 = bytes().map(|b| i32::from(b.cast_signed())).sum();
-    expected == unsigned || i64::from(expected) == i64::from(signed)
+    expected == i64::from(unsigned) || expected == i64::from(signed)
 }
 
-/// GNU long names end with one NUL, which is not part of them.
+/// GNU long names end with a NUL, which is not part of them.
 fn c_string(mut name: Vec<u8>) -> Vec<u8> {
-    if name.last() == Some(&0) {
+    while name.last() == Some(&0) {
         name.pop();
     }
     name

@@ -4,8 +4,7 @@ use serde::Deserialize;
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
-use crate::image::documents::Origin;
-use crate::image::documents::parse;
+use crate::image::documents::{Kind, Origin, check_unambiguous, parse};
 use crate::image::layer::limits::Limits;
 use crate::image::layer::pipeline::{Content, LayerBlob};
 use crate::image::reference::Reference;
@@ -23,6 +22,7 @@ struct Entry {
 /// All images of the archive; one with several tags comes once for each.
 pub fn images(files: &Files, limits: &Limits) -> Result<Vec<SourceImage>> {
     let content = files.need("manifest.json")?.read_all(limits.manifest_size).context(|| "manifest.json")?;
+    check_unambiguous(&content, "manifest.json", Kind::Other)?;
     let entries: Vec<Entry> = parse(&content, "manifest.json")?;
     let mut images = Vec::new();
     for entry in entries {
@@ -43,6 +43,7 @@ fn image(files: &Files, entry: &Entry, name: SourceName, limits: &Limits) -> Res
     limits.check_layers(entry.layers.len())?;
     let config = files.need(&entry.config)?.read_all(limits.config_size).context(|| "config")?;
     check_config_name(&entry.config, &config)?;
+    check_unambiguous(&config, "config", Kind::Other)?;
     let parsed: oci_spec::image::ImageConfiguration = parse(&config, "config")?;
     let diff_ids = parsed.rootfs().diff_ids();
     if diff_ids.len() != entry.layers.len() {

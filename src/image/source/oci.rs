@@ -5,7 +5,7 @@ use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest,
 use crate::error::{Context, Error, Result};
 use crate::image::compression::Compression;
 use crate::image::digest::Digest;
-use crate::image::documents::{Origin, annotation, parse};
+use crate::image::documents::{Kind, Origin, annotation, check_unambiguous, parse};
 use crate::image::layer::limits::Limits;
 use crate::image::layer::pipeline::{Content, LayerBlob};
 use crate::image::platform::{self, Target};
@@ -35,6 +35,7 @@ pub fn image(
     let (descriptor, index_digest) = manifest_of(blobs, descriptor, target, limits)?;
     let digest = Digest::parse(descriptor.digest().as_ref())?;
     let content = blobs.document(&descriptor, "manifest", limits.manifest_size)?;
+    check_unambiguous(&content, "manifest", Kind::Manifest).context(|| format!("image {digest}"))?;
     let manifest: ImageManifest = parse(&content, "manifest").context(|| format!("image {digest}"))?;
     if !matches!(manifest.config().media_type(), MediaType::ImageConfig)
         && manifest.config().media_type().to_string() != "application/vnd.docker.container.image.v1+json"
@@ -45,6 +46,7 @@ pub fn image(
     limits.check_layers(manifest.layers().len()).map_err(|e| e.context(format!("image {digest}")))?;
     let config =
         blobs.document(manifest.config(), "config", limits.config_size).context(|| format!("image {digest}"))?;
+    check_unambiguous(&config, "config", Kind::Other).context(|| format!("image {digest}"))?;
     let parsed: ImageConfiguration = parse(&config, "config").context(|| format!("image {digest}"))?;
     let diff_ids = parsed.rootfs().diff_ids();
     if diff_ids.len() != manifest.layers().len() {
@@ -80,6 +82,7 @@ fn manifest_of(
         let digest = Digest::parse(here.digest().as_ref())?;
         outermost = outermost.or(Some(digest));
         let content = blobs.document(&here, "index", limits.manifest_size)?;
+        check_unambiguous(&content, "index", Kind::Index).context(|| format!("index {digest}"))?;
         let index: ImageIndex = parse(&content, "index").context(|| format!("index {digest}"))?;
         let images = index.manifests().iter().filter(|image| !is_attestation(image));
         here = target.choose(images).context(|| format!("index {digest}"))?.clone();

@@ -6,7 +6,7 @@ use oci_spec::image::{Descriptor, ImageIndex};
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
-use crate::image::documents::{CONTAINERD_NAME, REF_NAME, annotation, parse};
+use crate::image::documents::{CONTAINERD_NAME, Kind, REF_NAME, annotation, check_unambiguous, parse};
 use crate::image::layer::limits::Limits;
 use crate::image::layer::pipeline::Content;
 use crate::image::platform::Target;
@@ -17,6 +17,7 @@ use crate::image::source::{Files, SourceImage, SourceName};
 /// All images of a layout, of each the one for this machine's platform.
 pub fn images(files: &Files, limits: &Limits) -> Result<Vec<SourceImage>> {
     let content = files.need("index.json")?.read_all(limits.manifest_size).context(|| "index.json")?;
+    check_unambiguous(&content, "index.json", Kind::Index)?;
     let index: ImageIndex = parse(&content, "index.json")?;
     // Several entries of one name, or several without a name, are one image for several platforms.
     let mut groups: BTreeMap<(usize, Option<String>), Vec<&Descriptor>> = BTreeMap::new();
