@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+use oci_spec::image::Descriptor;
 
 use crate::error::{Context, Error, Result};
 use crate::image::digest::{Digest, Hasher};
@@ -39,6 +40,16 @@ pub struct Findings {
     bad_layers: BTreeSet<Digest>,
     /// Directories of the store that others can write.
     open_places: Vec<PathBuf>,
+}
+
+/// What was seen of one image.
+#[derive(Debug, Default)]
+struct Seen {
+    damage: Vec<String>,
+    /// The digests that it needs, of blobs and of layers.
+    needed: Vec<Digest>,
+    /// Its layers whose blobs are whole: diffID and blob.
+    layers: Vec<(Digest, Digest)>,
 }
 
 impl Store {
@@ -76,39 +87,55 @@ impl Store {
         let mut layers: BTreeMap<Digest, Digest> = BTreeMap::new();
         let mut needed: BTreeSet<Digest> = BTreeSet::new();
         for image in &index.images {
-            let name = name_of(image).map_or_else(|| image.digest().to_string(), str::to_owned);
             findings.looked_at[0] += 1;
-            let record = match self.record_of(image) {
-                Ok(record) => record,
-                Err(e) => {
-                    findings.broken(image.digest().as_ref(), e.what().to_owned());
+            let mut seen = self.look_at(image, &blobs, &findings.bad_blobs)?;
+            if !seen.damage.is_empty() {
+                // It may have been removed meanwhile. While we hold the lock nothing is.
+                let _lock = self.lock()?;
+                let same = |other: &Descriptor| other.digest() == image.digest() && name_of(other) == name_of(image);
+                if !Index::read(&self.images())?.images.iter().any(same) {
                     continue;
                 }
-            };
-            needed.insert(record.digest);
-            needed.insert(Digest::parse(record.manifest.config().digest().as_ref())?);
-            for (layer, diff_id) in record.manifest.layers().iter().zip(&record.diff_ids) {
-                let digest = Digest::parse(layer.digest().as_ref())?;
-                needed.extend([digest, *diff_id]);
-                match blobs.get(&digest) {
-                    _ if findings.bad_blobs.contains(&digest) => {
-                        findings
-                            .broken(image.digest().as_ref(), format!("image {name:?}: its blob {digest} is damaged"));
-                    }
-                    // It may have come since the blobs were looked at.
-                    None if self.has_blob(&digest, layer.size()) => {}
-                    None => findings
-                        .broken(image.digest().as_ref(), format!("image {name:?}: its blob {digest} is missing")),
-                    Some(size) if *size != layer.size() => {
-                        let what = format!("image {name:?}: its blob {digest} has {size} bytes, not {}", layer.size());
-                        findings.broken(image.digest().as_ref(), what);
-                    }
-                    Some(_) => drop(layers.insert(*diff_id, digest)),
-                }
+                seen = self.look_at(image, &blobs, &findings.bad_blobs)?;
             }
+            seen.damage.into_iter().for_each(|what| findings.broken(image.digest().as_ref(), what));
+            needed.extend(seen.needed);
+            layers.extend(seen.layers);
         }
         self.check_layers(&layers, staging, namespace, progress, findings)?;
         self.note_orphans(&blobs, &needed, findings)
+    }
+
+    /// Looks at an image's documents, and whether its layers' blobs are there.
+    fn look_at(&self, image: &Descriptor, blobs: &BTreeMap<Digest, u64>, bad: &BTreeSet<Digest>) -> Result<Seen> {
+        let mut seen = Seen::default();
+        let record = match self.record_of(image) {
+            Ok(record) => record,
+            Err(e) => {
+                seen.damage.push(e.what().to_owned());
+                return Ok(seen);
+            }
+        };
+        let name = name_of(image).map_or_else(|| image.digest().to_string(), str::to_owned);
+        seen.needed.push(record.digest);
+        seen.needed.push(Digest::parse(record.manifest.config().digest().as_ref())?);
+        for (layer, diff_id) in record.manifest.layers().iter().zip(&record.diff_ids) {
+            let digest = Digest::parse(layer.digest().as_ref())?;
+            seen.needed.extend([digest, *diff_id]);
+            let wrong = match blobs.get(&digest) {
+                _ if bad.contains(&digest) => "is damaged".to_owned(),
+                // It may have come since the blobs were looked at.
+                None if self.has_blob(&digest, layer.size()) => continue,
+                None => "is missing".to_owned(),
+                Some(size) if *size != layer.size() => format!("has {size} bytes, not {}", layer.size()),
+                Some(_) => {
+                    seen.layers.push((*diff_id, digest));
+                    continue;
+                }
+            };
+            seen.damage.push(format!("image {name:?}: its blob {digest} {wrong}"));
+        }
+        Ok(seen)
     }
 
     /// The store's own directories are for nobody else.
