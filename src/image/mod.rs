@@ -5,6 +5,7 @@ pub mod compression;
 pub mod digest;
 pub mod documents;
 pub mod extent;
+mod gzip;
 pub mod layer;
 pub mod namespace;
 pub mod platform;
