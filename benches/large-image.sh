@@ -91,13 +91,34 @@ seconds() {
 least() { awk "BEGIN { print $1 < $2 ? $1 : $2 }"; }
 ratio() { awk "BEGIN { printf \"%.2f\", $1 / $2 }"; }
 
-# find_podling [PATH]: the binary to measure: PATH, else the release build.
-find_podling() {
+# parse_options ARG...: the options that the benches share, as $dir (an existing directory), $temporary (the same where it goes afterwards),
+# $runs and $podling (the binary to measure: the release build when none is given).
+# shellcheck disable=SC2034
+parse_options() {
     local here candidate
     here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
-    for candidate in "${1:-}" "$here"/../target/release/podling "$here"/../target/*/release/podling; do
-        [ -x "$candidate" ] && readlink -f "$candidate" && return
+    dir=''
+    temporary=''
+    runs=3
+    podling=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --dir) dir=${2:?--dir wants a directory}; shift ;;
+            --runs) runs=${2:?--runs wants a number}; [ "$runs" -gt 0 ] || exit 2; shift ;;
+            -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+            *) podling=$1 ;;
+        esac
+        shift
     done
-    echo "$(basename "$0"): build podling first: cargo build --release" >&2
-    exit 2
+    for candidate in ${podling:+"$podling"} "$here"/../target/release/podling "$here"/../target/*/release/podling; do
+        # One that was named and is not there is not made good by another.
+        if [ -x "$candidate" ] || [ -n "$podling" ]; then break; fi
+    done
+    [ -x "$candidate" ] || { echo "$(basename "$0"): build podling first: cargo build --release" >&2; exit 2; }
+    podling=$(readlink -f "$candidate")
+    if [ -z "$dir" ]; then
+        dir=$(mktemp -d)
+        temporary=$dir
+    fi
+    mkdir -p "$dir"
 }

@@ -8,28 +8,10 @@ set -euo pipefail
 # shellcheck source=benches/large-image.sh
 . "$(dirname "$(readlink -f "$0")")/large-image.sh"
 
-dir=
-temporary=
-runs=3
-podling=
-while [ $# -gt 0 ]; do
-    case $1 in
-        --dir) dir=${2:?--dir wants a directory}; shift ;;
-        --runs) runs=${2:?--runs wants a number}; [ "$runs" -gt 0 ] || exit 2; shift ;;
-        -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-        *) podling=$1 ;;
-    esac
-    shift
-done
 for tool in docker-registry skopeo curl podman; do
     command -v "$tool" > /dev/null || { echo "pull.sh: $tool is missing: apt-get install docker-registry skopeo curl podman" >&2; exit 2; }
 done
-podling=$(find_podling "$podling")
-if [ -z "$dir" ]; then
-    dir=$(mktemp -d)
-    temporary=$dir
-fi
-mkdir -p "$dir"
+parse_options "$@"
 registry=
 
 # Each run writes to directories of its own, and all go at the end: ext4 does not give the inodes of files that were removed in the last

@@ -28,3 +28,10 @@ impl Write for Stdout {
         }
     }
 }
+
+/// What is printed: for people, or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+}

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::image::table;
 use super::say;
-use super::stdout::Stdout;
+use super::stdout::{Format, Stdout};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
@@ -34,12 +34,6 @@ pub struct DfArgs {
     /// `json` for programs
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Json,
 }
 
 /// Arguments of `podling system check`.

@@ -113,7 +113,7 @@ impl Reference {
         }
         let short = self.path.strip_prefix(OFFICIAL).filter(|rest| !rest.contains('/')).unwrap_or(&self.path);
         // Some names mean something else when they are short: a first part that looks like a host, digits like an id.
-        let means_it = split_domain(short).0 == DEFAULT_DOMAIN && Digest::from_hex(short).is_none();
+        let means_it = split_domain(short) == (DEFAULT_DOMAIN, short) && Digest::from_hex(short).is_none();
         if means_it { short.to_owned() } else { self.repository() }
     }
 
@@ -292,6 +292,7 @@ mod tests {
             ("docker.io/library/a/b:1", "library/a/b:1"),
             ("docker.io/a.b/c:1", "docker.io/a.b/c:1"),
             ("docker.io/localhost/c:1", "docker.io/localhost/c:1"),
+            ("docker.io/index.docker.io/c:1", "docker.io/index.docker.io/c:1"),
         ] {
             assert_eq!(Reference::parse(full).unwrap().familiar(), short);
         }

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use super::table;
+use crate::cli::stdout::Format;
 use crate::error::{Error, Result};
 use crate::image::layer::limits::human;
 use crate::image::store::prune::Prune;
@@ -41,12 +42,6 @@ pub struct HistoryArgs {
     /// `json` for programs
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Json,
 }
 
 /// Arguments of `podling image prune`.
