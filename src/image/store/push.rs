@@ -8,7 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::documents::Origin;
 use crate::image::extent::Extent;
-use crate::image::progress::{Event, Progress};
+use crate::image::progress::{Event, Progress, Silent};
 use crate::image::reference::Reference;
 use crate::image::registry::{Repository, Sent, Which};
 use crate::image::store::Store;
@@ -47,6 +47,8 @@ impl Store {
             }
         }
         let send = |digest: &Digest| -> Result<()> {
+            // What is shown are layers, and the config is none.
+            let progress = if *digest == config { &Silent } else { progress };
             let content = Extent::open(&self.blob_path(digest)).context(|| format!("the store's blob {digest}"))?;
             progress.layer(digest, Event::Begins(content.length()));
             let told = |count| progress.layer(digest, Event::Bytes(count));
