@@ -165,14 +165,15 @@ fn podman_loads_what_is_saved_in_each_format() {
     let place = Place::with(&[]);
     load_two(&place);
     for format in FORMATS {
-        let path = place.path().join(format);
+        let podman = Podman(place.path().join("podman"));
+        fs::create_dir(&podman.0).unwrap();
+        let path = podman.0.join(format);
         let path = path.to_str().unwrap();
         // podman loads the first image of an OCI source only.
         let images = if format == "docker-archive" { &["app:1", "other:2"][..] } else { &["app:1"] };
         place.podling(&[&["image", "save", "--format", format, "-o", path], images].concat()).expect_success();
-        let podman = Podman(place.path().join("podman"));
-        fs::create_dir(&podman.0).unwrap();
-        podman.run(&["load", "--quiet", "-i", path]).expect_success();
+        // The path becomes a part of the image's name, which may have no capital letters, so it is the last part only.
+        podman.run(&["load", "--quiet", "-i", format]).expect_success();
         for image in images {
             let ours = inspect(&place, image);
             let id = ours["id"].as_str().unwrap().trim_start_matches("sha256:");

@@ -88,14 +88,9 @@ fn suffix_powers(suffix: &str) -> Option<(i64, u32)> {
                 return None;
             }
             // Whatever is beyond these bounds is zero or the maximum anyway.
-            (
-                exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') {
-                    -1_000_000_000
-                } else {
-                    1_000_000_000
-                }),
-                0,
-            )
+            let greatest = 1_000_000_000;
+            let beyond = if exponent.starts_with('-') { -greatest } else { greatest };
+            (exponent.parse::<i64>().map_or(beyond, |power| power.clamp(-greatest, greatest)), 0)
         }
     })
 }
@@ -162,13 +157,14 @@ mod tests {
             ("2E", 2_000_000_000_000_000_000, u64::MAX),
             ("0e999999999999999999999", 0, 0),
             ("1e-999999999999999999999", 1, 1),
+            ("1e-9223372036854775808", 1, 1),
         ] {
             let quantity = Quantity::parse(text).unwrap();
             assert_eq!(quantity.units(), units, "{text}");
             assert_eq!(quantity.millis(), millis, "{text}");
         }
         // 9Ei is more than 2^63-1.
-        for text in ["9Ei", "10E", "1e400", "99999999999999999999999999999999999999"] {
+        for text in ["9Ei", "10E", "1e400", "1E9223372036854775807", "99999999999999999999999999999999999999"] {
             assert_eq!(Quantity::parse(text).unwrap().units(), i64::MAX as u64, "{text}");
         }
         assert_eq!(Quantity::parse("7Ei").unwrap().units(), 7 << 60);
