@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use support::registry::{Access, Proxy, Registry};
 use support::running::output_of;
 use support::store::{assert_nothing_staged, inspect, names, parts};
-use support::{Feature, Output, Place, archive, binary, require, shell};
+use support::{Feature, Output, Place, archive, binary, images, require, shell};
 
 const FORMATS: [&str; 3] = ["docker-archive", "oci-archive", "oci-dir"];
 
@@ -658,7 +658,7 @@ fn prune_removes_what_nothing_uses_and_nothing_else() {
     load(&place, &Files::oci("derived:1", &[base, layer("derived", "d")]));
     let prune = |args: &[&str]| place.podling(&[&["image", "prune"], args].concat());
     let all = (names(&place), parts(&place));
-    assert_eq!(prune(&[]).expect_success().stdout, "reclaimed 0B\n", "all have names");
+    assert_eq!(prune(&["--force"]).expect_success().stdout, "reclaimed 0B\n", "all have names");
     assert_eq!((names(&place), parts(&place)), all);
 
     // Without a name: not used by a pod, and used by one.
@@ -672,10 +672,10 @@ fn prune_removes_what_nothing_uses_and_nothing_else() {
     pod.wait_for("ready");
     let busybox = inspect(&place, "busybox")["id"].as_str().unwrap().to_owned();
     place.podling(&["image", "untag", "busybox"]).expect_success();
-    assert_eq!(prune(&[]).expect_success().stdout, "reclaimed 0B\n", "a pod uses it");
+    assert_eq!(prune(&["--force"]).expect_success().stdout, "reclaimed 0B\n", "a pod uses it");
     place.podling(&["image", "tag", &busybox, "busybox"]).expect_success();
 
-    let said = prune(&["--all"]).expect_success().stdout.clone();
+    let said = prune(&["--all", "--force"]).expect_success().stdout.clone();
     for name in ["app:1", "derived:1"] {
         assert!(said.contains(&format!("untagged docker.io/library/{name}\n")), "{said}");
     }
@@ -683,11 +683,25 @@ fn prune_removes_what_nothing_uses_and_nothing_else() {
     assert_eq!((names(&place), parts(&place)), (vec!["busybox:latest".to_owned()], before));
     pod.stop().expect_success();
     assert_eq!(place.run(&shell("echo still here")).expect_success().said(), "still here");
-    prune(&["-a"]).expect_success();
+    prune(&["-af"]).expect_success();
     assert_eq!((names(&place), parts(&place)), (vec![], (0, 0)));
-    assert_eq!(prune(&["-a"]).expect_success().stdout, "reclaimed 0B\n");
+    assert_eq!(prune(&["-af"]).expect_success().stdout, "reclaimed 0B\n");
     assert_nothing_staged(&place);
     place.assert_nothing_left();
+}
+
+#[test]
+fn a_layer_that_is_kept_packed_needs_no_second_blob_of_it_unpacked() {
+    let place = Place::with(&["busybox"]);
+    let plain = inspect(&place, "busybox")["layers"][0]["digest"].as_str().unwrap()[7..].to_owned();
+    let blob = place.data().join("images/blobs/sha256").join(&plain);
+    assert!(blob.exists());
+    // The same layer, compressed: its diffID is the digest of the blob that was there.
+    place.podling(&["image", "load", images().join("busybox").to_str().unwrap()]).expect_success();
+    assert_ne!(inspect(&place, "busybox")["layers"][0]["digest"].as_str().unwrap()[7..], plain);
+    place.podling(&["image", "prune", "--force"]).expect_success();
+    assert!(!blob.exists(), "no image has it");
+    place.podling(&["system", "check"]).expect_success();
 }
 
 #[test]
@@ -697,6 +711,9 @@ fn prune_asks_on_a_terminal_and_takes_silence_for_no() {
     }
     let place = Place::with(&[]);
     load_two(&place);
+    let nobody = place.podling(&["image", "prune", "--all"]);
+    assert!(nobody.expect_success().stderr.contains("nothing was removed; --force"), "{nobody}");
+    assert!(!names(&place).is_empty());
     for (answer, stay) in [("n", true), ("", true), ("y", false)] {
         let mut command = Command::new("script");
         let line = format!("{} image prune --all", binary().display());
@@ -762,7 +779,7 @@ fn the_room_that_is_taken_adds_up() {
     // What can be reclaimed is what is reclaimed.
     let of = usage(&place);
     let sum = ["Images", "Layers"].map(|what| of(what)["reclaimable"].as_u64().unwrap()).iter().sum::<u64>();
-    let said = place.podling(&["image", "prune", "--all"]).expect_success().stdout.clone();
+    let said = place.podling(&["image", "prune", "--all", "--force"]).expect_success().stdout.clone();
     assert_eq!(said.lines().last(), Some(format!("reclaimed {}", human(sum)).as_str()));
     let of = usage(&place);
     for what in ["Images", "Layers", "Pods", "Staging"] {
@@ -801,7 +818,7 @@ fn a_wrong_command_line_is_one_error_that_names_the_help() {
     ] {
         refused(&place.podling(args), &["image \"a", part]);
     }
-    place.podling(&["image", "prune", "--all"]).expect_success();
+    place.podling(&["image", "prune", "--all", "--force"]).expect_success();
     place.podling(&["system", "df"]).expect_success();
     place.podling(&["system", "check"]).expect_success();
 }

@@ -652,6 +652,23 @@ fn mirrors_are_asked_first_and_the_registry_itself_when_they_fail() {
         assert_eq!(net.run(name, "imagePullPolicy: Never", &[]).expect_success().said(), "ran");
     }
 
+    // A mirror that lies about the layer is not believed twice, and its lie is not held against the registry.
+    net.podling(&["image", "rm", name]).expect_success();
+    mirror.clear_faults();
+    mirror.fault("/blobs/", vec![Fault::Spoil; 9]);
+    let (output, _) = pull();
+    output.expect_success();
+    assert_eq!(net.run(name, "imagePullPolicy: Never", &[]).expect_success().said(), "ran");
+
+    // An image for one platform is not taken for another's.
+    let other = net.podling(&["pull", "--platform", "linux/s390x", name]);
+    other.expect_refusal(&["it has no image for linux/s390x, only for linux/"]);
+    net.podling(&["pull", "--platform", "bogus", name]).expect_refusal(&["it has no image for linux/bogus"]);
+
+    // What cannot be pulled does not keep the next one from it.
+    let two = net.podling(&["pull", "images.test/t/absent", name]);
+    assert_eq!((two.code, two.stdout.lines().count()), (Some(125), 1), "{two}");
+
     // Where neither has it, the error tells of both.
     mirror.clear_faults();
     for proxy in [&mirror, &net.proxy] {

@@ -372,7 +372,7 @@ fn a_damaged_index_is_found_and_begun_anew() {
         output.stderr.contains("10 blobs and layers belong to no image; `podling image prune` removes them"),
         "{output}"
     );
-    damaged.place.podling(&["image", "prune"]).expect_success();
+    damaged.place.podling(&["image", "prune", "--force"]).expect_success();
     assert_eq!(parts(&damaged.place), (0, 0));
     damaged.load();
     damaged.assert_whole("after its index was lost");
@@ -421,7 +421,7 @@ fn what_is_left_over_is_noted_and_is_no_damage() {
     damaged.damage("cd $store/images/blobs/sha256; echo orphan > o; mv o $(sha256sum o | cut -c-64)");
     damaged.damage("mkdir -p ${below%/*/tree}/$(echo orphan | sha256sum | cut -c-64)/tree");
     noted("2 blobs and layers belong to no image; `podling image prune` removes them");
-    damaged.place.podling(&["image", "prune"]).expect_success();
+    damaged.place.podling(&["image", "prune", "--force"]).expect_success();
     damaged.assert_whole("after the orphaned blob");
 
     // Nobody's blob can be damaged, too, and then nothing is lost with it.
@@ -433,7 +433,7 @@ fn what_is_left_over_is_noted_and_is_no_damage() {
     // What is not podling's stays.
     damaged.damage("echo mine > $store/images/blobs/sha256/notes");
     noted("notes is no blob of podling's");
-    damaged.place.podling(&["image", "prune"]).expect_success();
+    damaged.place.podling(&["image", "prune", "--force"]).expect_success();
     damaged.damage("rm $store/images/blobs/sha256/notes");
 
     damaged.damage("mkdir -p $store/layers/other-map/sha256; cp -r ${below%/tree} $store/layers/other-map/sha256/");

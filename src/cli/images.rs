@@ -40,7 +40,9 @@ pub fn have(bundle: &Bundle, store: &Store, facts: &HostFacts, having: &Having<'
     let registries = Lazily::new(|| having.registry.registries(pull_secrets(bundle)?));
     let get = || registries.get();
     let mut images = BTreeMap::new();
-    for (name, wanted) in wanted(bundle) {
+    let all = wanted(bundle);
+    having.registry.check_one_registry(all.keys().filter(|name| !name.starts_with("sha256:")))?;
+    for (name, wanted) in all {
         let progress = Shown::new(having.quiet, "pulled");
         let source = Source { registries: &get, target: Target::host(), namespace: facts, progress: &progress };
         let policy = having.policy.unwrap_or(wanted.policy);

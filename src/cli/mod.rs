@@ -112,6 +112,14 @@ pub fn main() -> ExitCode {
 
 /// Tells the user something. Nobody may be there to read it, which is no reason to fail.
 fn say(text: impl std::fmt::Display) {
+    // Names, media types and what servers say come from strangers, and must not play tricks on a terminal.
+    let harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    let overrides = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let text: String = text
+        .to_string()
+        .chars()
+        .map(|c| if harmless(c) && !overrides(c) { c } else { char::REPLACEMENT_CHARACTER })
+        .collect();
     let _ = writeln!(std::io::stderr().lock(), "podling: {text}");
 }
 

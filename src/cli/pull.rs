@@ -7,7 +7,7 @@ use super::progress::Shown;
 use super::registry::{Lazily, RegistryArgs};
 use super::say;
 use super::stdout::Stdout;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::image::platform::Target;
@@ -54,12 +54,22 @@ pub fn run(args: &Args, store: Store, facts: &HostFacts) -> Result<()> {
     let target = args.platform.as_deref().map(Target::parse).transpose()?.unwrap_or_else(Target::host);
     let registries = Lazily::new(|| args.registry.registries(Vec::new()));
     let mut out = Stdout::lock();
+    let mut failed = 0;
     for written in &args.images {
-        let names = registries.get()?.candidates(written)?;
         let progress = Shown::new(args.quiet, "pulled");
         let get = || registries.get();
         let source = Source { registries: &get, target: target.clone(), namespace: facts, progress: &progress };
-        let pulled = store.pull_first(&names, &source)?;
+        let pulled = registries.get().and_then(|known| known.candidates(written));
+        let pulled = match pulled.and_then(|names| store.pull_first(&names, &source)) {
+            Ok(pulled) => pulled,
+            Err(e) if args.images.len() == 1 => return Err(e),
+            // One that cannot be pulled does not keep the others from it.
+            Err(e) => {
+                failed += 1;
+                say(crate::host::explain(e));
+                continue;
+            }
+        };
         drop(progress);
         let name = pulled.reference.familiar();
         pulled.warnings.iter().for_each(|warning| say(format_args!("warning: {name}: {warning}")));
@@ -69,5 +79,9 @@ pub fn run(args: &Args, store: Store, facts: &HostFacts) -> Result<()> {
         }
         writeln!(out, "{}", pulled.digest)?;
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    match failed {
+        0 => Ok(()),
+        _ => Err(Error::new(format!("{failed} of {} images were not pulled", args.images.len()))),
+    }
 }

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::image::Reference;
 use crate::image::registry::{Options, PullSecret, Registries};
 
 /// Options about registries.
@@ -23,6 +24,26 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
+    /// Refuses a login on the command line for images of several registries: a pod's author, who need not be its user, would choose who
+    /// gets the password.
+    pub fn check_one_registry<'a>(&self, images: impl Iterator<Item = &'a String>) -> Result<()> {
+        if self.creds.is_none() {
+            return Ok(());
+        }
+        let mut domains: Vec<String> =
+            images.map(|name| Ok(Reference::parse(name)?.domain().to_owned())).collect::<Result<_>>()?;
+        domains.sort_unstable();
+        domains.dedup();
+        match domains.as_slice() {
+            [_, _, ..] => {
+                Err(Error::new(format!("--creds is one login, and the images are in {}", domains.join(", "))).mend(
+                    "log in to each registry with `podman login` or `docker login`, or give the pod imagePullSecrets",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The registries as they are configured on this machine and by these options, with the logins that a pod brings.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `podling image tag`, `untag`, `history` and `prune`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -108,7 +108,8 @@ fn visible(text: &str) -> String {
 /// Removes what nothing uses.
 pub fn prune(args: &PruneArgs, store: &Store, namespace: &dyn InUserNamespace, out: &mut impl Write) -> Result<()> {
     let which = if args.all { Prune::Unused } else { Prune::Nameless };
-    if !args.force && io::stdin().is_terminal() && !confirmed(args.all)? {
+    if !args.force && !confirmed(args.all)? {
+        super::super::say("nothing was removed; --force does not ask");
         return Ok(());
     }
     let pruned = store.prune(which, namespace)?;
@@ -127,6 +128,9 @@ fn confirmed(all: bool) -> Result<bool> {
     write!(err, "podling: this removes {what}. Go on? [y/N] ")?;
     err.flush()?;
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
+    // The end of the input is a no, as docker and podman have it.
+    if io::stdin().read_line(&mut answer)? == 0 {
+        writeln!(err)?;
+    }
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

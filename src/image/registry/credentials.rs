@@ -153,12 +153,13 @@ impl Logins {
         Ok(Logins { given, secrets, files })
     }
 
-    /// The logins for a repository, best first. A login that was given on the command line is the only one.
+    /// The logins for a repository, best first, of an image whose own registry is `own`. A login that was given on the command line is
+    /// the only one there, and no mirror elsewhere gets it.
     ///
     /// # Errors
     /// A file or a helper that cannot be read.
-    pub fn find(&self, domain: &str, path: &str) -> Result<Vec<Credential>> {
-        if let Some(given) = &self.given {
+    pub fn find(&self, own: &str, domain: &str, path: &str) -> Result<Vec<Credential>> {
+        if let Some(given) = self.given.as_ref().filter(|_| own == domain) {
             return Ok(vec![given.clone()]);
         }
         let mut found: Vec<Credential> = self.secrets.iter().flat_map(|secret| secret.matching(domain, path)).collect();
@@ -290,12 +291,16 @@ fn fits((host, prefix): &(String, String), domain: &str, path: &str) -> bool {
 }
 
 fn glob(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name
-            .strip_prefix(start)
-            .is_some_and(|name| (0..=name.len()).any(|at| name.get(at..).is_some_and(|name| glob(rest, name)))),
+    let mut parts = pattern.split('*');
+    let (Some(first), last) = (parts.next(), parts.next_back()) else { return false };
+    let Some(last) = last else { return pattern == name };
+    // Each part where it comes first: an earlier place never leaves less for those behind it.
+    let Some(mut rest) = name.strip_prefix(first).and_then(|rest| rest.strip_suffix(last)) else { return false };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
     }
+    true
 }
 
 /// serde quotes what it cannot use, which here may be a password.
@@ -346,13 +351,13 @@ mod tests {
         .unwrap();
         let logins = Logins::new(None, Vec::new(), Some(file.clone())).unwrap();
         for (domain, path, user) in [("quay.io", "a/b/c", "two"), ("quay.io", "a/bc", "one"), ("x.io", "y", "w")] {
-            let found = logins.find(domain, path).unwrap();
+            let found = logins.find(domain, domain, path).unwrap();
             assert_eq!(found[0].user, user);
             assert!(!format!("{found:?}").contains('2'));
         }
-        assert!(logins.find("other.io", "a").unwrap().is_empty());
+        assert!(logins.find("other.io", "other.io", "a").unwrap().is_empty());
         std::fs::write(&file, "{\"auths\": {\"quay.io\": {\"auth\": [\"hunter2\"]}}}").unwrap();
-        let error = logins.find("quay.io", "a").unwrap_err();
+        let error = logins.find("quay.io", "quay.io", "a").unwrap_err();
         assert!(!error.to_string().contains("hunter2") && error.what().contains("wrong type"), "{error}");
     }
 
@@ -372,5 +377,30 @@ mod tests {
         .unwrap();
         assert!(in_file(&file, "bad.io", "a").unwrap_err().what().contains("no credential helper"));
         assert_eq!(in_file(&file, "gone.io", "a").unwrap(), None);
+    }
+
+    #[test]
+    fn stars_stand_for_any_text_and_take_no_time() {
+        for (pattern, name, fits) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("*c", "abc", true),
+            ("a*a", "a", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "acb", false),
+            ("*ab*", "aab", true),
+        ] {
+            assert_eq!(glob(pattern, name), fits, "{pattern} {name}");
+        }
+        assert!(!glob(&("*a".repeat(100) + "*b"), &"a".repeat(5000)));
+    }
+
+    #[test]
+    fn a_login_of_the_command_line_is_for_the_images_own_registry() {
+        let logins = Logins::new(Some(("user".into(), "word".into())), Vec::new(), None).unwrap();
+        assert_eq!(logins.find("a.io", "a.io", "x").unwrap()[0].user, "user");
+        assert!(logins.find("a.io", "mirror.io", "x").unwrap().iter().all(|login| login.user != "user"));
     }
 }

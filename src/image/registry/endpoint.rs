@@ -400,10 +400,10 @@ impl Endpoint {
                 )));
             }
             Some(rustls::Error::InvalidCertificate(e)) => {
-                let why = printable(&e.to_string());
-                return Failure::Final(Error::new(format!("the certificate of {domain} is not accepted: {why}")).mend(
-                    format!("put the authority's certificate into ~/.config/containers/certs.d/{domain}/ca.crt"),
-                ));
+                let (why, mend) = certificate_error(e, domain);
+                return Failure::Final(
+                    Error::new(format!("the certificate of {domain} is not accepted: {why}")).mend(mend),
+                );
             }
             Some(e) => return Failure::Final(Error::new(format!("{domain}: {}", printable(&e.to_string())))),
             None => {}
@@ -497,5 +497,29 @@ impl Resolver for OnThisThread {
     ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
         let never = NextTimeout { after: time::Duration::NotHappening, ..timeout };
         DefaultResolver::default().resolve(uri, config, never)
+    }
+}
+/// Why a certificate is refused, and what helps.
+fn certificate_error(e: &rustls::CertificateError, domain: &str) -> (String, String) {
+    use rustls::CertificateError;
+    let anyway = "or give --tls-verify=false";
+    let renew = format!("give the registry a certificate that fits, {anyway}");
+    match e {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => (
+            "nobody that is trusted here has signed it".into(),
+            format!("put the authority's certificate into ~/.config/containers/certs.d/{domain}/ca.crt, {anyway}"),
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            ("it is for other names".into(), renew)
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => ("it has expired".into(), renew),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ("it is not valid yet".into(), renew)
+        }
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => (
+            "it is an authority's own (CA:TRUE), which no server may use".into(),
+            format!("have the authority sign another for the registry (openssl x509 -req -CA …), {anyway}"),
+        ),
+        other => (printable(&other.to_string()), renew),
     }
 }

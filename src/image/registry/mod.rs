@@ -107,8 +107,10 @@ impl Registries {
     /// It is blocked, or a login or certificate cannot be read.
     pub fn repository(&self, reference: &Reference) -> Result<Repository> {
         let places = self.conf.places(reference)?;
+        // Behind the mirrors comes the registry itself, wherever `location` says that it is.
+        let own = places.last().map(|place| place.domain.clone()).unwrap_or_default();
         let endpoint = |place: conf::Place| {
-            let credentials = self.logins.find(&place.domain, &place.path)?;
+            let credentials = self.logins.find(&own, &place.domain, &place.path)?;
             Endpoint::new(place, credentials, &self.authorities, &self.options)
         };
         let endpoints = places.into_iter().map(endpoint).collect::<Result<Vec<_>>>()?;

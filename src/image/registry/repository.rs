@@ -151,16 +151,22 @@ impl Repository {
     pub fn download(&self, digest: &Digest, size: u64, sink: &mut dyn Sink) -> Result<()> {
         let mut download =
             Download { digest, size, sink, got: 0, hasher: Hasher::default(), restarted: false, sunk: None };
+        // What was had before counts as no progress when it comes again.
+        let mut highest = 0;
         let result = self.each(|endpoint| {
             let mut failures = 0;
+            // What another server sent was cut off, or wrong.
+            if std::mem::take(&mut download.restarted) && download.got > 0 {
+                download.restart().map_err(|_| Error::new("the download was stopped"))?;
+            }
             loop {
-                let before = download.got;
                 match download.attempt(endpoint) {
                     Ok(()) => return Ok(()),
                     Err(_) if download.sunk.is_some() => return Err(Error::new("the download was stopped")),
                     Err(Failure::Final(e)) => return Err(e),
                     Err(Failure::Passing(e, asked)) => {
-                        failures = if download.got >= before + PROGRESS { 1 } else { failures + 1 };
+                        failures = if download.got >= highest + PROGRESS { 1 } else { failures + 1 };
+                        highest = highest.max(download.got);
                         if failures >= self.patience.attempts {
                             return Err(given_up(e, failures));
                         }

@@ -111,6 +111,13 @@ impl Store {
                     );
                     Ok(Acquired { image: ready(&name.to_string())?, pulled: None, notice: Some(notice) })
                 }
+                None if found.is_some() => {
+                    let what = format!("imagePullPolicy is Always, and {}", e.what());
+                    let mend = e.hint().unwrap_or_default();
+                    let or = if mend.is_empty() { "" } else { "; " };
+                    Err(Error::new(what)
+                        .mend(format!("{mend}{or}`podling run --pull missing` runs the one that the store has")))
+                }
                 None => Err(self.absent(&index, written, e)),
             },
         }
@@ -150,8 +157,10 @@ impl Store {
     fn absent(&self, index: &Index, written: &str, pull: Error) -> Error {
         let Ok(reference) = Reference::parse(written) else { return pull };
         let here = not_found(index, &reference, written);
-        let what = format!("{}, and {}", here.what(), pull.what());
-        let mend = pull.hint().or(here.hint()).unwrap_or_default().to_owned();
+        let and = if here.what().ends_with('?') { " It" } else { ", and it" };
+        let what = format!("{}{and} was not pulled: {}", here.what(), pull.what());
+        let load = "`podling image load FILE` loads it from an archive; `podling images` lists what there is";
+        let mend = pull.hint().unwrap_or(load).to_owned();
         Error::new(what).mend(mend)
     }
 }

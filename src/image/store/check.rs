@@ -20,6 +20,7 @@ use crate::image::layer::unpacker::{Order, Unpacker};
 use crate::image::namespace::InUserNamespace;
 use crate::image::store::Store;
 use crate::image::store::index::{Index, name_of};
+use crate::image::store::remove::Needed;
 use crate::image::store::staging::{Staging, TREE};
 use crate::image::store::usage::list;
 
@@ -46,8 +47,7 @@ pub struct Findings {
 #[derive(Debug, Default)]
 struct Seen {
     damage: Vec<String>,
-    /// The digests that it needs, of blobs and of layers.
-    needed: Vec<Digest>,
+    needed: Needed,
     /// Its layers whose blobs are whole: diffID and blob.
     layers: Vec<(Digest, Digest)>,
 }
@@ -85,7 +85,7 @@ impl Store {
         };
         let blobs = self.check_blobs(progress, findings)?;
         let mut layers: BTreeMap<Digest, Digest> = BTreeMap::new();
-        let mut needed: BTreeSet<Digest> = BTreeSet::new();
+        let mut needed = Needed::default();
         for image in &index.images {
             findings.looked_at[0] += 1;
             let mut seen = self.look_at(image, &blobs, &findings.bad_blobs)?;
@@ -99,7 +99,8 @@ impl Store {
                 seen = self.look_at(image, &blobs, &findings.bad_blobs)?;
             }
             seen.damage.into_iter().for_each(|what| findings.broken(image.digest().as_ref(), what));
-            needed.extend(seen.needed);
+            needed.blobs.extend(seen.needed.blobs);
+            needed.layers.extend(seen.needed.layers);
             layers.extend(seen.layers);
         }
         self.check_layers(&layers, staging, namespace, progress, findings)?;
@@ -117,11 +118,12 @@ impl Store {
             }
         };
         let name = name_of(image).map_or_else(|| image.digest().to_string(), str::to_owned);
-        seen.needed.push(record.digest);
-        seen.needed.push(Digest::parse(record.manifest.config().digest().as_ref())?);
+        seen.needed.blobs.insert(record.digest);
+        seen.needed.blobs.insert(Digest::parse(record.manifest.config().digest().as_ref())?);
         for (layer, diff_id) in record.manifest.layers().iter().zip(&record.diff_ids) {
             let digest = Digest::parse(layer.digest().as_ref())?;
-            seen.needed.extend([digest, *diff_id]);
+            seen.needed.blobs.insert(digest);
+            seen.needed.layers.insert(*diff_id);
             let wrong = match blobs.get(&digest) {
                 _ if bad.contains(&digest) => "is damaged".to_owned(),
                 // It may have come since the blobs were looked at.
@@ -281,13 +283,8 @@ impl Store {
         serde_json::from_slice(&namespace.run(&mut job)?).map_err(|e| Error::new(e.to_string()))
     }
 
-    fn note_orphans(
-        &self,
-        blobs: &BTreeMap<Digest, u64>,
-        needed: &BTreeSet<Digest>,
-        findings: &mut Findings,
-    ) -> Result<()> {
-        let mut orphans = blobs.keys().filter(|digest| !needed.contains(digest)).count();
+    fn note_orphans(&self, blobs: &BTreeMap<Digest, u64>, needed: &Needed, findings: &mut Findings) -> Result<()> {
+        let mut orphans = blobs.keys().filter(|digest| !needed.blobs.contains(digest)).count();
         let own = self.layer_dir(&Digest::of(b""));
         for map in list(&self.layers())? {
             let layers = list(&map.join("sha256"))?;
@@ -296,7 +293,7 @@ impl Store {
                 findings.notes.push(format!("{count} layers of another id map, {}, were not compared", map.display()));
             }
             let name = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
-            orphans += layers.iter().filter_map(name).filter(|digest| !needed.contains(digest)).count();
+            orphans += layers.iter().filter_map(name).filter(|digest| !needed.layers.contains(digest)).count();
         }
         if orphans > 0 {
             findings

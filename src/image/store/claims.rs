@@ -21,7 +21,12 @@ use crate::sys::SysError;
 #[derive(Debug)]
 pub struct Claims {
     file: File,
+    /// Where its bytes begin.
+    base: libc::off_t,
 }
+
+/// Where the bytes for documents begin: one digest may be that of a document and of a layer, if whoever made the image means harm.
+const DOCUMENTS: libc::off_t = 1 << 62;
 
 impl Claims {
     /// No claims yet.
@@ -29,7 +34,12 @@ impl Claims {
         let path = store.dir().join("claims");
         store.make_directory(store.dir())?;
         let open = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        Ok(Claims { file: open.context(|| format!("cannot open {}", path.display()))? })
+        Ok(Claims { base: 0, file: open.context(|| format!("cannot open {}", path.display()))? })
+    }
+
+    /// The same for images' documents, which are claimed before layers, so that nobody waits in a circle.
+    pub(super) fn of_documents(store: &Store) -> Result<Claims> {
+        Ok(Claims { base: DOCUMENTS, ..Claims::new(store)? })
     }
 
     /// Claims what the caller is going to make, or remove. `false` where another podling makes or needs it.
@@ -61,7 +71,7 @@ impl Claims {
         let lock = libc::flock {
             l_type: kind as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: offset(digest),
+            l_start: self.base + offset(digest),
             l_len: 1,
             l_pid: 0,
         };

@@ -216,7 +216,11 @@ impl Store {
             let manifest = Digest::parse(image.digest().as_ref())?;
             let matches = manifest.hex().starts_with(hex) || self.config_digest(&manifest)?.hex().starts_with(hex);
             if matches && found.is_some_and(|other| other.digest() != image.digest()) {
-                return Err(Error::new(format!("the id {hex:?} fits several images")).mend("write more of its digits"));
+                let what = format!("the id {hex:?} fits several images");
+                return Err(Error::new(what).mend(
+                    "write a name, or the digest, which `podling images --digests` shows: images that differ only in how \
+                     their layers are packed have one id",
+                ));
             }
             if matches {
                 found = found.or(Some(image));
@@ -340,7 +344,9 @@ pub(super) fn not_found(index: &Index, reference: &Reference, text: &str) -> Err
     let full = reference.to_string();
     let what = if full == text { format!("{text:?}") } else { format!("{text:?} ({full})") };
     Error::new(format!("image {what} is not in the store{meant}"))
-        .mend("`podling image load FILE` loads it from an archive or a directory; `podling images` lists what there is")
+        .mend(format!(
+        "`podling pull {text}` gets it from its registry, `podling image load FILE` from an archive; `podling images` lists what there is"
+    ))
 }
 
 /// How alike two references are, 0 to 1: their last names, since tags and registries are alike anyway, and left out most.

@@ -1,12 +1,15 @@
 //! Pulling: an image comes from a registry, and only what the store lacks of it.
 
-use oci_spec::image::Descriptor;
+use std::thread;
+
+use oci_spec::image::{Descriptor, ImageConfiguration};
 use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::image::documents::Origin;
+use crate::image::documents::{Origin, parse};
 use crate::image::extent::Extent;
+use crate::image::layer::limits::human;
 use crate::image::layer::pipeline::Content;
 use crate::image::namespace::InUserNamespace;
 use crate::image::platform::Target;
@@ -20,6 +23,7 @@ use crate::image::store::claims::Claims;
 use crate::image::store::index::{Index, name_of};
 use crate::image::store::publish::Loaded;
 use crate::image::store::staging;
+use crate::image::store::workshop::MOMENT;
 
 /// An image that was asked for at its registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +60,12 @@ impl Store {
         let descriptor =
             json!({"mediaType": document.media_type, "digest": digest.to_string(), "size": document.content.len()});
         let descriptor: Descriptor = serde_json::from_value(descriptor).map_err(|e| Error::new(e.to_string()))?;
-        let claims = Claims::new(self)?;
+        let claims = Claims::of_documents(self)?;
         let blobs = RegistryBlobs { store: self, repository, first: &document, claims: &claims, progress };
         let mut source =
             oci::image(&blobs, &descriptor, SourceName::Reference(reference.clone()), target, self.limits())?;
         source.origin.pulled_from = Some(reference.repository());
+        check_platform(&source, target)?;
         let pulled = |was_present, warnings| Pulled { reference: reference.clone(), digest, was_present, warnings };
         if self.has_all_of(reference, &source)? {
             // As every pull does, where a killed one left something.
@@ -92,6 +97,17 @@ impl Store {
         });
         Ok(whole && Origin::of(image) == source.origin && !record.diff_ids.is_empty())
     }
+}
+
+/// An image without an index is for one platform, which must be the one that was asked for. Where none was, the image is taken, and what
+/// it is for is said (as docker and podman do).
+fn check_platform(source: &SourceImage, target: &Target) -> Result<()> {
+    let config: ImageConfiguration = parse(&source.config, "config")?;
+    let (architecture, variant) = (config.architecture().to_string(), config.variant().as_deref());
+    if *target == Target::host() || target.fits(&architecture, variant) {
+        return Ok(());
+    }
+    Err(Error::new(format!("it has no image for {target}, only for {}/{architecture}", config.os())))
 }
 
 /// An image's documents and layers in a registry; what the store has is not asked for again.
@@ -133,6 +149,7 @@ impl Blobs for RegistryBlobs<'_> {
                 if let Some(content) = self.stored(descriptor, &digest, limit) {
                     return Ok(content);
                 }
+                thread::sleep(MOMENT);
             }
         }
         // Whoever made it may have ended between the first look and the claim.
@@ -154,6 +171,13 @@ impl Blobs for RegistryBlobs<'_> {
     }
 
     fn layer(&self, descriptor: &Descriptor) -> Result<Content> {
-        Ok(Content::Remote(descriptor.size()))
+        // It is a part of what the layer may become, so it is bounded before it fills the disk.
+        let (size, limit) = (descriptor.size(), self.store.limits().layer_size);
+        if size > limit {
+            let (size, limit) = (human(size), human(limit));
+            return Err(Error::new(format!("layer {} has {size}, more than {limit}", descriptor.digest()))
+                .mend("if it is meant to be so large, raise the limit: --limit layer-size=VALUE"));
+        }
+        Ok(Content::Remote(size))
     }
 }

@@ -92,15 +92,15 @@ struct Garbage {
 impl Garbage {
     fn of(store: &Store, index: &Index) -> Result<Garbage> {
         let needed = needed(store, &index.images)?;
-        let garbage = |dir: &Path| -> Result<Vec<PathBuf>> {
+        let garbage = |dir: &Path, needed: &HashSet<Digest>| -> Result<Vec<PathBuf>> {
             // What is not named by a digest is nobody's mistake of ours to remove.
             let is_garbage = |path: &PathBuf| digest_of(path).is_some_and(|digest| !needed.contains(&digest));
             Ok(list(dir)?.into_iter().filter(is_garbage).collect())
         };
-        let blobs = garbage(&store.images().join("blobs/sha256"))?;
+        let blobs = garbage(&store.images().join("blobs/sha256"), &needed.blobs)?;
         let mut layers = Vec::new();
         for id_map in list(&store.layers())? {
-            layers.extend(garbage(&id_map.join("sha256"))?);
+            layers.extend(garbage(&id_map.join("sha256"), &needed.layers)?);
         }
         Ok(Garbage { blobs, layers })
     }
@@ -143,18 +143,25 @@ impl Garbage {
     }
 }
 
+/// What images need. The digest of a layer that is not compressed is its diffID, too, so each is counted where it is meant.
+#[derive(Debug, Default)]
+pub(super) struct Needed {
+    pub blobs: HashSet<Digest>,
+    pub layers: HashSet<Digest>,
+}
+
 /// Every digest that leads to a blob or a layer of `images`. An image that cannot be read makes this fail: nothing is
 /// collected on a guess.
-fn needed(store: &Store, images: &[Descriptor]) -> Result<HashSet<Digest>> {
-    let mut needed = HashSet::new();
+fn needed(store: &Store, images: &[Descriptor]) -> Result<Needed> {
+    let mut needed = Needed::default();
     for image in images {
         let record = store.record_of(image)?;
-        needed.insert(record.digest);
-        needed.insert(Digest::parse(record.manifest.config().digest().as_ref())?);
+        needed.blobs.insert(record.digest);
+        needed.blobs.insert(Digest::parse(record.manifest.config().digest().as_ref())?);
         for layer in record.manifest.layers() {
-            needed.insert(Digest::parse(layer.digest().as_ref())?);
+            needed.blobs.insert(Digest::parse(layer.digest().as_ref())?);
         }
-        needed.extend(record.diff_ids);
+        needed.layers.extend(record.diff_ids);
     }
     Ok(needed)
 }

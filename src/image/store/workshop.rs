@@ -31,7 +31,7 @@ use crate::image::store::staging::{Staging, TREE};
 /// How many layers are on their way at once: podman's number.
 const AT_ONCE: usize = 6;
 /// How long to wait before asking again who is making a layer, where that changes just now.
-const MOMENT: Duration = Duration::from_millis(20);
+pub(super) const MOMENT: Duration = Duration::from_millis(20);
 
 /// Makes layers and blobs in a staging directory.
 pub struct Workshop<'a> {
@@ -375,7 +375,7 @@ impl Line<'_> {
         let (file, path) = self.workshop.new_blob()?;
         self.workshop.progress.layer(&digest, Event::Begins(length));
         let promise = promise(task.layer, BlobDigest::CheckedElsewhere(digest));
-        let mut landing = Landing { line: self, digest, length, promise, file, tree, job: None };
+        let mut landing = Landing { line: self, digest, length, promise, file, path: &path, tree, job: None };
         landing.begin()?;
         repository.download(&digest, length, &mut landing)?;
         self.workshop.progress.layer(&digest, Event::Fetched);
@@ -407,6 +407,7 @@ struct Landing<'a> {
     length: u64,
     promise: Promise,
     file: File,
+    path: &'a Path,
     tree: Option<PathBuf>,
     job: Option<Job>,
 }
@@ -415,7 +416,9 @@ impl Landing<'_> {
     fn begin(&mut self) -> Result<()> {
         let tree = self.line.inside(self.tree.as_deref())?;
         let order = Order::new(tree, 0, self.length, false, &self.promise);
-        self.job = Some(self.line.unpacker.begin(&order, self.file.as_fd(), None)?);
+        // Its descriptor cannot write: what was hashed on its way stays what it was.
+        let blob = File::open(self.path).context(|| format!("cannot open {}", self.path.display()))?;
+        self.job = Some(self.line.unpacker.begin(&order, blob.as_fd(), None)?);
         Ok(())
     }
 }
