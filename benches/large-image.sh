@@ -81,11 +81,17 @@ digest() { sha256sum | cut -d' ' -f1; }
 # largest DIR: the largest blob of a layout, which is its one layer.
 largest() { find "$1/blobs" -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-; }
 
-# seconds CMD...: wall-clock, user and system time, with nothing of earlier runs waiting to be written.
-seconds() {
+# timed CMD...: wall-clock, user and system time as $took, $user and $system, with nothing of earlier runs waiting to be written. A
+# command that fails ends the bench: it would be the fastest of all.
+# shellcheck disable=SC2034
+timed() {
     local TIMEFORMAT='%R %U %S'
     sync
-    { time "$@" > /dev/null 2>&4; } 4>&2 2>&1
+    if ! { time "$@" > /dev/null 2>&4; } 4>&2 2> "$dir/time"; then
+        echo "$(basename "$0"): failed: $*" >&2
+        exit 1
+    fi
+    read -r took user system < "$dir/time"
 }
 
 least() { awk "BEGIN { print $1 < $2 ? $1 : $2 }"; }

@@ -28,10 +28,10 @@ tar_best=1e9
 podling_best=1e9
 for ((run = 0; run < runs; run++)); do
     mkdir "$dir/tar-$run" "$dir/data-$run"
-    read -r took user system < <(seconds tar -xzf "$layer" -C "$dir/tar-$run" --no-same-owner)
+    timed tar -xzf "$layer" -C "$dir/tar-$run" --no-same-owner
     tar_best=$(least "$took" "$tar_best")
     echo "tar xzf             $took s (user $user, system $system)"
-    read -r took user system < <(XDG_DATA_HOME=$dir/data-$run seconds "$podling" image load "$dir/image")
+    XDG_DATA_HOME=$dir/data-$run timed "$podling" image load "$dir/image"
     podling_best=$(least "$took" "$podling_best")
     echo "podling image load  $took s (user $user, system $system)"
 done

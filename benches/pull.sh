@@ -73,7 +73,7 @@ declare -A best
 measure() {
     local what=$1
     shift
-    read -r took user system < <(seconds "$@")
+    timed "$@"
     best[$what]=$(least "$took" "${best[$what]:-1e9}")
     printf '%-28s %s s (user %s, system %s)\n' "$what" "$took" "$user" "$system"
 }

@@ -665,6 +665,16 @@ fn mirrors_are_asked_first_and_the_registry_itself_when_they_fail() {
     other.expect_refusal(&["it has no image for linux/s390x, only for linux/"]);
     net.podling(&["pull", "--platform", "bogus", name]).expect_refusal(&["it has no image for linux/bogus"]);
 
+    // A layer that is larger than it may become is not even asked for.
+    net.podling(&["image", "rm", name]).expect_success();
+    mirror.forget();
+    net.proxy.forget();
+    let bounded = net.podling(&["pull", "--limit", "layer-size=1000", name]);
+    bounded.expect_refusal(&["layer sha256:", "more than 1.00kB", "--limit layer-size"]);
+    let layer = bounded.stderr.split_once("layer ").unwrap().1.split(' ').next().unwrap();
+    assert_eq!(mirror.seen(layer).len() + net.proxy.seen(layer).len(), 0, "{bounded}");
+    net.podling(&["pull", name]).expect_success();
+
     // What cannot be pulled does not keep the next one from it.
     let two = net.podling(&["pull", "images.test/t/absent", name]);
     assert_eq!((two.code, two.stdout.lines().count()), (Some(125), 1), "{two}");

@@ -112,15 +112,15 @@ pub fn main() -> ExitCode {
 
 /// Tells the user something. Nobody may be there to read it, which is no reason to fail.
 fn say(text: impl std::fmt::Display) {
-    // Names, media types and what servers say come from strangers, and must not play tricks on a terminal.
-    let harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    let _ = writeln!(std::io::stderr().lock(), "podling: {}", harmless(&text.to_string()));
+}
+
+/// Names, media types and what servers say come from strangers, and must not play tricks on a terminal.
+fn harmless(text: &str) -> String {
+    let controls = |c: char| c.is_control() && c != '\n' && c != '\t';
+    // Unicode's overrides of the direction of writing.
     let overrides = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let text: String = text
-        .to_string()
-        .chars()
-        .map(|c| if harmless(c) && !overrides(c) { c } else { char::REPLACEMENT_CHARACTER })
-        .collect();
-    let _ = writeln!(std::io::stderr().lock(), "podling: {text}");
+    text.chars().map(|c| if controls(c) || overrides(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn system(command: &system::SystemCommand) -> Result<u8> {
@@ -133,4 +133,15 @@ fn on_store(command: &ImageCommand) -> Result<u8> {
     let facts = HostFacts::gather();
     let store = Store::open(data::directory(&facts)?, &facts.ids)?;
     image::run(command, &store, &facts).map(|()| 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_text_moves_no_cursor_and_turns_no_line_around() {
+        assert_eq!(harmless("a\u{1b}[2J\u{7}b\u{202e}c\rd"), "a\u{fffd}[2J\u{fffd}b\u{fffd}c\u{fffd}d");
+        assert_eq!(harmless("näme: why\n\tmend"), "näme: why\n\tmend");
+    }
 }

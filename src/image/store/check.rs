@@ -118,12 +118,9 @@ impl Store {
             }
         };
         let name = name_of(image).map_or_else(|| image.digest().to_string(), str::to_owned);
-        seen.needed.blobs.insert(record.digest);
-        seen.needed.blobs.insert(Digest::parse(record.manifest.config().digest().as_ref())?);
+        seen.needed.add(&record)?;
         for (layer, diff_id) in record.manifest.layers().iter().zip(&record.diff_ids) {
             let digest = Digest::parse(layer.digest().as_ref())?;
-            seen.needed.blobs.insert(digest);
-            seen.needed.layers.insert(*diff_id);
             let wrong = match blobs.get(&digest) {
                 _ if bad.contains(&digest) => "is damaged".to_owned(),
                 // It may have come since the blobs were looked at.

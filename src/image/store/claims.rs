@@ -119,6 +119,8 @@ mod tests {
         assert!(second.need(&a).unwrap() && !second.make(&a).unwrap());
         drop(first);
         assert!(second.make(&a).unwrap());
+        // An image whose config has the digest of one of its layers must not wait for itself.
+        assert!(Claims::of_documents(&store).unwrap().make(&a).unwrap());
         let waiting = std::thread::scope(|scope| {
             let third = Claims::new(&store).unwrap();
             let waiting = scope.spawn(move || third.wait_for(&b));

@@ -10,10 +10,10 @@ use oci_spec::image::Descriptor;
 use crate::error::{Context, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::namespace::InUserNamespace;
-use crate::image::store::Store;
 use crate::image::store::claims::Claims;
 use crate::image::store::index::{Index, name_of};
 use crate::image::store::usage::list;
+use crate::image::store::{Record, Store};
 
 /// How `image rm` treats an image that was named by its id and has several names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,18 +150,25 @@ pub(super) struct Needed {
     pub layers: HashSet<Digest>,
 }
 
+impl Needed {
+    /// Adds what an image needs.
+    pub fn add(&mut self, record: &Record) -> Result<()> {
+        self.blobs.insert(record.digest);
+        self.blobs.insert(Digest::parse(record.manifest.config().digest().as_ref())?);
+        for layer in record.manifest.layers() {
+            self.blobs.insert(Digest::parse(layer.digest().as_ref())?);
+        }
+        self.layers.extend(&record.diff_ids);
+        Ok(())
+    }
+}
+
 /// Every digest that leads to a blob or a layer of `images`. An image that cannot be read makes this fail: nothing is
 /// collected on a guess.
 fn needed(store: &Store, images: &[Descriptor]) -> Result<Needed> {
     let mut needed = Needed::default();
     for image in images {
-        let record = store.record_of(image)?;
-        needed.blobs.insert(record.digest);
-        needed.blobs.insert(Digest::parse(record.manifest.config().digest().as_ref())?);
-        for layer in record.manifest.layers() {
-            needed.blobs.insert(Digest::parse(layer.digest().as_ref())?);
-        }
-        needed.layers.extend(record.diff_ids);
+        needed.add(&store.record_of(image)?)?;
     }
     Ok(needed)
 }
