@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::scope::{Scope, Subject, plain_name};
 use super::{
-    ContainerPlan, Options, PodPaths, PodPlan, RestartPolicy, Verdict, nested, oci, security, signal, user, volumes,
+    ContainerPlan, Hooks, MessagePlan, MessagePolicy, Options, PodPaths, PodPlan, Probes, Processes, Restart,
+    RestartPolicy, Role, StdinPlan, Terminal, Verdict, nested, oci, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -54,6 +55,8 @@ pub fn plan(
         ids: host.ids.clone(),
         restart_policy: restart_policy(&scope)?,
         grace_period: grace_period(&scope)?,
+        active_deadline: None,
+        processes: Processes::Apart,
         run_dir: paths.run_dir.clone(),
         volumes,
         init_containers,
@@ -84,6 +87,16 @@ fn container(
     let (spec, secret) = oci::spec(&subject, &identity, report)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
+        role: if subject.path.starts_with("spec.init") { Role::Init } else { Role::Regular },
+        restart: Restart { rules: Vec::new(), policy: restart_policy(scope)? },
+        probes: Probes::default(),
+        hooks: Hooks::default(),
+        message: MessagePlan {
+            file: scope.paths.run_dir.join("etc").join(format!("termination-{name}")),
+            policy: MessagePolicy::File,
+        },
+        stdin: StdinPlan::Empty,
+        terminal: Terminal::None,
         image: image.reference.clone(),
         layers,
         upper: state("upper"),

@@ -6,6 +6,7 @@ mod env;
 mod expand;
 #[cfg(test)]
 mod fixture;
+mod lifecycle;
 mod mounts;
 mod nested;
 mod oci;
@@ -27,6 +28,10 @@ use oci_spec::runtime::Spec;
 use crate::host::IdMap;
 
 pub use decide::plan;
+pub use lifecycle::{
+    Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
+    RestartRule, Role, StdinPlan, Terminal,
+};
 pub use render::render;
 
 /// Where a pod's files are, in the supervisor's mount namespace.
@@ -62,6 +67,10 @@ pub struct PodPlan {
     pub restart_policy: RestartPolicy,
     /// Time between the stop signal and SIGKILL.
     pub grace_period: Duration,
+    /// `activeDeadlineSeconds`: how long the pod may run.
+    pub active_deadline: Option<Duration>,
+    /// Whether the containers see each other's processes.
+    pub processes: Processes,
     /// The pod's directory in the supervisor's mount namespace, a tmpfs; nothing of it reaches the host's file system.
     pub run_dir: PathBuf,
     /// The tmpfs mounts beside the containers: volumes, and the pod's own `/etc/hosts` and `/etc/resolv.conf`.
@@ -74,15 +83,13 @@ pub struct PodPlan {
     pub report: Vec<Verdict>,
 }
 
-/// `spec.restartPolicy`.
+/// `spec.shareProcessNamespace`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestartPolicy {
-    /// A finished container always starts again.
-    Always,
-    /// Only a failed container starts again.
-    OnFailure,
-    /// A finished container stays finished.
-    Never,
+pub enum Processes {
+    /// Each container has a pid namespace of its own.
+    Apart,
+    /// One pid namespace is the pod's.
+    Shared,
 }
 
 /// One tmpfs that the supervisor mounts, fills and hands to containers as the source of bind mounts.
@@ -128,6 +135,20 @@ impl std::fmt::Debug for FilePlan {
 pub struct ContainerPlan {
     /// `containers[].name`.
     pub name: String,
+    /// What kind of container it is.
+    pub role: Role,
+    /// When it starts again.
+    pub restart: Restart,
+    /// Its probes.
+    pub probes: Probes,
+    /// Its hooks.
+    pub hooks: Hooks,
+    /// Where its last message is.
+    pub message: MessagePlan,
+    /// Its standard input.
+    pub stdin: StdinPlan,
+    /// Whether it has a terminal.
+    pub terminal: Terminal,
     /// The normalized image reference.
     pub image: String,
     /// overlayfs lower directories, bottom layer first.
