@@ -96,7 +96,7 @@ impl InUserNamespace for HostFacts {
 fn enter(tree: &Tree, socket: &OwnedFd) -> Result<Workplace> {
     confine(tree).context(|| "the process that unpacks cannot be confined")?;
     // Descriptors of the host's directories would lead past the wall.
-    close_all_but(socket)?;
+    close_all_but(&[socket.as_fd()])?;
     keep_capabilities_over_files()?;
     // Files get the modes that their makers say.
     umask(Mode::empty());

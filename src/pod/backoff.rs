@@ -1,27 +1,35 @@
-//! The kubelet's restart back-off: 10 s, doubling to 300 s, forgotten after ten minutes of running
-//! (Kubernetes, "Pod Lifecycle", "How Pods handle problems with containers").
+//! The kubelet's restart back-off (Kubernetes, "Pod Lifecycle", "How Pods handle problems with containers"): the first restart is made
+//! at once, the next ones after 10 s, 20 s and so on to 300 s, counted from the container's end; ten minutes without a start forget it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FIRST: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// How long one container's next restart waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backoff {
-    last: Option<Duration>,
+    /// The wait of the next restart, and when it was decided.
+    next: Option<(Duration, Instant)>,
 }
 
 impl Backoff {
-    /// The wait before the next start of a container that has just ended after running for `ran`.
-    pub fn next(&mut self, ran: Duration) -> Duration {
-        let wait = match self.last {
-            Some(last) if ran < FORGOTTEN_AFTER => (last * 2).min(LONGEST),
-            _ => FIRST,
+    /// When a container that ended at `ended` starts again, and how long that is from then on; zero is at once. `scale` stretches the
+    /// clock (`--time-scale`).
+    pub fn restart(&mut self, ended: Instant, scale: f64) -> (Instant, Duration) {
+        let forgotten = (2 * LONGEST).mul_f64(scale);
+        let recent = self.next.filter(|(_, decided)| ended.saturating_duration_since(*decided) <= forgotten);
+        let (wait, at) = match recent {
+            // The kubelet has no entry at the first end, so it starts the container at once, and makes one.
+            None => (Duration::ZERO, ended),
+            Some((wait, _)) => {
+                let wait = wait.mul_f64(scale);
+                (wait, ended + wait)
+            }
         };
-        self.last = Some(wait);
-        wait
+        let next = recent.map_or(FIRST, |(last, _)| (last * 2).min(LONGEST));
+        self.next = Some((next, at));
+        (at, wait)
     }
 }
 
@@ -30,12 +38,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_to_five_minutes_and_start_again_after_a_long_run() {
+    fn the_first_restart_is_at_once_and_the_waits_double_to_five_minutes() {
         let mut backoff = Backoff::default();
-        let short = Duration::from_secs(1);
-        let waits: Vec<u64> = (0..7).map(|_| backoff.next(short).as_secs()).collect();
-        assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
-        assert_eq!(backoff.next(Duration::from_secs(600)), FIRST);
-        assert_eq!(backoff.next(Duration::from_secs(599)).as_secs(), 20);
+        let mut now = Instant::now();
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let (at, wait) = backoff.restart(now, 1.0);
+            waits.push(wait.as_secs());
+            now = at + Duration::from_secs(1);
+        }
+        assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn ten_minutes_of_running_forget_it() {
+        let mut backoff = Backoff::default();
+        let start = Instant::now();
+        backoff.restart(start, 1.0);
+        assert_eq!(backoff.restart(start + Duration::from_secs(600), 1.0).1, FIRST);
+        let later = start + Duration::from_secs(610);
+        assert_eq!(backoff.restart(later + Duration::from_secs(601), 1.0).1, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_scale_shortens_the_waits_and_the_memory() {
+        let mut backoff = Backoff::default();
+        let start = Instant::now();
+        backoff.restart(start, 0.01);
+        assert_eq!(backoff.restart(start, 0.01).1, Duration::from_millis(100));
+        assert_eq!(backoff.restart(start + Duration::from_secs(7), 0.01).1, Duration::ZERO);
     }
 }

@@ -4,29 +4,74 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 
 use super::backoff::Backoff;
+use super::clock::now;
 use super::events::{Events, Source};
-use super::stream::Stream;
+use super::leaving::Leaving;
+use super::log::{Limits, Writer};
+use super::probing::{ProbeKind, Probing};
+use super::status::ContainerState;
+use super::stream::{Lines, Stream};
 use crate::error::{Context, Error, Result};
 use crate::image::layer::remove_tree::remove_tree;
-use crate::plan::ContainerPlan;
-use crate::runtime::{Joined, Prepared, Starting, Stdio, start};
+use crate::plan::{ContainerPlan, ProbePlan, Role, StdinPlan};
+use crate::runtime::{Joined, Prepared, Starting, Stdio, Streams, Terminal, start};
 use crate::sys::Named;
 use crate::sys::clone::{Child, Exit};
 
 /// A container and its present state.
 #[derive(Debug)]
-pub(super) struct Container<'a> {
-    pub(super) plan: &'a ContainerPlan,
-    pub(super) prepared: &'a Prepared,
+pub(super) struct Container {
+    pub(super) plan: Rc<ContainerPlan>,
+    pub(super) prepared: Rc<Prepared>,
     pub(super) state: State,
+    /// How often it was started again: the number of its present or last run.
+    pub(super) run: u32,
+    /// How its last run ended.
+    pub(super) ended: Option<Terminated>,
+    /// How the run before its present one ended.
+    pub(super) before: Option<Terminated>,
+    pub(super) output: Output,
+    /// What its present run writes to its log.
+    pub(super) log: Option<Writer>,
+    /// The writing end of its standard input, or its terminal.
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) backoff: Backoff,
+    /// Whether its postStart hook is over, or there is none.
+    pub(super) settled: bool,
+    /// Whether its startup probe has succeeded, or there is none.
+    pub(super) started: bool,
+    /// Whether it was ever started in this pod: those that come after it wait for that once only.
+    pub(super) was_started: bool,
+    /// Whether its readiness probe says so, or there is none.
+    pub(super) ready: bool,
+    pub(super) probes: Vec<(ProbeKind, Probing)>,
+    /// Its way out, once podling ends it.
+    pub(super) leaving: Option<Leaving>,
+    pub(super) reading: Reading,
+    /// The connection of the client that brought it (`podling debug`), and the streams that came along.
+    pub(super) client: Option<usize>,
+    pub(super) given: Option<[OwnedFd; 3]>,
+    /// Its mount namespace, which tells its processes in a shared pid namespace.
+    pub(super) mounts: Option<u64>,
+}
+
+/// What comes out of a container.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// Its standard output, or all that it writes to its terminal.
     pub(super) stdout: Option<Stream>,
     pub(super) stderr: Option<Stream>,
-    pub(super) backoff: Backoff,
+    /// The lines of both as the foreground's client sees them.
+    pub(super) stdout_lines: Lines,
+    pub(super) stderr_lines: Lines,
 }
 
 /// What a start needs of the pod.
@@ -36,10 +81,9 @@ pub(super) struct Place<'a> {
     pub(super) joined: Joined<'a>,
     pub(super) stdin: &'a File,
     pub(super) events: &'a Events,
-    pub(super) reading: Reading,
 }
 
-/// Whether the containers' output is being read: not while nobody takes podling's own.
+/// Whether the container's output is being read: not while nobody takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     Now,
@@ -52,40 +96,128 @@ pub(super) enum State {
     /// Its turn has not come.
     Planned,
     /// Cloned, and on its way to its program.
-    Starting(Child, Starting, Instant),
+    Starting(Child, Starting, Since),
     /// The program runs.
-    Running(Child, Instant),
-    /// It ended with this code, and starts again at that time.
-    BackingOff(u8, Instant),
+    Running(Child, Since),
+    /// It ended, and starts again at that time.
+    BackingOff(Instant),
     /// It ended for good.
     Ended,
 }
 
-impl<'a> Container<'a> {
-    pub(super) fn new(plan: &'a ContainerPlan, prepared: &'a Prepared) -> Self {
-        Container { plan, prepared, state: State::Planned, stdout: None, stderr: None, backoff: Backoff::default() }
+/// A moment, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    pub(super) instant: Instant,
+    /// Seconds since 1970.
+    pub(super) time: i64,
+}
+
+impl Since {
+    fn now() -> Since {
+        Since { instant: Instant::now(), time: now() }
+    }
+}
+
+/// How a run ended (`ContainerStateTerminated`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Terminated {
+    pub(super) code: u8,
+    /// `Completed`, `Error` or `StartError`.
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    /// Seconds since 1970.
+    pub(super) started_at: i64,
+    pub(super) finished_at: i64,
+}
+
+impl Container {
+    pub(super) fn new(plan: Rc<ContainerPlan>, prepared: Rc<Prepared>) -> Self {
+        Container {
+            plan,
+            prepared,
+            state: State::Planned,
+            run: 0,
+            ended: None,
+            before: None,
+            output: Output::default(),
+            log: None,
+            stdin: None,
+            backoff: Backoff::default(),
+            settled: false,
+            started: false,
+            was_started: false,
+            ready: false,
+            probes: Vec::new(),
+            leaving: None,
+            reading: Reading::Now,
+            client: None,
+            given: None,
+            mounts: None,
+        }
     }
 
     /// Starts it, as container number `n`, with an upper directory that nothing was written to.
     pub(super) fn start(&mut self, n: usize, place: &Place) -> Result<()> {
+        if self.ended.is_some() {
+            self.run += 1;
+            self.before = self.ended.take();
+        }
         self.fresh_directories(place.dir)?;
-        let (stdout, stdout_end) = Stream::new()?;
-        let (stderr, stderr_end) = Stream::new()?;
-        for end in [&stdout_end, &stderr_end] {
-            self.give(end)?;
-        }
-        let Place { events, joined, stdin, reading, .. } = *place;
-        let stdio = Stdio { stdin: stdin.as_fd(), stdout: stdout_end.as_fd(), stderr: stderr_end.as_fd() };
-        let (child, starting) = start(self.prepared, joined, stdio)?;
-        if reading == Reading::Now {
-            events.watch(&stdout, Source::ContainerStdout(n))?;
-            events.watch(&stderr, Source::ContainerStderr(n))?;
-        }
+        self.forget_message();
+        self.settled = false;
+        self.started = false;
+        self.ready = false;
+        self.probes.clear();
+        self.leaving = None;
+        let log = Writer::new(place.dir, &self.plan.name, self.run, Limits::default())?;
+        let Place { events, joined, stdin, .. } = *place;
+        let (child, starting) = match (self.prepared.terminal(), &self.given) {
+            (Terminal::Own, _) => start(&self.prepared, joined, Streams::Terminal)?,
+            (Terminal::None, Some([stdin, stdout, stderr])) => {
+                let stdio = Stdio { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() };
+                start(&self.prepared, joined, Streams::Given(stdio))?
+            }
+            (Terminal::None, None) => {
+                let (stdout, stdout_end) = Stream::new()?;
+                let (stderr, stderr_end) = Stream::new()?;
+                let open = match self.plan.stdin {
+                    StdinPlan::Empty => None,
+                    StdinPlan::Open | StdinPlan::Once => Some(pipe2(OFlag::O_CLOEXEC).named(|| "pipe2()")?),
+                };
+                let (stdin_end, writer) = open.unzip();
+                for end in [Some(&stdout_end), Some(&stderr_end), stdin_end.as_ref()].into_iter().flatten() {
+                    self.give(end)?;
+                }
+                let stdio = Stdio {
+                    stdin: stdin_end.as_ref().map_or(stdin.as_fd(), AsFd::as_fd),
+                    stdout: stdout_end.as_fd(),
+                    stderr: stderr_end.as_fd(),
+                };
+                let started = start(&self.prepared, joined, Streams::Given(stdio))?;
+                events.watch(&stdout, Source::ContainerStdout(n))?;
+                events.watch(&stderr, Source::ContainerStderr(n))?;
+                self.output = Output { stdout: Some(stdout), stderr: Some(stderr), ..Output::default() };
+                self.stdin = writer;
+                started
+            }
+        };
         events.watch(&child, Source::Process(n))?;
         events.watch(&starting, Source::Start(n))?;
-        self.stdout = Some(stdout);
-        self.stderr = Some(stderr);
-        self.state = State::Starting(child, starting, Instant::now());
+        self.reading = Reading::Now;
+        self.log = Some(log);
+        self.state = State::Starting(child, starting, Since::now());
+        Ok(())
+    }
+
+    /// Its terminal is there: what it writes comes out of `master`, and what is typed goes in.
+    pub(super) fn take_terminal(&mut self, n: usize, master: OwnedFd, events: &Events) -> Result<()> {
+        if self.plan.stdin != StdinPlan::Empty {
+            self.stdin = Some(master.try_clone().named(|| "dup(terminal)")?);
+        }
+        let stream = Stream::of_terminal(master);
+        events.watch(&stream, Source::ContainerStdout(n))?;
+        self.output = Output { stdout: Some(stream), ..Output::default() };
         Ok(())
     }
 
@@ -102,7 +234,7 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// Lets the container's user open its standard output by name, as `/dev/stdout`: with one id the pipe is its own already.
+    /// Lets the container's user open its standard streams by name, as `/dev/stdout`: with one id the pipe is its own already.
     fn give(&self, pipe: &OwnedFd) -> Result<()> {
         let Some(process) = self.plan.spec.process() else { return Ok(()) };
         let user = process.user();
@@ -123,6 +255,11 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
+    /// Empties the file of its last message, which the run before may have written.
+    fn forget_message(&self) {
+        let _ = File::options().write(true).truncate(true).open(&self.plan.message.file);
+    }
+
     /// Kills and reaps what still runs of it.
     pub(super) fn give_up(&mut self) {
         if !matches!(self.state, State::Planned) {
@@ -132,7 +269,7 @@ impl<'a> Container<'a> {
 
     /// Whether its turn never came.
     pub(super) fn was_never_started(&self) -> bool {
-        matches!(self.state, State::Planned)
+        matches!(self.state, State::Planned) && self.plan.role != Role::Ephemeral
     }
 
     /// Sends a signal to its first process, if there is one.
@@ -147,6 +284,24 @@ impl<'a> Container<'a> {
         matches!(self.state, State::Starting(..) | State::Running(..))
     }
 
+    /// Its first process, once its program runs.
+    pub(super) fn running(&self) -> Option<&Child> {
+        match &self.state {
+            State::Running(child, _) => Some(child),
+            _ => None,
+        }
+    }
+
+    /// The plan of one of its probes.
+    pub(super) fn probe(&self, kind: ProbeKind) -> Option<&ProbePlan> {
+        let probes = &self.plan.probes;
+        match kind {
+            ProbeKind::Startup => probes.startup.as_ref(),
+            ProbeKind::Liveness => probes.liveness.as_ref(),
+            ProbeKind::Readiness => probes.readiness.as_ref(),
+        }
+    }
+
     /// Reaps its process if that has ended.
     pub(super) fn reap(&mut self) -> Result<Option<End>> {
         let (child, since, starting) = match &mut self.state {
@@ -156,11 +311,25 @@ impl<'a> Container<'a> {
         };
         let Some(exit) = child.try_wait()? else { return Ok(None) };
         // The process may have told why it failed and ended before anybody listened.
-        let failure = match starting.map(|s| s.proceed(child, self.prepared)) {
+        let failure = match starting.map(|s| s.proceed(child, &self.prepared)) {
             Some(Ok(crate::runtime::Progress::Failed(error))) => Some(error),
             _ => None,
         };
         Ok(Some(End { exit, failure, since }))
+    }
+
+    /// What it is doing, as the API says it.
+    pub(super) fn api_state(&self) -> ContainerState {
+        match (&self.state, &self.ended) {
+            (State::Running(_, since), _) => ContainerState::Running { started_at: since.time },
+            (State::Starting(..), _) => ContainerState::Waiting { reason: "ContainerCreating".to_owned() },
+            (State::Planned, _) => ContainerState::Waiting { reason: "PodInitializing".to_owned() },
+            (State::BackingOff(..), _) => ContainerState::Waiting { reason: "CrashLoopBackOff".to_owned() },
+            (State::Ended, Some(end)) => {
+                ContainerState::Terminated { exit_code: end.code, reason: end.reason.to_owned() }
+            }
+            (State::Ended, None) => ContainerState::Waiting { reason: "ContainerCreating".to_owned() },
+        }
     }
 }
 
@@ -171,5 +340,5 @@ pub(super) struct End {
     /// Why its program could not even be started.
     pub(super) failure: Option<Error>,
     /// When it was started.
-    pub(super) since: Instant,
+    pub(super) since: Since,
 }

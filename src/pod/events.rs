@@ -27,6 +27,20 @@ pub(super) enum Source {
     ContainerStdout(usize),
     /// Container number n: its standard error.
     ContainerStderr(usize),
+    /// The control socket: somebody connects.
+    Control,
+    /// Connection number n: a request, its end, or room for more.
+    Connection(usize),
+    /// Errand number n: its process ended.
+    Errand(usize),
+    /// Errand number n: its start channel.
+    ErrandStart(usize),
+    /// Errand number n: its output.
+    ErrandOutput(usize),
+    /// The output of the client that is attached by connection number n can take more.
+    Attached(usize),
+    /// The first process of the shared pid namespace ended.
+    Pause,
 }
 
 impl Source {
@@ -40,6 +54,13 @@ impl Source {
             Source::Process(n) => (5, n),
             Source::ContainerStdout(n) => (6, n),
             Source::ContainerStderr(n) => (7, n),
+            Source::Control => (8, 0),
+            Source::Connection(n) => (9, n),
+            Source::Errand(n) => (10, n),
+            Source::ErrandStart(n) => (11, n),
+            Source::ErrandOutput(n) => (12, n),
+            Source::Attached(n) => (13, n),
+            Source::Pause => (14, 0),
         };
         (n as u64) << 8 | kind
     }
@@ -54,7 +75,14 @@ impl Source {
             4 => Source::Start(n),
             5 => Source::Process(n),
             6 => Source::ContainerStdout(n),
-            _ => Source::ContainerStderr(n),
+            7 => Source::ContainerStderr(n),
+            8 => Source::Control,
+            9 => Source::Connection(n),
+            10 => Source::Errand(n),
+            11 => Source::ErrandStart(n),
+            12 => Source::ErrandOutput(n),
+            13 => Source::Attached(n),
+            _ => Source::Pause,
         }
     }
 }
@@ -81,6 +109,14 @@ impl Events {
             Err(Errno::EPERM) => Ok(false),
             added => added.named(|| format!("epoll_ctl(ADD, {source:?})")).map(|()| true),
         }
+    }
+
+    /// Whether `source`, which is watched already, is reported when `fd` takes something, too.
+    pub(super) fn watch_both(&self, fd: impl AsFd, source: Source, writable: bool) -> Result<(), SysError> {
+        let flags = if writable { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
+        self.0
+            .modify(fd, &mut EpollEvent::new(flags, source.pack()))
+            .named(|| format!("epoll_ctl(MOD, {source:?})"))
     }
 
     pub(super) fn forget(&self, fd: impl AsFd) {
@@ -125,6 +161,13 @@ mod tests {
             Source::Process(3),
             Source::ContainerStdout(200),
             Source::ContainerStderr(7),
+            Source::Control,
+            Source::Connection(1),
+            Source::Errand(2),
+            Source::ErrandStart(3),
+            Source::ErrandOutput(4),
+            Source::Attached(5),
+            Source::Pause,
         ] {
             assert_eq!(Source::unpack(source.pack()), source);
         }

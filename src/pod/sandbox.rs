@@ -69,7 +69,7 @@ impl Making {
 
 impl Sandbox {
     pub(super) fn joined(&self) -> Joined<'_> {
-        Joined { network: self.network.as_fd(), ipc: self.ipc.as_fd(), uts: self.uts.as_fd() }
+        Joined { network: self.network.as_fd(), ipc: self.ipc.as_fd(), uts: self.uts.as_fd(), processes: None }
     }
 }
 

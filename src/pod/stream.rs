@@ -1,5 +1,5 @@
-//! Bytes on their way: from a container's pipe in whole lines, and out through podling's own standard output without ever
-//! blocking the supervisor.
+//! Bytes on their way: from a container's pipe, in whole lines where a person reads them, and out through a descriptor of podling's
+//! or a client's without ever blocking the supervisor.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -26,21 +26,27 @@ const HIGH_WATER: usize = 256 * 1024;
 /// How much a pipe takes without blocking once poll(2) calls it writable (pipe(7), `PIPE_BUF`).
 const CHUNK: usize = 4096;
 
-/// The reading end of a container's standard output or error.
+/// The reading end of a container's standard output or error, or of its terminal.
 #[derive(Debug)]
 pub(super) struct Stream {
     pipe: File,
-    partial: Vec<u8>,
+    size: usize,
 }
 
 /// What a read found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// Perhaps more later.
-    Open,
+    /// That many bytes, and perhaps more later; zero where none is there now.
+    Open(usize),
     /// Every writer is gone.
     Ended,
 }
+
+/// What a pipe holds unless it is told otherwise (pipe(7)).
+const PIPE_SIZE: usize = 64 * 1024;
+
+/// What a pipe may hold without privileges (`pipe-max-size`).
+const LARGE_PIPE: i32 = 1024 * 1024;
 
 impl Stream {
     /// The stream, and the end that the container writes.
@@ -48,34 +54,49 @@ impl Stream {
         let (read, write) = pipe2(OFlag::O_CLOEXEC).named(|| "pipe2()")?;
         // Only this end: the container's programs expect theirs to block.
         fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).named(|| "fcntl(F_SETFL, O_NONBLOCK)")?;
-        Ok((Stream { pipe: File::from(read), partial: Vec::new() }, write))
+        Ok((Stream { pipe: File::from(read), size: PIPE_SIZE }, write))
     }
 
-    /// Reads what is there, up to `most` bytes, and hands each whole line, without its end, to `line`.
-    pub(super) fn pump(&mut self, most: usize, mut line: impl FnMut(&[u8])) -> Flow {
-        let mut taken = 0;
-        let mut bytes = [0; 8 * 1024];
-        while taken < most {
-            match self.pipe.read(&mut bytes) {
-                Ok(0) => {
-                    if !self.partial.is_empty() {
-                        line(&std::mem::take(&mut self.partial));
-                    }
-                    return Flow::Ended;
-                }
+    /// What is written to a terminal, out of its master, which does not block.
+    pub(super) fn of_terminal(master: OwnedFd) -> Stream {
+        Stream { pipe: File::from(master), size: usize::MAX }
+    }
+
+    /// Reads what is there, as much as fits into `bytes`.
+    pub(super) fn read(&mut self, bytes: &mut [u8]) -> Flow {
+        loop {
+            return match self.pipe.read(bytes) {
+                Ok(0) => Flow::Ended,
                 Ok(n) => {
-                    taken += n;
-                    self.split(bytes.get(..n).unwrap_or_default(), &mut line);
+                    self.widen(n);
+                    Flow::Open(n)
                 }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Flow::Open,
-                Err(_) => return Flow::Ended,
-            }
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => Flow::Open(0),
+                Err(_) => Flow::Ended,
+            };
         }
-        Flow::Open
     }
 
-    fn split(&mut self, bytes: &[u8], line: &mut impl FnMut(&[u8])) {
+    /// Who writes much gets a larger pipe, and with it fewer changes between the two processes. The kernel may refuse: all pipes of a
+    /// user have a limit together.
+    fn widen(&mut self, found: usize) {
+        if found >= PIPE_SIZE && self.size == PIPE_SIZE {
+            let _ = fcntl(&self.pipe, FcntlArg::F_SETPIPE_SZ(LARGE_PIPE));
+            self.size = usize::MAX;
+        }
+    }
+}
+
+/// Bytes that become lines.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    /// Hands each whole line, without its end, to `line`.
+    pub(super) fn split(&mut self, bytes: &[u8], mut line: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             match piece.strip_suffix(b"\n") {
                 Some(end) if self.partial.is_empty() => line(end),
@@ -92,6 +113,13 @@ impl Stream {
             }
         }
     }
+
+    /// Hands over what is left at the end.
+    pub(super) fn finish(&mut self, line: impl FnOnce(&[u8])) {
+        if !self.partial.is_empty() {
+            line(&std::mem::take(&mut self.partial));
+        }
+    }
 }
 
 impl AsFd for Stream {
@@ -100,7 +128,7 @@ impl AsFd for Stream {
     }
 }
 
-/// podling's own standard output or error.
+/// podling's own standard output or error, or a client's that is attached.
 #[derive(Debug)]
 pub(super) struct Sink {
     out: Out,
@@ -230,14 +258,23 @@ mod tests {
     fn lines(writes: &[&[u8]]) -> Vec<Vec<u8>> {
         let (mut stream, end) = Stream::new().unwrap();
         let mut end = File::from(end);
-        let mut lines = Vec::new();
-        for bytes in writes {
-            end.write_all(bytes).unwrap();
-            assert_eq!(stream.pump(usize::MAX, |l| lines.push(l.to_vec())), Flow::Open);
+        let mut lines = Lines::default();
+        let mut found = Vec::new();
+        let mut bytes = [0; 7000];
+        for written in writes {
+            end.write_all(written).unwrap();
+            loop {
+                match stream.read(&mut bytes) {
+                    Flow::Open(0) => break,
+                    Flow::Open(n) => lines.split(&bytes[..n], |l| found.push(l.to_vec())),
+                    Flow::Ended => panic!("the writer is there"),
+                }
+            }
         }
         drop(end);
-        assert_eq!(stream.pump(usize::MAX, |l| lines.push(l.to_vec())), Flow::Ended);
-        lines
+        assert_eq!(stream.read(&mut bytes), Flow::Ended);
+        lines.finish(|l| found.push(l.to_vec()));
+        found
     }
 
     #[test]

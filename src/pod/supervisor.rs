@@ -1,8 +1,21 @@
 //! The supervisor's life: PID 1 of the pod's pid namespace, from its birth in the user namespace to the pod's end.
+//!
+//! One epoll loop. What it does about each thing is in the files below: `lives` starts containers and sees them end, `ending` is the
+//! pod's way out, `probes` and `hooks` look after what runs, `requests` answers clients, `output` moves bytes, `report` says how it is.
+
+mod ending;
+mod errands;
+mod hooks;
+mod lives;
+mod output;
+mod probes;
+mod report;
+mod requests;
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open};
@@ -10,37 +23,79 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 
-use super::container::{Container, End, Place, Reading, State};
+use super::clock::now;
+use super::container::{Container, State};
+use super::control::server::{Owner, Server};
+use super::errand::Errand;
 use super::events::{Events, Source};
+use super::happenings::Happenings;
 use super::link::{Fact, hear, tell};
 use super::output::Label;
 use super::root::mount_root;
 use super::sandbox::{self, Sandbox};
-use super::stream::{Flow, Reader, Sink};
+use super::status::{EventKind, TracePoint};
+use super::stream::Sink;
 use super::volumes;
 use crate::error::{Context, Result};
 use crate::host::confine::{Tree, become_root};
-use crate::plan::{PodPlan, RestartPolicy};
-use crate::runtime::{Prepared, Progress};
+use crate::plan::{PodPlan, Processes};
+use crate::runtime::{Pause, Prepared};
 use crate::sys::Named;
 use crate::sys::process::is_ignored;
+
+use ending::Ending;
+use output::Attached;
 
 /// What the supervisor inherits from the client.
 #[derive(Debug)]
 pub(super) struct Inheritance<'a> {
-    pub(super) plan: &'a PodPlan,
+    pub(super) plan: PodPlan,
     /// The init containers, then the others, each made ready.
-    pub(super) prepared: &'a [Prepared],
+    pub(super) prepared: Vec<Prepared>,
     pub(super) data: &'a Tree,
     /// The pod's directory on disk.
     pub(super) dir: &'a Path,
     pub(super) link: OwnedFd,
+    /// The control socket.
+    pub(super) listener: OwnedFd,
+    pub(super) owner: Owner,
     pub(super) stdin: File,
+    /// Where the containers' lines go, unless the pod is started detached.
+    pub(super) front: Option<FrontDescriptors>,
+    pub(super) notices: Notices,
+    pub(super) about: About,
+}
+
+/// The client's own streams, and how each container is called there, in the order of the plan.
+#[derive(Debug)]
+pub(super) struct FrontDescriptors {
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
-    /// How each container is called, in the order of `prepared`.
-    pub(super) labels: &'a [Label],
-    pub(super) notices: Notices,
+    pub(super) labels: Vec<Label>,
+}
+
+/// What is known of the pod beside its plan.
+#[derive(Debug)]
+pub(super) struct About {
+    /// The Pod as said, as JSON text.
+    pub(super) object: String,
+    pub(super) namespace: String,
+    pub(super) uid: String,
+    pub(super) keep: Keep,
+    /// By how much waits are stretched.
+    pub(super) time_scale: f64,
+    /// When the command began.
+    pub(super) begun: Instant,
+    pub(super) trace: Vec<TracePoint>,
+}
+
+/// What stays of the pod when it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Nothing.
+    Nothing,
+    /// Its last state and its logs, until `podling rm`.
+    Record,
 }
 
 /// Whether podling says what the user may like to know, beside errors.
@@ -58,20 +113,8 @@ pub(super) fn stop_signals() -> SigSet {
     signals.into_iter().filter(|signal| !is_ignored(*signal as i32)).collect()
 }
 
-/// How much a pipe can hold, in bytes: an ended container's last words are no more (pipe(7), `pipe-max-size`).
-const LAST_WORDS: usize = 1024 * 1024;
-
-/// A stop that takes longer than this is explained.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Longer than any machine runs; the clock cannot add much more.
-const LONGEST_GRACE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
 /// What the shell reports of a process that SIGTERM ended, for a pod whose containers were never started.
 const STOPPED_BEFORE_START: u8 = 143;
-
-/// How much is read from one container before the others get their turn, in bytes.
-const TURN: usize = 64 * 1024;
 
 /// Lives until the pod has ended; the client learns how on the link.
 pub(super) fn live(inheritance: Inheritance) -> i32 {
@@ -90,418 +133,294 @@ pub(super) fn live(inheritance: Inheritance) -> i32 {
 }
 
 struct Supervisor<'a> {
-    plan: &'a PodPlan,
+    plan: PodPlan,
+    about: About,
     dir: OwnedFd,
     path: &'a Path,
     client: Client,
     sandbox: Sandbox,
-    containers: Vec<Container<'a>>,
-    labels: &'a [Label],
+    pause: Option<Pause>,
+    /// Init containers and sidecars, then the others, then what `podling debug` adds.
+    containers: Vec<Container>,
+    errands: Vec<Errand>,
+    next_errand: usize,
     events: Events,
     link: OwnedFd,
+    control: Server,
     signals: SignalFd,
     stdin: File,
+    front: Option<Front>,
+    attached: Vec<Attached>,
+    notices: Notices,
+    happenings: Happenings,
+    /// Seconds since 1970.
+    started_at: i64,
+    ended_at: Option<i64>,
+    /// When the conditions of the status changed last, by their names.
+    conditions: Vec<(&'static str, bool, i64)>,
+    /// When `activeDeadlineSeconds` are over.
+    active_until: Option<Instant>,
+    ending: Option<Ending>,
+    failure: Option<u8>,
+    /// `status.reason` and `status.message`.
+    verdict: Option<(&'static str, String)>,
+    /// Whether watchers do not know the latest.
+    changed: bool,
+    /// For what is read from containers, one at a time.
+    buffer: Vec<u8>,
+}
+
+/// Where the containers' lines go.
+struct Front {
     stdout: Sink,
     stderr: Sink,
-    notices: Notices,
-    reading: Reading,
-    stopping: Option<Stopping>,
-    /// When the user is told why the end takes so long.
-    reminder: Option<Instant>,
-    failure: Option<u8>,
+    labels: Vec<Label>,
 }
 
 /// Whether anybody waits for the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Client {
     There,
+    /// It let the pod go on without it.
+    LetGo,
     Gone,
 }
 
-/// The pod is on its way out.
-#[derive(Debug, Clone, Copy)]
-enum Stopping {
-    /// The stop signal was sent; SIGKILL follows at this time.
-    Until(Instant),
-    /// SIGKILL was sent.
-    Killed,
-}
+/// How much is read from one container before the others get their turn, in bytes.
+const TURN: usize = 64 * 1024;
 
 impl<'a> Supervisor<'a> {
     fn new(inheritance: Inheritance<'a>) -> Result<Self> {
-        let Inheritance { plan, prepared, data, dir, link, stdin, stdout, stderr, labels, notices } = inheritance;
-        let sandbox = build(plan, data)?;
-        let containers: Vec<_> = plan
-            .init_containers
-            .iter()
-            .chain(&plan.containers)
-            .zip(prepared)
-            .map(|(p, r)| Container::new(p, r))
-            .collect();
+        let Inheritance { mut plan, prepared, data, dir, link, listener, owner, stdin, front, notices, mut about } =
+            inheritance;
+        let sandbox = build(&plan, data)?;
+        trace(&mut about, "sandbox, volumes");
+        let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
+        let containers: Vec<_> =
+            plans.zip(prepared).map(|(p, r)| Container::new(Rc::new(p), Rc::new(r))).collect();
+        let pause = match (plan.processes, containers.first()) {
+            (Processes::Shared, Some(first)) => Some(Pause::new(&first.prepared)?),
+            _ => None,
+        };
         let events = Events::new()?;
         let signals = SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .named(|| "signalfd()")?;
         events.watch(&link, Source::Client)?;
         events.watch(&signals, Source::Signals)?;
+        if let Some(pause) = &pause {
+            events.watch(pause, Source::Pause)?;
+        }
+        let front = match front {
+            None => None,
+            Some(f) => Some(Front {
+                stdout: Sink::new(f.stdout, Source::Stdout)?,
+                stderr: Sink::new(f.stderr, Source::Stderr)?,
+                labels: f.labels,
+            }),
+        };
+        let control = Server::new(listener, owner, &events)?;
+        let active_until = plan.active_deadline.map(|d| Instant::now() + d.mul_f64(about.time_scale));
+        let started_at = now();
         Ok(Supervisor {
             plan,
+            about,
             dir: open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?,
             path: dir,
             client: Client::There,
             sandbox,
-            labels,
+            pause,
             containers,
+            errands: Vec::new(),
+            next_errand: 0,
             events,
             link,
+            control,
             signals,
             stdin,
-            stdout: Sink::new(stdout, Source::Stdout)?,
-            stderr: Sink::new(stderr, Source::Stderr)?,
+            front,
+            attached: Vec::new(),
             notices,
-            reading: Reading::Now,
-            stopping: None,
-            reminder: None,
+            happenings: Happenings::default(),
+            started_at,
+            ended_at: None,
+            conditions: Vec::new(),
+            active_until,
+            ending: None,
             failure: None,
+            verdict: None,
+            changed: false,
+            buffer: vec![0; TURN],
         })
     }
 
     /// The pod's exit code: 0, or the code of the container that failed first.
     fn run(mut self) -> Result<u8> {
         let outcome = self.watch_over();
-        // Dropping the containers kills and reaps whatever an error left running; then nobody writes below their directories.
+        // Dropping them kills and reaps whatever an error left running; then nobody writes below the containers' directories.
+        self.errands.clear();
         self.containers.iter_mut().for_each(Container::give_up);
         let cleared = self.containers.iter().try_for_each(|c| c.remove_directories(self.dir.as_fd()));
-        let drained = self.drain_output();
-        if self.client == Client::Gone {
-            // What the client would have done with its last breath.
-            let _ = std::fs::remove_dir(self.path);
+        if let Err(e) = &outcome {
+            self.verdict.get_or_insert(("SupervisorFailed", e.what().to_owned()));
+            self.failure.get_or_insert(e.exit_code());
         }
+        let drained = self.drain_output();
+        self.ended_at = Some(now());
+        let code = self.exit_code();
+        let recorded = self.leave_record();
+        self.changed = true;
+        // Whoever watches sees the end before the socket closes.
+        let _ = self.publish();
+        self.clear();
         // What ended the pod comes first; lost output or a directory left behind may only follow from it.
         outcome?;
         cleared?;
+        recorded?;
         drained?;
-        let never_started = self.stopping.is_some() && self.containers.iter().any(|c| c.was_never_started());
-        Ok(self.failure.unwrap_or(if never_started { STOPPED_BEFORE_START } else { 0 }))
+        Ok(code)
+    }
+
+    /// 0, or the code of the container that failed first; what else failed the pod has a code of its own.
+    fn exit_code(&self) -> u8 {
+        let never_started = self.ending.is_some() && self.containers.iter().any(Container::was_never_started);
+        self.failure.unwrap_or(if never_started { STOPPED_BEFORE_START } else { 0 })
     }
 
     fn watch_over(&mut self) -> Result<()> {
-        self.start_next()?;
+        self.advance()?;
         while !self.is_over() {
             for source in self.events.wait(self.deadline())? {
                 self.handle(source)?;
             }
             self.handle_time()?;
+            self.advance()?;
             self.flush()?;
+            self.publish()?;
         }
         Ok(())
     }
 
-    /// Over when nothing runs and nothing will: all containers ended, or a stop left nothing alive.
+    /// Over when nothing runs and nothing will.
     fn is_over(&self) -> bool {
-        match self.stopping {
-            Some(_) => !self.containers.iter().any(Container::has_process),
-            None => self.containers.iter().all(|c| matches!(c.state, State::Ended)),
-        }
+        self.ending.is_some() && !self.containers.iter().any(Container::has_process)
     }
 
+    /// When something is to be done though nothing else happens.
     fn deadline(&self) -> Option<Instant> {
-        match self.stopping {
-            Some(Stopping::Until(at)) => Some(self.reminder.map_or(at, |reminder| at.min(reminder))),
-            Some(Stopping::Killed) => None,
-            None => self
-                .containers
-                .iter()
-                .filter_map(|c| if let State::BackingOff(_, at) = c.state { Some(at) } else { None })
-                .min(),
-        }
+        let containers = self.containers.iter().flat_map(|c| {
+            let back = if let State::BackingOff(at) = c.state { Some(at) } else { None };
+            let probes = c.probes.iter().filter_map(|(_, probing)| probing.due()).min();
+            [back, probes, c.leaving.as_ref().and_then(|leaving| leaving.due())]
+        });
+        let errands = self.errands.iter().map(|e| e.deadline.filter(|_| !e.late));
+        let ending = self.ending.as_ref().map_or(self.active_until, |ending| ending.reminder);
+        containers.chain(errands).chain([ending]).flatten().min()
     }
 
     fn handle(&mut self, source: Source) -> Result<()> {
         match source {
             Source::Client => self.obey(),
             Source::Signals => {
-                while let Ok(Some(_)) = self.signals.read_signal() {
-                    if self.stopping.is_none() { self.stop()? } else { self.kill()? }
+                while let Ok(Some(signal)) = self.signals.read_signal() {
+                    // One with a pid was sent by a process of the pod, which has no say in this.
+                    if signal.ssi_pid != 0 {
+                        continue;
+                    }
+                    if self.ending.is_none() { self.stop(ending::Why::Asked, None)? } else { self.kill_all()? }
                 }
                 Ok(())
             }
-            Source::Stdout | Source::Stderr => Ok(()),
+            Source::Stdout | Source::Stderr | Source::Attached(_) => Ok(()),
             Source::Start(n) => self.proceed(n),
             Source::Process(n) => self.reap(n),
             Source::ContainerStdout(n) | Source::ContainerStderr(n) => self.pump(n, source, TURN),
+            Source::Control => self.control.accept(&self.events),
+            Source::Connection(id) => self.attend(id),
+            Source::Errand(id) => self.errand_ended(id),
+            Source::ErrandStart(id) => self.errand_proceeds(id),
+            Source::ErrandOutput(id) => self.errand_printed(id),
+            Source::Pause => self.lost_pause(),
         }
     }
 
     /// Does what the client asks.
     fn obey(&mut self) -> Result<()> {
         match hear(&self.link)? {
-            Some(Fact::StopRequested) => self.stop(),
-            Some(Fact::KillRequested) => self.kill(),
+            Some(Fact::StopRequested) => self.stop(ending::Why::Asked, None),
+            Some(Fact::KillRequested) => {
+                self.stop(ending::Why::Asked, Some(Duration::ZERO))?;
+                self.kill_all()
+            }
+            Some(Fact::LeaveRequested) => {
+                self.events.forget(&self.link);
+                self.client = Client::LetGo;
+                self.front = None;
+                Ok(tell(&self.link, &Fact::ClientLeft)?)
+            }
             // The client is gone, and with it everybody who waits for this pod.
             _ => {
                 self.events.forget(&self.link);
                 self.client = Client::Gone;
-                self.kill()
+                self.about.keep = Keep::Nothing;
+                self.stop(ending::Why::Asked, Some(Duration::ZERO))?;
+                self.kill_all()
             }
         }
     }
 
     fn handle_time(&mut self) -> Result<()> {
         let now = Instant::now();
-        if let Some(Stopping::Until(at)) = self.stopping {
-            if self.reminder.is_some_and(|reminder| now >= reminder) {
-                self.reminder = None;
-                self.remind(at.saturating_duration_since(now));
+        self.late_errands(now)?;
+        self.due_departures(now)?;
+        if let Some(ending) = &mut self.ending {
+            if ending.reminder.is_some_and(|reminder| now >= reminder) {
+                ending.reminder = None;
+                self.remind(now);
             }
-            return if now >= at { self.kill() } else { Ok(()) };
+            self.due_probes(now)?;
+            return Ok(());
+        }
+        if self.active_until.is_some_and(|until| now >= until) {
+            return self.exceed_deadline();
         }
         for n in 0..self.containers.len() {
-            let due = self.containers.get(n).is_some_and(|c| matches!(c.state, State::BackingOff(_, at) if now >= at));
-            if due && self.stopping.is_none() {
+            if self.containers.get(n).is_some_and(|c| matches!(c.state, State::BackingOff(at) if now >= at)) {
                 self.restart(n);
             }
         }
-        Ok(())
+        self.due_probes(now)
     }
 
-    /// Starts the next init container, or, when all have succeeded, every container of the pod.
-    fn start_next(&mut self) -> Result<()> {
-        let inits = self.plan.init_containers.len();
-        let next = self.containers.iter().take(inits).position(|c| matches!(c.state, State::Planned));
-        match next {
-            Some(n) => self.start(n),
-            None => (inits..self.containers.len()).try_for_each(|n| self.start(n)),
+    /// The first process of the shared pid namespace has gone, and the kernel has killed all others of it.
+    fn lost_pause(&mut self) -> Result<()> {
+        if let Some(pause) = self.pause.take() {
+            self.events.forget(&pause);
         }
+        self.verdict.get_or_insert(("SandboxChanged", "the first process of the pod's pid namespace was killed".to_owned()));
+        self.failure.get_or_insert(137);
+        self.stop(ending::Why::Failed, Some(Duration::ZERO))
     }
 
-    fn start(&mut self, n: usize) -> Result<()> {
-        let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        let place = Place {
-            dir: self.dir.as_fd(),
-            joined: self.sandbox.joined(),
-            stdin: &self.stdin,
-            events: &self.events,
-            reading: self.reading,
-        };
-        let name = self.labels.get(n).map(|label| label.name.as_str()).unwrap_or_default();
-        container.start(n, &place).context(|| format!("container {name:?}"))
+    /// Something happened to container `n`, or to the pod.
+    fn happened(&mut self, kind: EventKind, reason: &str, n: Option<usize>, message: &str) {
+        let name = n.and_then(|n| self.containers.get(n)).map(|c| c.plan.name.clone());
+        self.happenings.add(now(), kind, reason, name.as_deref(), message);
+        self.changed = true;
     }
 
-    /// Starts container `n` again. What the host lacks at this moment it may have later, so a failure is one more reason to wait.
-    fn restart(&mut self, n: usize) {
-        let Err(error) = self.start(n) else { return };
-        let Some(container) = self.containers.get_mut(n) else { return };
-        let wait = container.backoff.next(Duration::ZERO);
-        container.state = State::BackingOff(error.exit_code(), Instant::now() + wait);
-        self.say(&format!("{}; it is tried again in {} s", error.what(), wait.as_secs()));
+    fn scaled(&self, duration: Duration) -> Duration {
+        duration.mul_f64(self.about.time_scale)
     }
 
-    fn proceed(&mut self, n: usize) -> Result<()> {
-        let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        let State::Starting(child, starting, _) = &container.state else { return Ok(()) };
-        let progress = match starting.proceed(child, container.prepared) {
-            Ok(Progress::Waiting) => return Ok(()),
-            Ok(progress) => progress,
-            Err(error) => {
-                // Its process may just have been killed; if not, it waits in vain.
-                container.signal(libc::SIGKILL)?;
-                Progress::Failed(error)
-            }
-        };
-        let State::Starting(child, starting, since) = std::mem::replace(&mut container.state, State::Ended) else {
-            return Ok(());
-        };
-        self.events.forget(&starting);
-        match progress {
-            Progress::Waiting | Progress::Started => {
-                container.state = State::Running(child, since);
-                Ok(())
-            }
-            Progress::Failed(error) => {
-                self.events.forget(&child);
-                let exit = child.wait()?;
-                // A start that the pod's own end has cut short failed for no reason of its own.
-                let failure = self.stopping.is_none().then_some(error);
-                self.ended(n, End { exit, failure, since })
-            }
-        }
+    /// A step of the start has ended.
+    fn trace(&mut self, step: &str) {
+        trace(&mut self.about, step);
     }
+}
 
-    fn reap(&mut self, n: usize) -> Result<()> {
-        let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        match container.reap()? {
-            Some(end) => {
-                match std::mem::replace(&mut container.state, State::Ended) {
-                    State::Starting(child, starting, _) => {
-                        self.events.forget(&starting);
-                        self.events.forget(&child);
-                    }
-                    State::Running(child, _) => self.events.forget(&child),
-                    State::Planned | State::BackingOff(..) | State::Ended => {}
-                }
-                self.ended(n, end)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Decides what the end of container `n` means for the pod (Kubernetes, "Pod Lifecycle", "Container restart policy").
-    fn ended(&mut self, n: usize, end: End) -> Result<()> {
-        // All that it wrote is in the pipes by now, and comes before what is said of its end.
-        self.pump(n, Source::ContainerStdout(n), LAST_WORDS)?;
-        self.pump(n, Source::ContainerStderr(n), LAST_WORDS)?;
-        let is_init = n < self.plan.init_containers.len();
-        let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        for stream in [container.stdout.take(), container.stderr.take()].into_iter().flatten() {
-            self.events.forget(&stream);
-        }
-        let name = self.labels.get(n).map(|label| label.name.as_str()).unwrap_or_default();
-        if let Some(error) = end.failure {
-            // A command that cannot be started cannot be started the next time either: its image does not change.
-            self.failure.get_or_insert(error.exit_code());
-            self.say(&error.context(format!("container {name:?}")).to_string());
-            return self.stop();
-        }
-        let code = end.exit.shell_code();
-        let restarts = match self.plan.restart_policy {
-            RestartPolicy::Always => !is_init || code != 0,
-            RestartPolicy::OnFailure => code != 0,
-            RestartPolicy::Never => false,
-        };
-        if self.stopping.is_none() && restarts {
-            let wait = container.backoff.next(end.since.elapsed());
-            container.state = State::BackingOff(code, Instant::now() + wait);
-            self.notice(&format!("container {name:?} ended with code {code}; it starts again in {} s", wait.as_secs()));
-            return Ok(());
-        }
-        // The others go on meanwhile, so this costs the pod's end nothing; what is left now is tried again then.
-        let _ = container.remove_directories(self.dir.as_fd());
-        if code != 0 {
-            self.failure.get_or_insert(code);
-        }
-        match (self.stopping, is_init, code) {
-            (Some(_), ..) => Ok(()),
-            (None, true, 0) => self.start_next(),
-            (None, true, _) => {
-                self.notice(&format!(
-                    "init container {name:?} failed with code {code}, so the pod's containers do not start"
-                ));
-                self.stop()
-            }
-            (None, false, _) => Ok(()),
-        }
-    }
-
-    /// Asks every container to end, once.
-    fn stop(&mut self) -> Result<()> {
-        if self.stopping.is_some() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        self.stopping = Some(Stopping::Until(now + self.plan.grace_period.min(LONGEST_GRACE)));
-        self.reminder = Some(now + PATIENCE);
-        for container in &mut self.containers {
-            match container.state {
-                // It has no program yet that could have asked for a graceful end.
-                State::Starting(..) => container.signal(libc::SIGKILL)?,
-                State::BackingOff(code, _) if code != 0 => {
-                    self.failure.get_or_insert(code);
-                }
-                _ => container.signal(container.plan.stop_signal)?,
-            }
-        }
-        if self.plan.grace_period == Duration::ZERO { self.kill() } else { Ok(()) }
-    }
-
-    /// Says whom the end waits for.
-    fn remind(&mut self, left: Duration) {
-        let running = self.containers.iter().zip(self.labels).filter(|(c, _)| c.has_process());
-        let names: Vec<&str> = running.map(|(_, label)| label.name.as_str()).collect();
-        self.notice(&format!(
-            "waiting up to {} s more for {} to end; Ctrl-C again does not wait",
-            left.as_secs() + 1,
-            names.join(", ")
-        ));
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.stopping = Some(Stopping::Killed);
-        self.containers.iter().try_for_each(|c| c.signal(libc::SIGKILL))
-    }
-
-    /// Moves what container `n` has written to podling's own output.
-    fn pump(&mut self, n: usize, source: Source, most: usize) -> Result<()> {
-        let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        let Some(label) = self.labels.get(n) else { return Ok(()) };
-        let (slot, sink, prefix) = match source {
-            Source::ContainerStderr(_) => (&mut container.stderr, &mut self.stderr, label.stderr.as_bytes()),
-            _ => (&mut container.stdout, &mut self.stdout, label.stdout.as_bytes()),
-        };
-        let Some(stream) = slot else { return Ok(()) };
-        if stream.pump(most, |line| sink.push(&[prefix, line, b"\n"])) == Flow::Ended {
-            self.events.forget(&*stream);
-            *slot = None;
-        }
-        Ok(())
-    }
-
-    /// Writes what can be written, and lets the containers wait while nobody takes it.
-    fn flush(&mut self) -> Result<()> {
-        self.stderr.flush(&self.events)?;
-        if self.stdout.flush(&self.events)? == Reader::Gone && self.stopping.is_none() {
-            self.stop()?;
-        }
-        let reading = if self.stdout.is_full() || self.stderr.is_full() { Reading::Later } else { Reading::Now };
-        if reading != self.reading {
-            self.reading = reading;
-            for (n, container) in self.containers.iter().enumerate() {
-                let streams =
-                    [(&container.stdout, Source::ContainerStdout(n)), (&container.stderr, Source::ContainerStderr(n))];
-                for (stream, source) in streams.into_iter().filter_map(|(s, source)| Some((s.as_ref()?, source))) {
-                    match reading {
-                        Reading::Later => self.events.forget(stream),
-                        Reading::Now => self.events.watch(stream, source)?,
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// At the end: waits until all that was written is taken, unless the user will not wait or is gone.
-    fn drain_output(&mut self) -> Result<()> {
-        let asked_before = matches!(self.stopping, Some(Stopping::Killed));
-        while self.client == Client::There && !asked_before {
-            self.stderr.flush(&self.events)?;
-            self.stdout.flush(&self.events)?;
-            if self.stdout.is_empty() && self.stderr.is_empty() {
-                break;
-            }
-            for source in self.events.wait(None)? {
-                match source {
-                    Source::Client if hear(&self.link)?.is_none() => {
-                        self.events.forget(&self.link);
-                        self.client = Client::Gone;
-                    }
-                    // Nothing runs any more, so a wish to stop can only mean the waiting.
-                    Source::Client => return Ok(()),
-                    Source::Signals => return Ok(()),
-                    _ => {}
-                }
-            }
-        }
-        self.stdout.complaint().or(self.stderr.complaint()).map_or(Ok(()), Err)
-    }
-
-    fn notice(&mut self, text: &str) {
-        if self.notices == Notices::Said {
-            self.say(text);
-        }
-    }
-
-    fn say(&mut self, text: &str) {
-        self.stderr.push(&[b"podling: ", text.as_bytes(), b"\n"]);
-    }
+fn trace(about: &mut About, step: &str) {
+    let at_us = u64::try_from(about.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    about.trace.push(TracePoint { step: step.to_owned(), at_us });
 }
 
 /// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.
@@ -514,12 +433,18 @@ fn build(plan: &PodPlan, data: &Tree) -> Result<Sandbox> {
         volumes::make(Path::new("."), volume)?;
     }
     for container in plan.init_containers.iter().chain(&plan.containers) {
-        if let Some(root) = container.spec.root() {
-            let at = root.path().strip_prefix("/").unwrap_or(root.path());
-            std::fs::create_dir_all(at).named(|| format!("mkdir({at:?})"))?;
-        }
+        make_root_directory(container, Path::new("."))?;
     }
     let sandbox = making.finish()?;
     become_root()?;
     Ok(sandbox)
+}
+
+/// Makes the directory below `base` that a container's root is mounted on.
+fn make_root_directory(container: &crate::plan::ContainerPlan, base: &Path) -> Result<()> {
+    if let Some(root) = container.spec.root() {
+        let at = base.join(root.path().strip_prefix("/").unwrap_or(root.path()));
+        std::fs::create_dir_all(&at).named(|| format!("mkdir({at:?})"))?;
+    }
+    Ok(())
 }

@@ -1,17 +1,19 @@
 //! What a starting container and the supervisor tell each other: facts in the past tense, one packet each.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::error::Error;
 use crate::sys::{SysError, packet};
 
 /// A message on the channel. The end of the channel is one, too: the program runs, or its process died.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Fact {
     /// Child: it is behind the wall, in a user namespace without maps.
     WallEntered,
     /// Supervisor: the maps are written.
     MapsWritten,
+    /// Child: the container's terminal is there; this is its master.
+    TerminalOpened(OwnedFd),
     /// Child: the start failed.
     StartFailed(Error),
 }
@@ -23,6 +25,7 @@ pub(super) fn tell(to: impl AsFd, fact: &Fact) -> Result<(), SysError> {
     let mut bytes = match fact {
         Fact::WallEntered => b"w".to_vec(),
         Fact::MapsWritten => b"m".to_vec(),
+        Fact::TerminalOpened(master) => return packet::send(to, b"t", &[master.as_raw_fd()]),
         Fact::StartFailed(e) => [b"f".as_slice(), &e.encode()].concat(),
     };
     bytes.truncate(LONGEST);
@@ -32,11 +35,12 @@ pub(super) fn tell(to: impl AsFd, fact: &Fact) -> Result<(), SysError> {
 /// The next message; `None` at the channel's end.
 pub(super) fn hear(from: impl AsFd) -> Result<Option<Fact>, SysError> {
     let mut bytes = [0; LONGEST];
-    let (length, _) = packet::receive(from, &mut bytes)?;
+    let (length, mut fds) = packet::receive(from, &mut bytes)?;
     Ok(match bytes.get(..length).unwrap_or_default() {
         [] => None,
         [b'w', ..] => Some(Fact::WallEntered),
         [b'm', ..] => Some(Fact::MapsWritten),
+        [b't', ..] => fds.pop().map(Fact::TerminalOpened),
         [_, rest @ ..] => Some(Fact::StartFailed(Error::decode(rest))),
     })
 }
@@ -56,9 +60,11 @@ mod tests {
             Fact::StartFailed(Error::new("x")),
         ] {
             tell(&a, &fact).unwrap();
-            assert_eq!(hear(&b).unwrap(), Some(fact));
+            assert_eq!(format!("{:?}", hear(&b).unwrap()), format!("{:?}", Some(fact)));
         }
+        tell(&a, &Fact::TerminalOpened(std::fs::File::open("/dev/null").unwrap().into())).unwrap();
+        assert!(matches!(hear(&b).unwrap(), Some(Fact::TerminalOpened(_))));
         drop(a);
-        assert_eq!(hear(&b).unwrap(), None);
+        assert!(hear(&b).unwrap().is_none());
     }
 }

@@ -6,50 +6,90 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, setsid};
 
 use super::channel::{Fact, hear, tell};
 use super::identity::Writer;
 use super::mounts::apply;
-use super::place::{Joined, Stdio};
+use super::place::{Joined, Streams};
 use super::prepare::{Access, Prepared};
-
+use super::program::Program;
 use crate::error::Error;
 use crate::host::explain;
 use crate::sys::mount::{Depth, set_attributes};
 use crate::sys::process::{close_all_but, default_signals, load_filter};
+use crate::sys::terminal::{open_pair, take_control};
 use crate::sys::{Named, SysError};
 
 /// Runs the container's program; returns only when that failed, after saying so on the channel.
-pub(super) fn live(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &OwnedFd) -> i32 {
-    let Err(error) = become_program(prepared, joined, stdio, channel);
+pub(super) fn live(prepared: &Prepared, joined: Joined, streams: Streams, channel: &OwnedFd) -> i32 {
+    let Err(error) = become_program(prepared, joined, streams, channel);
     let code = i32::from(error.exit_code());
     let _ = tell(channel, &Fact::StartFailed(error));
     code
 }
 
-fn become_program(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &OwnedFd) -> Result<Infallible, Error> {
-    take_places(joined, stdio)?;
+fn become_program(
+    prepared: &Prepared,
+    joined: Joined,
+    streams: Streams,
+    channel: &OwnedFd,
+) -> Result<Infallible, Error> {
+    take_places(joined, streams)?;
+    // Nobody but the containers of a shared pid namespace would see this process; they are in other user namespaces until it joins theirs.
+    let pause = joined.processes;
     // A path of the container's, as its command or its working directory, may name /proc/self/fd/N: nothing of the host may be there.
-    close_all_but(channel)?;
+    match pause {
+        Some(pause) => close_all_but(&[channel.as_fd(), pause.as_fd()])?,
+        None => close_all_but(&[channel.as_fd()])?,
+    }
     // The container's own /proc is not there yet, or not to be trusted.
     let proc = open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| "open(\"/proc\", O_PATH)")?;
     build_root(prepared).map_err(|e| explain(e.into()))?;
     let identity = &prepared.identity;
     identity.set_limits()?;
-    if let Some(wall) = &identity.wall {
-        wall.enter(proc.as_fd())?;
-        if wall.writer == Writer::Supervisor {
-            tell(channel, &Fact::WallEntered)?;
-            if hear(channel)? != Some(Fact::MapsWritten) {
-                return Err(Error::new("the supervisor went away during the container's start"));
+    match &identity.wall {
+        Some(wall) => match pause.filter(|pause| pause.has(wall)) {
+            Some(pause) => {
+                set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+                setns(pause, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?;
             }
-        }
+            None => {
+                wall.enter(proc.as_fd())?;
+                if wall.writer == Writer::Supervisor {
+                    tell(channel, &Fact::WallEntered)?;
+                    if !matches!(hear(channel)?, Some(Fact::MapsWritten)) {
+                        return Err(Error::new("the supervisor went away during the container's start"));
+                    }
+                }
+            }
+        },
+        None => {}
     }
     drop(proc);
+    close_all_but(&[channel.as_fd()])?;
+    finish(prepared, &prepared.program, Standing { streams, channel })
+}
+
+/// What a process still needs of podling when it is in its namespaces.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing<'a> {
+    pub(super) streams: Streams<'a>,
+    pub(super) channel: &'a OwnedFd,
+}
+
+/// Becomes the container's user behind the last wall, and then `program`.
+pub(super) fn finish(prepared: &Prepared, program: &Program, standing: Standing) -> Result<Infallible, Error> {
+    // Its program is still podling's own, and so is what it has in memory.
+    set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+    let identity = &prepared.identity;
     identity.assume()?;
+    if let Streams::Terminal = standing.streams {
+        take_terminal(standing.channel)?;
+    }
     // Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)), so the filter then comes before the capabilities go.
     if !identity.no_new_privileges {
         load_filters(prepared)?;
@@ -60,18 +100,31 @@ fn become_program(prepared: &Prepared, joined: Joined, stdio: Stdio, channel: &O
     if identity.no_new_privileges {
         load_filters(prepared)?;
     }
-    Err(prepared.program.execute())
+    Err(program.execute())
+}
+
+/// Opens a terminal in the container's own devpts, as the container's user, whose it then is; the supervisor gets the other end.
+fn take_terminal(channel: &OwnedFd) -> Result<(), SysError> {
+    let (master, terminal) = open_pair()?;
+    take_control(&terminal)?;
+    dup2_stdin(&terminal).named(|| "dup2(stdin)")?;
+    dup2_stdout(&terminal).named(|| "dup2(stdout)")?;
+    dup2_stderr(&terminal).named(|| "dup2(stderr)")?;
+    tell(channel, &Fact::TerminalOpened(master))
 }
 
 /// Joins the pod's namespaces and takes the container's standard streams, in a session of its own.
-fn take_places(joined: Joined, stdio: Stdio) -> Result<(), SysError> {
+fn take_places(joined: Joined, streams: Streams) -> Result<(), SysError> {
     setsid().named(|| "setsid()")?;
     setns(joined.network, CloneFlags::CLONE_NEWNET).named(|| "setns(net)")?;
     setns(joined.ipc, CloneFlags::CLONE_NEWIPC).named(|| "setns(ipc)")?;
     setns(joined.uts, CloneFlags::CLONE_NEWUTS).named(|| "setns(uts)")?;
-    dup2_stdin(stdio.stdin).named(|| "dup2(stdin)")?;
-    dup2_stdout(stdio.stdout).named(|| "dup2(stdout)")?;
-    dup2_stderr(stdio.stderr).named(|| "dup2(stderr)")
+    if let Streams::Given(stdio) = streams {
+        dup2_stdin(stdio.stdin).named(|| "dup2(stdin)")?;
+        dup2_stdout(stdio.stdout).named(|| "dup2(stdout)")?;
+        dup2_stderr(stdio.stderr).named(|| "dup2(stderr)")?;
+    }
+    Ok(())
 }
 
 /// Mounts everything at and below the container's root, and leaves nothing else in sight.

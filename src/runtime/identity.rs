@@ -33,7 +33,7 @@ pub(super) struct Identity {
 }
 
 /// The user namespace around one container: mounts, hostname and network belong to the one outside it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wall {
     /// Text of its uid_map.
     pub(super) uid_map: String,

@@ -5,17 +5,22 @@
 
 mod channel;
 mod child;
+mod exec;
 mod identity;
 mod mounts;
 mod overlay;
+mod pause;
 mod place;
 mod prepare;
 mod program;
 pub mod seccomp;
 mod start;
 mod target;
+mod visit;
 
 pub use overlay::Overlay;
-pub use place::{Joined, Stdio};
-pub use prepare::Prepared;
+pub use exec::{Command, exec, visit};
+pub use pause::Pause;
+pub use place::{Joined, Stdio, Streams};
+pub use prepare::{Prepared, Terminal};
 pub use start::{Progress, Starting, start};

@@ -25,6 +25,16 @@ pub struct Prepared {
     pub(super) identity: Identity,
     pub(super) filters: Option<Rc<[BpfProgram]>>,
     pub(super) program: Program,
+    pub(super) terminal: Terminal,
+}
+
+/// Whether the Spec asks for a terminal (`process.terminal`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminal {
+    /// The streams are given.
+    None,
+    /// They are a terminal of the container's.
+    Own,
 }
 
 /// Whether the container may write its root file system.
@@ -53,7 +63,13 @@ impl Prepared {
             identity: Identity::new(spec, process)?,
             filters: profile.map(|profile| filters.get(profile)).transpose()?,
             program: Program::new(process)?,
+            terminal: if process.terminal() == Some(true) { Terminal::Own } else { Terminal::None },
         })
+    }
+
+    /// Whether the container's streams are a terminal of its own.
+    pub fn terminal(&self) -> Terminal {
+        self.terminal
     }
 }
 
@@ -66,7 +82,13 @@ fn namespaces(spec: &Spec) -> Result<CloneFlags> {
             (LinuxNamespaceType::Pid, None) => CloneFlags::CLONE_NEWPID,
             (LinuxNamespaceType::Mount, None) => CloneFlags::CLONE_NEWNS,
             (LinuxNamespaceType::Cgroup, None) => CloneFlags::CLONE_NEWCGROUP,
-            (LinuxNamespaceType::Network | LinuxNamespaceType::Ipc | LinuxNamespaceType::Uts, Some(_))
+            (
+                LinuxNamespaceType::Network
+                | LinuxNamespaceType::Ipc
+                | LinuxNamespaceType::Uts
+                | LinuxNamespaceType::Pid,
+                Some(_),
+            )
             | (LinuxNamespaceType::User, None) => CloneFlags::empty(),
             (_, path) => {
                 return Err(Error::new(format!("a {typ} namespace with path {path:?} is not supported")));
@@ -86,7 +108,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<()> {
     let process = spec.process().as_ref();
     let written = [
         ("hooks", spec.hooks().is_some()),
-        ("process.terminal", process.and_then(|p| p.terminal()) == Some(true)),
         ("process.apparmorProfile", process.is_some_and(|p| p.apparmor_profile().is_some())),
         ("process.selinuxLabel", process.is_some_and(|p| p.selinux_label().is_some())),
         ("process.oomScoreAdj", process.is_some_and(|p| p.oom_score_adj().is_some())),

@@ -39,6 +39,35 @@ impl Program {
         })
     }
 
+    /// Another program with the same environment, beside `more`, and the same working directory.
+    pub(super) fn another(&self, argv: &[String], more: &[(String, String)]) -> Result<Program> {
+        let c_string = |s: String| {
+            CString::new(s).map_err(|e| {
+                let text = String::from_utf8_lossy(&e.into_vec()).into_owned();
+                Error::new(format!("the argument or variable {text:?} has a NUL byte in it"))
+            })
+        };
+        let argv: Vec<CString> = argv.iter().cloned().map(c_string).collect::<Result<_>>()?;
+        let Some(name) = argv.first() else { return Err(Error::new("no command is given")) };
+        let names = |v: &CString| more.iter().any(|(name, _)| v.to_bytes().starts_with(format!("{name}=").as_bytes()));
+        let mut envp: Vec<CString> = self.envp.strings().iter().filter(|v| !names(v)).cloned().collect();
+        for (name, value) in more {
+            envp.push(c_string(format!("{name}={value}"))?);
+        }
+        let path = envp.iter().find_map(|v| v.to_bytes().strip_prefix(b"PATH=")).unwrap_or_default();
+        Ok(Program {
+            candidates: candidates(name, path),
+            cwd: self.cwd.clone(),
+            argv: StringList::new(argv),
+            envp: StringList::new(envp),
+        })
+    }
+
+    /// Whether its environment has the variable `name`.
+    pub(super) fn has_variable(&self, name: &str) -> bool {
+        self.envp.strings().iter().any(|v| v.to_bytes().starts_with(format!("{name}=").as_bytes()))
+    }
+
     /// Becomes the program; returns only why it could not.
     pub(super) fn execute(&self) -> Error {
         if let Err(errno) = chdir(self.cwd.as_c_str()) {

@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::channel::{Fact, hear, tell};
 use super::child::live;
-use super::place::{Joined, Stdio};
+use super::place::{Joined, Streams};
 use super::prepare::Prepared;
+use super::visit::spawn_beside;
 use crate::error::{Error, Result};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::packet;
@@ -21,6 +22,8 @@ pub struct Starting {
 pub enum Progress {
     /// Not there yet.
     Waiting,
+    /// Not there yet; this is the master of the container's terminal.
+    Terminal(OwnedFd),
     /// The program runs (or its process was killed, which its pidfd tells).
     Started,
     /// The start failed, and the process is ending.
@@ -31,19 +34,27 @@ pub enum Progress {
 ///
 /// # Errors
 /// The clone's; whatever goes wrong later comes out of [`Starting::proceed`].
-pub fn start(prepared: &Prepared, joined: Joined, stdio: Stdio) -> Result<(Child, Starting)> {
+pub fn start(prepared: &Prepared, joined: Joined, streams: Streams) -> Result<(Child, Starting)> {
     let (ours, theirs) = packet::pair()?;
     let mut ours = Some(ours);
-    let child = spawn(prepared.namespaces, || {
+    let life = || {
         // The child must not hold the other end, or it would not see the supervisor's death.
         ours.take();
-        live(prepared, joined, stdio, &theirs)
-    })?;
+        live(prepared, joined, streams, &theirs)
+    };
+    let child = match joined.processes {
+        Some(pause) => spawn_beside(pause, prepared.namespaces, life)?,
+        None => spawn(prepared.namespaces, life)?,
+    };
     let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;
     Ok((child, Starting { channel }))
 }
 
 impl Starting {
+    pub(super) fn new(channel: OwnedFd) -> Starting {
+        Starting { channel }
+    }
+
     /// Does the next step of the start of `child`, whose Spec is `prepared`.
     ///
     /// # Errors
@@ -52,6 +63,7 @@ impl Starting {
         match hear(&self.channel)? {
             None | Some(Fact::MapsWritten) => Ok(Progress::Started),
             Some(Fact::StartFailed(error)) => Ok(Progress::Failed(error)),
+            Some(Fact::TerminalOpened(master)) => Ok(Progress::Terminal(master)),
             Some(Fact::WallEntered) => {
                 if let Some(wall) = &prepared.identity.wall {
                     wall.write_maps(child.pid())?;

@@ -8,6 +8,7 @@ pub mod fs;
 pub mod mount;
 pub mod packet;
 pub mod process;
+pub mod terminal;
 pub mod xattr;
 
 use std::fmt;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, accept4, recvmsg, sendmsg, socketpair,
 };
 
 use super::{Named, SysError};
@@ -17,6 +17,17 @@ use super::{Named, SysError};
 pub fn pair() -> Result<(OwnedFd, OwnedFd), SysError> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .named(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)")
+}
+
+/// The next connection of a listening socket, non-blocking and close-on-exec.
+///
+/// # Errors
+/// The failed call; `EAGAIN` where nobody waits and the listener does not block.
+pub fn accept(listener: impl AsFd) -> Result<OwnedFd, SysError> {
+    let raw = accept4(listener.as_fd().as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)
+        .named(|| "accept4(AF_UNIX)")?;
+    // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
 /// Sends `bytes`, of which there must be at least one, with the descriptors.

@@ -1,7 +1,7 @@
 //! Small calls about this process that nix lacks.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -12,15 +12,18 @@ use super::SysError;
 ///
 /// # Errors
 /// The failed call.
-pub fn close_all_but(kept: impl AsFd) -> Result<(), SysError> {
-    let kept = kept.as_fd().as_raw_fd().unsigned_abs();
-    for (first, last) in [(3, kept.saturating_sub(1)), (kept.max(2) + 1, u32::MAX)] {
-        if first > last {
-            continue;
+pub fn close_all_but(kept: &[BorrowedFd]) -> Result<(), SysError> {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).filter(|fd| *fd > 2).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for end in kept.into_iter().map(Some).chain([None]) {
+        let last = end.map_or(u32::MAX, |fd| fd - 1);
+        if first <= last {
+            // SAFETY: the caller's contract; what is opened later gets a number of its own.
+            let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            Errno::result(r).map_err(|errno| SysError::new(format!("close_range({first}, {last})"), errno))?;
         }
-        // SAFETY: the caller's contract; what is opened later gets a number of its own.
-        let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-        Errno::result(r).map_err(|errno| SysError::new(format!("close_range({first}, {last})"), errno))?;
+        first = last.saturating_add(2);
     }
     Ok(())
 }
@@ -88,6 +91,29 @@ impl StringList {
     pub fn strings(&self) -> &[CString] {
         &self.strings
     }
+}
+
+/// Replaces this process by the program that `file` refers to (execveat(2)); returns only the reason why it could not.
+pub fn execute(file: impl AsFd, argv: &StringList, envp: &StringList) -> Errno {
+    // SAFETY: the path is an empty NUL-terminated string, and both lists end with a null pointer and point to NUL-terminated strings
+    // that the lists own and never change.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            argv.pointers.as_ptr(),
+            envp.pointers.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::last()
+}
+
+/// Makes this process reap its children without waiting for them (sigaction(2), `SIG_IGN` for `SIGCHLD`).
+pub fn reap_by_itself() {
+    // SAFETY: SIG_IGN is a valid disposition of SIGCHLD.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }
 
 /// Replaces this process by the program at `path`; returns only the reason why it could not.

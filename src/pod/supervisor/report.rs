@@ -1,0 +1,348 @@
+//! How the pod is: in short, as a Kubernetes object, and on disk when it has ended.
+
+use serde_json::{Map, Value, json};
+
+use super::{Client, Keep, Supervisor};
+use crate::error::Result;
+use crate::image::timestamp;
+use crate::plan::{Role, StdinPlan, Terminal};
+use crate::pod::container::{Container, State, Terminated};
+use crate::pod::control::Reply;
+use crate::pod::control::server::Sent;
+use crate::pod::record;
+use crate::pod::status::{ContainerKind, ContainerState, ContainerSummary, Phase, Summary};
+
+use super::ending::Why;
+
+/// The pod's address: its containers reach each other on the loopback interface that they share, and nothing else is there.
+const POD_IP: &str = "127.0.0.1";
+
+impl Supervisor<'_> {
+    fn phase(&self) -> Phase {
+        if self.ended_at.is_some() || self.is_over() {
+            return if self.exit_code() == 0 { Phase::Succeeded } else { Phase::Failed };
+        }
+        let begun = |c: &Container| c.plan.role == Role::Regular && !matches!(c.state, State::Planned | State::Starting(..));
+        if self.containers.iter().any(begun) { Phase::Running } else { Phase::Pending }
+    }
+
+    fn is_initialized(&self) -> bool {
+        self.containers.iter().all(|c| match c.plan.role {
+            Role::Init | Role::Sidecar => c.was_started,
+            Role::Regular | Role::Ephemeral => true,
+        })
+    }
+
+    /// Ready are the containers and sidecars, all of them; one that has succeeded for good counts as ready for nobody.
+    fn are_containers_ready(&self) -> bool {
+        self.ended_at.is_none()
+            && self.containers.iter().all(|c| match c.plan.role {
+                Role::Regular | Role::Sidecar => is_ready(c),
+                Role::Init | Role::Ephemeral => true,
+            })
+            && self.is_initialized()
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        let phase = self.phase();
+        let verdict = self.verdict.as_ref();
+        Summary {
+            name: self.plan.name.clone(),
+            namespace: self.about.namespace.clone(),
+            uid: self.about.uid.clone(),
+            phase,
+            state: self.state(phase),
+            initialized: self.is_initialized(),
+            ready: self.are_containers_ready(),
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            exit_code: self.ended_at.map(|_| self.exit_code()),
+            reason: verdict.map(|(reason, _)| (*reason).to_owned()),
+            message: verdict.map(|(_, message)| message.clone()),
+            detached: self.client == Client::LetGo,
+            time_scale: self.about.time_scale,
+            containers: self.containers.iter().map(container_summary).collect(),
+            trace: self.about.trace.clone(),
+        }
+    }
+
+    /// What kubectl's STATUS column would show (its printers' `printPod`).
+    fn state(&self, phase: Phase) -> String {
+        if self.ended_at.is_none() && self.ending.as_ref().is_some_and(|ending| ending.why != Why::Completed) {
+            return "Terminating".to_owned();
+        }
+        let inits = || self.containers.iter().filter(|c| matches!(c.plan.role, Role::Init | Role::Sidecar));
+        let total = inits().count();
+        for (done, container) in inits().enumerate() {
+            if container.was_started || self.ended_at.is_some() && container.ended.as_ref().is_some_and(|e| e.code == 0) {
+                continue;
+            }
+            return match (&container.state, &container.ended) {
+                (State::Ended, Some(end)) => format!("Init:{}", end.reason),
+                (State::BackingOff(_), _) => "Init:CrashLoopBackOff".to_owned(),
+                _ => format!("Init:{done}/{total}"),
+            };
+        }
+        let mut state = match &self.verdict {
+            Some((reason, _)) => (*reason).to_owned(),
+            None => phase.to_string(),
+        };
+        if self.verdict.is_some() && phase == Phase::Failed {
+            return state;
+        }
+        let mut running = false;
+        for container in self.containers.iter().filter(|c| c.plan.role == Role::Regular).rev() {
+            match container.api_state() {
+                ContainerState::Waiting { reason } => state = reason,
+                ContainerState::Terminated { reason, .. } => state = reason,
+                ContainerState::Running { .. } => running |= container.ready,
+            }
+        }
+        if state == "Completed" && running {
+            state = if self.are_containers_ready() { "Running" } else { "NotReady" }.to_owned();
+        }
+        state
+    }
+
+    /// The Pod as said, with its status, as JSON text.
+    pub(super) fn object(&mut self) -> Result<String> {
+        let mut object: Value = serde_json::from_str(&self.about.object)
+            .map_err(|e| crate::error::Error::new(format!("the pod's object: {e}")))?;
+        let status = self.status();
+        let metadata = object["metadata"].as_object_mut();
+        if let Some(metadata) = metadata {
+            metadata.insert("name".into(), json!(self.plan.name));
+            metadata.insert("namespace".into(), json!(self.about.namespace));
+            metadata.insert("uid".into(), json!(self.about.uid));
+            metadata.insert("creationTimestamp".into(), json!(timestamp::format(self.started_at)));
+            let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+            if self.about.time_scale != 1.0
+                && let Some(annotations) = annotations.as_object_mut()
+            {
+                annotations.insert("podling.dev/time-scale".into(), json!(self.about.time_scale.to_string()));
+            }
+            if annotations.as_object().is_some_and(Map::is_empty) {
+                metadata.remove("annotations");
+            }
+        }
+        object["status"] = status;
+        serde_json::to_string(&object).map_err(|e| crate::error::Error::new(format!("the pod's object: {e}")))
+    }
+
+    fn status(&mut self) -> Value {
+        let phase = self.phase();
+        self.note_conditions();
+        let of = |roles: &[Role]| -> Vec<Value> {
+            self.containers.iter().filter(|c| roles.contains(&c.plan.role)).map(|c| container_status(c, &self.about.uid)).collect()
+        };
+        let conditions: Vec<Value> = self.conditions.iter().map(|c| self.condition(c)).collect();
+        let mut status = json!({
+            "phase": phase.to_string(),
+            "conditions": conditions,
+            "hostIP": POD_IP,
+            "hostIPs": [{ "ip": POD_IP }],
+            "podIP": POD_IP,
+            "podIPs": [{ "ip": POD_IP }],
+            "startTime": timestamp::format(self.started_at),
+            "containerStatuses": of(&[Role::Regular]),
+        });
+        for (field, roles) in [
+            ("initContainerStatuses", [Role::Init, Role::Sidecar].as_slice()),
+            ("ephemeralContainerStatuses", &[Role::Ephemeral]),
+        ] {
+            let statuses = of(roles);
+            if !statuses.is_empty() {
+                status[field] = json!(statuses);
+            }
+        }
+        if let Some((reason, message)) = &self.verdict {
+            status["reason"] = json!(reason);
+            status["message"] = json!(message);
+        }
+        status
+    }
+
+    /// Keeps the time at which each condition changed last.
+    fn note_conditions(&mut self) {
+        let now = crate::pod::clock::now();
+        let ready = self.are_containers_ready();
+        let present = [
+            ("PodReadyToStartContainers", self.ended_at.is_none()),
+            ("Initialized", self.is_initialized()),
+            ("Ready", ready),
+            ("ContainersReady", ready),
+            ("PodScheduled", true),
+        ];
+        for (name, holds) in present {
+            match self.conditions.iter_mut().find(|(known, ..)| *known == name) {
+                Some((_, before, at)) if *before != holds => (*before, *at) = (holds, now),
+                Some(_) => {}
+                None => {
+                    let at = if holds { now } else { self.started_at };
+                    self.conditions.push((name, holds, at));
+                }
+            }
+        }
+    }
+
+    fn condition(&self, (name, holds, at): &(&'static str, bool, i64)) -> Value {
+        let mut condition = json!({
+            "type": name,
+            "status": if *holds { "True" } else { "False" },
+            "lastProbeTime": null,
+            "lastTransitionTime": timestamp::format(*at),
+        });
+        if *holds {
+            return condition;
+        }
+        // As the kubelet words them.
+        let (reason, roles, what): (_, &[Role], _) = match *name {
+            "Initialized" => ("ContainersNotInitialized", &[Role::Init, Role::Sidecar], "incomplete"),
+            "Ready" | "ContainersReady" => ("ContainersNotReady", &[Role::Regular, Role::Sidecar], "unready"),
+            _ => return condition,
+        };
+        let names = self.containers.iter().filter(|c| roles.contains(&c.plan.role));
+        let lacking = names.filter(|c| if what == "incomplete" { !c.was_started } else { !is_ready(c) });
+        let lacking: Vec<&str> = lacking.map(|c| c.plan.name.as_str()).collect();
+        match self.phase() {
+            Phase::Succeeded => condition["reason"] = json!("PodCompleted"),
+            Phase::Failed => condition["reason"] = json!("PodFailed"),
+            _ => {
+                condition["reason"] = json!(reason);
+                let kind = if what == "incomplete" { "incomplete status" } else { "unready status" };
+                condition["message"] = json!(format!("containers with {kind}: [{}]", lacking.join(" ")));
+            }
+        }
+        condition
+    }
+
+    /// Tells those who watch what has changed.
+    pub(super) fn publish(&mut self) -> Result<()> {
+        if self.changed {
+            self.changed = false;
+            self.note_conditions();
+            self.control.watchers().for_each(|peer| peer.behind = true);
+        }
+        if !self.control.watchers().any(|peer| peer.behind) {
+            return Ok(());
+        }
+        let summary = Reply::Summary(Box::new(self.summary()));
+        for peer in self.control.watchers().filter(|peer| peer.behind) {
+            let after = peer.watching.unwrap_or(0);
+            let events = self.happenings.after(after);
+            let mut sent = Sent::Yes;
+            if !events.is_empty() {
+                sent = peer.send(&Reply::Events(events), &[]);
+                if sent == Sent::Yes {
+                    peer.watching = Some(self.happenings.latest());
+                }
+            }
+            if sent == Sent::Yes {
+                sent = peer.send(&summary, &[]);
+            }
+            // One that is gone is noticed by the end of its connection.
+            peer.behind = sent == Sent::Later;
+            let wait = peer.behind;
+            peer.wait_for_room(wait, &self.events)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the pod's last state to its directory, where it is kept.
+    pub(super) fn leave_record(&mut self) -> Result<()> {
+        if self.about.keep == Keep::Nothing {
+            return Ok(());
+        }
+        let last = record::Last {
+            summary: self.summary(),
+            object: self.object()?,
+            events: self.happenings.after(0),
+        };
+        record::write_last(&self.dir, &last)
+    }
+
+    /// Removes what is not kept of the pod's directory, and, where no client will, the directory.
+    pub(super) fn clear(&mut self) {
+        record::remove_socket(&self.dir);
+        if self.about.keep == Keep::Record {
+            return;
+        }
+        record::remove_files(&self.dir);
+        if self.client != Client::There {
+            // What the client would have done with its last breath.
+            let _ = std::fs::remove_dir(self.path);
+        }
+    }
+}
+
+fn is_ready(container: &Container) -> bool {
+    container.running().is_some() && container.settled && container.started && container.ready
+}
+
+fn container_summary(container: &Container) -> ContainerSummary {
+    ContainerSummary {
+        name: container.plan.name.clone(),
+        kind: match container.plan.role {
+            Role::Init => ContainerKind::Init,
+            Role::Sidecar => ContainerKind::Sidecar,
+            Role::Regular => ContainerKind::Regular,
+            Role::Ephemeral => ContainerKind::Ephemeral,
+        },
+        image: container.plan.image.clone(),
+        state: container.api_state(),
+        restarts: container.run,
+        last_ended_at: container.ended.as_ref().or(container.before.as_ref()).map(|end| end.finished_at),
+        ready: is_ready(container),
+        started: container.started,
+        stdin: container.plan.stdin != StdinPlan::Empty,
+        tty: container.plan.terminal == Terminal::Own,
+    }
+}
+
+/// One of `status.containerStatuses`.
+fn container_status(container: &Container, uid: &str) -> Value {
+    let id = |run: u32| format!("podling://{uid}/{}/{run}", container.plan.name);
+    let terminated = |end: &Terminated, run: u32| {
+        let mut state = json!({
+            "exitCode": end.code,
+            "reason": end.reason,
+            "startedAt": timestamp::format(end.started_at),
+            "finishedAt": timestamp::format(end.finished_at),
+            "containerID": id(run),
+        });
+        if !end.message.is_empty() {
+            state["message"] = json!(end.message);
+        }
+        json!({ "terminated": state })
+    };
+    let state = match (&container.state, &container.ended) {
+        (State::Ended, Some(end)) => terminated(end, container.run),
+        _ => match container.api_state() {
+            ContainerState::Running { started_at } => {
+                json!({ "running": { "startedAt": timestamp::format(started_at) } })
+            }
+            ContainerState::Waiting { reason } => json!({ "waiting": { "reason": reason } }),
+            ContainerState::Terminated { .. } => json!({}),
+        },
+    };
+    // Between two runs the last one is what came before; while one runs, or has ended for good, it is the one before that.
+    let last = match (&container.state, &container.ended) {
+        (State::Ended, _) | (_, None) => container.before.as_ref().map(|end| terminated(end, container.run.saturating_sub(1))),
+        (_, Some(end)) => Some(terminated(end, container.run)),
+    };
+    json!({
+        "name": container.plan.name,
+        "state": state,
+        "lastState": last.unwrap_or_else(|| json!({})),
+        "ready": match container.plan.role {
+            // A plain init container is ready when it has succeeded.
+            Role::Init => container.was_started,
+            _ => is_ready(container),
+        },
+        "restartCount": container.run,
+        "image": container.plan.image,
+        "imageID": "",
+        "containerID": id(container.run),
+        "started": container.running().is_some() && container.started,
+    })
+}

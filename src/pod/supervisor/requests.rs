@@ -1,0 +1,268 @@
+//! What clients ask on the control socket.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::ending::Why;
+use super::errands::Belongings;
+use super::output::Attached;
+use super::{Supervisor, make_root_directory};
+use crate::error::{Context, Error, Result};
+use crate::plan::{ContainerPlan, Role};
+use crate::pod::container::{Container, State};
+use crate::pod::control::server::nonblocking;
+use crate::pod::control::{Reply, Request, Usage};
+use crate::pod::errand::Purpose;
+use crate::pod::processes;
+use crate::runtime::seccomp::Compiled;
+use crate::runtime::{Command, Overlay, Prepared, Stdio, Streams, exec};
+use crate::sys::clone::Child;
+
+impl Supervisor<'_> {
+    /// Connection `id` has something to say, takes more, or has ended.
+    pub(super) fn attend(&mut self, id: usize) -> Result<()> {
+        loop {
+            match self.control.hear(id) {
+                None => return Ok(()),
+                Some(Ok((request, fds))) => {
+                    if let Err(e) = self.answer(id, request, fds) {
+                        self.control.refuse(id, &e);
+                    }
+                }
+                Some(Err(_)) => {
+                    self.control.close(id, &self.events);
+                    self.detach(id);
+                    self.end_errands_for(id)?;
+                    return self.end_ephemeral(id);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, id: usize, request: Request, fds: Vec<OwnedFd>) -> Result<()> {
+        match request {
+            Request::Summary => {
+                let summary = Box::new(self.summary());
+                self.control.answer(id, &Reply::Summary(summary), &[]);
+            }
+            Request::Object => {
+                let object = self.object()?;
+                self.control.answer(id, &Reply::Object(object), &[]);
+            }
+            Request::Watch => {
+                if let Some(peer) = self.control.get_mut(id) {
+                    peer.watching = Some(0);
+                    peer.behind = true;
+                }
+            }
+            Request::Stop { grace_seconds } => {
+                let grace = grace_seconds.map(|seconds| self.scaled(Duration::from_secs(seconds.min(1 << 31))));
+                self.control.answer(id, &Reply::Done, &[]);
+                self.stop(Why::Asked, grace)?;
+            }
+            Request::Kill { signal, container } => {
+                self.kill(signal, container.as_deref())?;
+                self.control.answer(id, &Reply::Done, &[]);
+            }
+            Request::Exec { container, argv, env, terminal } => {
+                let n = self.running_container(&container)?;
+                self.exec(id, n, &argv, &env, terminal, fds)?;
+            }
+            Request::Attach { container } => self.attach(id, &container, fds)?,
+            Request::Copy { container, job } => {
+                let n = self.running_container(&container)?;
+                self.copy(id, n, &job, fds)?;
+            }
+            Request::Debug { plan, target, terminal } => self.debug(id, *plan, target.as_deref(), terminal, fds)?,
+            Request::Sockets => self.begin_sockets(id)?,
+            Request::Usage => {
+                let usage = self.usage();
+                self.control.answer(id, &Reply::Usage(usage), &[]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the container called `name`.
+    fn container(&self, name: &str) -> Result<usize> {
+        self.containers.iter().rposition(|c| c.plan.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.containers.iter().map(|c| c.plan.name.as_str()).collect();
+            Error::new(format!("pod {:?} has no container {name:?}", self.plan.name))
+                .mend(format!("its containers are: {}", names.join(", ")))
+        })
+    }
+
+    fn running_container(&self, name: &str) -> Result<usize> {
+        let n = self.container(name)?;
+        let Some(container) = self.containers.get(n) else { return Err(Error::new("no such container")) };
+        if container.running().is_some() {
+            return Ok(n);
+        }
+        let why = match &container.state {
+            State::Planned => "has not been started yet",
+            State::Starting(..) => "is just being started; try again",
+            State::BackingOff(_) => "has ended, and waits for its restart",
+            State::Running(..) | State::Ended => "has ended",
+        };
+        Err(Error::new(format!("container {name:?} of pod {:?} {why}", self.plan.name))
+            .mend(format!("what it printed: podling logs {} -c {name}", self.plan.name)))
+    }
+
+    fn kill(&mut self, signal: i32, container: Option<&str>) -> Result<()> {
+        match container {
+            Some(name) => {
+                let n = self.running_container(name)?;
+                self.containers.get(n).map_or(Ok(()), |c| c.signal(signal))
+            }
+            None => self.containers.iter().try_for_each(|c| c.signal(signal)),
+        }
+    }
+
+    fn exec(
+        &mut self,
+        id: usize,
+        n: usize,
+        argv: &[String],
+        env: &[(String, String)],
+        terminal: bool,
+        fds: Vec<OwnedFd>,
+    ) -> Result<()> {
+        let Some(container) = self.containers.get(n) else { return Ok(()) };
+        let Some(target) = container.running() else { return Err(Error::new("the container has ended")) };
+        let (child, starting) = if terminal {
+            let command = Command::on_terminal(&container.prepared, argv, env)?;
+            exec(&container.prepared, target, &command, Streams::Terminal)?
+        } else {
+            let [stdin, stdout, stderr] = three(fds)?;
+            let stdio = Stdio { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() };
+            let command = Command::new(&container.prepared, argv, env)?;
+            exec(&container.prepared, target, &command, Streams::Given(stdio))?
+        };
+        let belongings = Belongings { starting: Some(starting), ..Belongings::default() };
+        self.add_errand(Purpose::Session { connection: id, container: n }, child, belongings)
+    }
+
+    fn attach(&mut self, id: usize, name: &str, fds: Vec<OwnedFd>) -> Result<()> {
+        let n = self.running_container(name)?;
+        let [stdout, stderr] = <[OwnedFd; 2]>::try_from(fds)
+            .map_err(|_| Error::new("a client that attaches sends two descriptors"))?;
+        nonblocking(&stdout)?;
+        nonblocking(&stderr)?;
+        let attached = Attached::new(id, n, stdout, stderr)?;
+        self.attached.push(attached);
+        let stdin = self.containers.get(n).and_then(|c| c.stdin.as_ref());
+        let fds: Vec<_> = stdin.iter().map(|fd| fd.as_fd()).collect();
+        self.control.answer(id, &Reply::Started, &fds);
+        Ok(())
+    }
+
+    fn copy(&mut self, id: usize, n: usize, job: &crate::pod::copy::Job, fds: Vec<OwnedFd>) -> Result<()> {
+        let Some(container) = self.containers.get(n) else { return Ok(()) };
+        let Some(target) = container.running() else { return Err(Error::new("the container has ended")) };
+        let [stream] = <[OwnedFd; 1]>::try_from(fds)
+            .map_err(|_| Error::new("a client that copies sends one descriptor"))?;
+        let user = container.plan.spec.process().as_ref().map(|p| (p.user().uid(), p.user().gid())).unwrap_or_default();
+        let child = crate::runtime::visit(target, &[stream.as_fd()], || crate::pod::copy::serve(job, user, &stream))?;
+        self.add_errand(Purpose::Copy { connection: id, container: n }, child, Belongings::default())
+    }
+
+    /// Starts one more container, which lives as long as the client of connection `id` stays.
+    fn debug(
+        &mut self,
+        id: usize,
+        plan: ContainerPlan,
+        target: Option<&str>,
+        terminal: bool,
+        fds: Vec<OwnedFd>,
+    ) -> Result<()> {
+        if self.ending.is_some() {
+            return Err(Error::new(format!("pod {:?} is ending", self.plan.name)));
+        }
+        if self.containers.iter().any(|c| c.plan.name == plan.name && !matches!(c.state, State::Ended)) {
+            return Err(Error::new(format!("pod {:?} has a container {:?} already", self.plan.name, plan.name))
+                .mend("give this one another name with --container"));
+        }
+        let given = if terminal { None } else { Some(three(fds)?) };
+        make_root_directory(&plan, std::path::Path::new("/"))?;
+        for directory in [&plan.message.file] {
+            if let Some(parent) = directory.parent() {
+                std::fs::create_dir_all(parent).context(|| format!("mkdir({parent:?})"))?;
+            }
+        }
+        std::fs::write(&plan.message.file, b"").context(|| format!("open({:?})", plan.message.file))?;
+        let overlay = Overlay { lower: plan.layers.clone(), upper: plan.upper.clone(), work: plan.work.clone() };
+        let prepared = Prepared::new(&plan.spec, overlay, &mut Compiled::default())
+            .context(|| format!("container {:?}", plan.name))?;
+        let mut container = Container::new(Rc::new(plan), Rc::new(prepared));
+        container.client = Some(id);
+        container.given = given;
+        let beside = target.map(|name| self.running_container(name)).transpose()?;
+        self.containers.push(container);
+        self.start_beside(self.containers.len() - 1, beside)
+    }
+
+    /// An ephemeral container has ended.
+    pub(super) fn ephemeral_ended(&mut self, n: usize, code: u8, failure: Option<Error>) -> Result<()> {
+        let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
+        container.given = None;
+        let client = container.client.take();
+        let _ = container.remove_directories(self.dir.as_fd());
+        if let Some(id) = client {
+            match failure {
+                Some(error) => self.control.refuse(id, &error),
+                None => self.control.answer(id, &Reply::Exited(code), &[]),
+            }
+        }
+        if self.ending.is_some() { self.next_to_leave() } else { Ok(()) }
+    }
+
+    /// The client of connection `id` is gone, and with it the container that it brought.
+    fn end_ephemeral(&mut self, id: usize) -> Result<()> {
+        self.containers.iter().filter(|c| c.client == Some(id)).try_for_each(|c| c.signal(libc::SIGKILL))
+    }
+
+    /// What each container that runs uses.
+    fn usage(&self) -> Vec<Usage> {
+        let processes = processes::all();
+        let ticks = u64::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100))
+            .unwrap_or(100)
+            .max(1);
+        let page = u64::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096))
+            .unwrap_or(4096);
+        let mut usage = Vec::new();
+        for (n, container) in self.containers.iter().enumerate() {
+            let Some(first) = container.running() else { continue };
+            let mut roots: Vec<i32> = vec![Child::pid(first)];
+            let errands = self.errands.iter().filter(|e| e.purpose.container() == Some(n));
+            roots.extend(errands.map(|e| e.child.pid()));
+            let mut of = Usage { container: container.plan.name.clone(), cpu_nanoseconds: 0, memory_bytes: 0, processes: 0 };
+            for (pid, process) in &processes {
+                let mut at = *pid;
+                // A process's parents lead to the supervisor's child that it descends from.
+                while !roots.contains(&at) {
+                    match processes.get(&at) {
+                        Some(p) if p.parent > 1 => at = p.parent,
+                        _ => break,
+                    }
+                }
+                if roots.contains(&at) {
+                    of.cpu_nanoseconds += process.ticks.saturating_mul(1_000_000_000 / ticks);
+                    of.memory_bytes += process.pages.saturating_mul(page);
+                    of.processes += 1;
+                }
+            }
+            usage.push(of);
+        }
+        usage
+    }
+
+    /// Whether anything but the pod's own containers keeps container `n` from being the pod's.
+    pub(super) fn is_ephemeral(&self, n: usize) -> bool {
+        self.containers.get(n).is_some_and(|c| c.plan.role == Role::Ephemeral)
+    }
+}
+
+fn three(fds: Vec<OwnedFd>) -> Result<[OwnedFd; 3]> {
+    <[OwnedFd; 3]>::try_from(fds).map_err(|_| Error::new("a command needs three descriptors: stdin, stdout, stderr"))
+}

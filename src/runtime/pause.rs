@@ -1,0 +1,106 @@
+//! The first process of a pid namespace that containers share: it reaps what they leave to it, and holds their last user namespace.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+use nix::sys::prctl;
+
+use super::channel::{Fact, hear, tell};
+use super::identity::{Wall, Writer};
+use super::prepare::Prepared;
+use crate::error::{Error, Result};
+use crate::sys::clone::{Child, spawn};
+use crate::sys::process::{close_all_but, default_signals, reap_by_itself};
+use crate::sys::{Named, SysError, packet};
+
+/// A running one. Its end is the end of every process in the namespace (pid_namespaces(7)).
+#[derive(Debug)]
+pub struct Pause {
+    child: Child,
+    wall: Option<Wall>,
+}
+
+impl Pause {
+    /// Makes the pid namespace, and in it the user namespace that `first`, one of the containers, would have for itself: processes can
+    /// look into each other, as in a cluster's pod, only inside one user namespace.
+    ///
+    /// # Errors
+    /// What could not be made.
+    pub fn new(first: &Prepared) -> Result<Pause> {
+        let wall = first.identity.wall.clone();
+        let (ours, theirs) = packet::pair()?;
+        let mut ours = Some(ours);
+        let child = spawn(CloneFlags::CLONE_NEWPID, || {
+            ours.take();
+            let Err(error) = live(wall.as_ref(), &theirs);
+            let _ = tell(&theirs, &Fact::StartFailed(error));
+            1
+        })?;
+        let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;
+        loop {
+            match hear(&channel)? {
+                Some(Fact::WallEntered) => {
+                    if let Some(wall) = wall.as_ref().filter(|wall| wall.writer == Writer::Supervisor) {
+                        wall.write_maps(child.pid())?;
+                    }
+                    tell(&channel, &Fact::MapsWritten)?;
+                }
+                Some(Fact::StartFailed(error)) => return Err(error),
+                // Its end of the channel is closed when everything is done.
+                _ => return Ok(Pause { child, wall }),
+            }
+        }
+    }
+
+    /// Whether a container with this last user namespace can share the one that is here.
+    pub(super) fn has(&self, wall: &Wall) -> bool {
+        self.wall.as_ref() == Some(wall)
+    }
+
+    /// The process.
+    pub fn child(&self) -> &Child {
+        &self.child
+    }
+}
+
+impl AsFd for Pause {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.child.as_fd()
+    }
+}
+
+fn live(wall: Option<&Wall>, channel: &OwnedFd) -> Result<Infallible> {
+    let proc = std::fs::File::open("/proc").named(|| "open(\"/proc\")")?;
+    close_all_but(&[channel.as_fd(), proc.as_fd()])?;
+    nix::unistd::setsid().named(|| "setsid()")?;
+    if let Some(wall) = wall {
+        wall.enter(proc.as_fd())?;
+        tell(channel, &Fact::WallEntered)?;
+        if !matches!(hear(channel)?, Some(Fact::MapsWritten)) {
+            return Err(Error::new("the supervisor went away during the pod's start"));
+        }
+    }
+    become_harmless()?;
+    // The closed channel says that all is done.
+    close_all_but(&[])?;
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+/// What the containers see of this process must not lead to what it has inherited.
+fn become_harmless() -> std::result::Result<(), SysError> {
+    prctl::set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+    let _ = prctl::set_name(c"pause");
+    let failed = |e: caps::errors::CapsError| SysError::new(format!("capset(): {e}"), nix::errno::Errno::last());
+    for set in [caps::CapSet::Effective, caps::CapSet::Permitted, caps::CapSet::Inheritable] {
+        caps::clear(None, set).map_err(failed)?;
+    }
+    default_signals();
+    reap_by_itself();
+    for fd in 0..=2 {
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! Children that are born into another pid namespace below the caller's.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
+
+use crate::error::{Error, Result};
+use crate::sys::clone::{Child, spawn};
+use crate::sys::{Named, SysError};
+
+/// As [`spawn`], in the pid namespace of the process that `target`, a pidfd, refers to.
+///
+/// setns(2) moves only the children of its caller there, so the caller stays where it is and has one more call to make: a parent
+/// process between the two, as runc needs, is not needed.
+///
+/// # Errors
+/// The failed call; `ESRCH` where the target has ended.
+pub(super) fn spawn_beside(target: impl AsFd, flags: CloneFlags, body: impl FnOnce() -> i32) -> Result<Child> {
+    let own = std::fs::File::open("/proc/self/ns/pid").named(|| "open(\"/proc/self/ns/pid\")")?;
+    setns(target, CloneFlags::CLONE_NEWPID).named(|| "setns(pidfd, CLONE_NEWPID)").map_err(ended)?;
+    let child = spawn(flags, body);
+    setns(&own, CloneFlags::CLONE_NEWPID).named(|| "setns(CLONE_NEWPID)")?;
+    // A pid namespace whose first process has just ended takes no more (pid_namespaces(7)).
+    child.map_err(|e| if e.errno == Errno::ENOMEM { SysError::new(e.call, Errno::ESRCH) } else { e }).map_err(ended)
+}
+
+/// Says of a target that is gone what it was.
+pub(super) fn ended(e: SysError) -> Error {
+    match e.errno {
+        Errno::ESRCH => Error::new("the container has ended"),
+        _ => e.into(),
+    }
+}
