@@ -160,7 +160,7 @@ impl Packer<'_> {
 }
 
 /// The kernel counts nanoseconds upwards from the second below, PAX writes a decimal number: -2 s + 0.75 s is `-1.25`.
-fn pax_time(seconds: i64, nanos: i64) -> String {
+pub fn pax_time(seconds: i64, nanos: i64) -> String {
     match seconds < 0 && nanos > 0 {
         true => format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanos),
         false => format!("{seconds}.{nanos:09}"),
