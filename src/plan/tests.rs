@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::fixture::Fixture;
-use super::{ContainerPlan, render};
+use super::{ContainerPlan, fingerprint, render};
 
 /// The plan as printed, without the seccomp sections, which the first golden plan shows in full.
 fn printed(fixture: &Fixture) -> Value {
@@ -127,6 +127,15 @@ proptest! {
                     "envFrom": [{ "prefix": s(16), "configMapRef": { "name": s(1) } }],
                     "securityContext": { "runAsUser": user, "capabilities": { "add": [s(17)], "drop": [s(18)] } },
                     "volumeMounts": [{ "name": s(3), "mountPath": s(19) }, { "name": s(5), "mountPath": s(20) }],
+                    "ports": [{ "name": s(24), "containerPort": mode }],
+                    "livenessProbe": { "periodSeconds": mode, "httpGet": {
+                        "port": s(25), "host": s(26), "path": s(27), "httpHeaders": [{ "name": s(28), "value": s(29) }],
+                    } },
+                    "lifecycle": { "stopSignal": s(30), "preStop": { "sleep": { "seconds": user } } },
+                    "restartPolicy": s(31),
+                    "restartPolicyRules": [{ "action": s(32), "exitCodes": { "operator": s(33), "values": [mode] } }],
+                    "terminationMessagePath": s(34),
+                    "terminationMessagePolicy": s(35),
                 }],
             },
         }))
@@ -135,7 +144,10 @@ proptest! {
         let plain = strings == PLAIN && (user, mode) == (1000, 0o600);
         for _ in 0..2 {
             match fixture.plan() {
-                Ok(plan) => prop_assert!(render(&plan).is_ok()),
+                Ok(plan) => {
+                    prop_assert!(render(&plan).is_ok());
+                    prop_assert!(fingerprint(&plan).is_ok());
+                }
                 Err(e) => prop_assert!(!plain, "{}", e),
             }
             fixture = fixture.single_id();
@@ -144,9 +156,43 @@ proptest! {
 }
 
 /// Strings that make a plan where the test above puts them.
-const PLAIN: [&str; 24] = [
-    "pod", "default", "host", "data", "1Mi", "conf", "key", "dir/file", "main", "/bin/sh", "$(A)", "/srv", "A",
-    "x=$(B)", "B", "$$(A)", "P_", "CHOWN", "ALL", "/data", "/conf", "app:adm", "/", "SIGINT",
+const PLAIN: [&str; 36] = [
+    "pod",
+    "default",
+    "host",
+    "data",
+    "1Mi",
+    "conf",
+    "key",
+    "dir/file",
+    "main",
+    "/bin/sh",
+    "$(A)",
+    "/srv",
+    "A",
+    "x=$(B)",
+    "B",
+    "$$(A)",
+    "P_",
+    "CHOWN",
+    "ALL",
+    "/data",
+    "/conf",
+    "app:adm",
+    "/",
+    "SIGINT",
+    "web",
+    "web",
+    "localhost",
+    "/x?y",
+    "X-A",
+    "b",
+    "SIGUSR1",
+    "Never",
+    "Restart",
+    "In",
+    "/tmp/last",
+    "File",
 ];
 
 /// Mostly short strings of the characters that mean something somewhere.
