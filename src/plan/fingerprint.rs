@@ -1,13 +1,13 @@
 //! Telling two plans apart: whether a running pod is still what its YAML says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::render::{policy, sort_capabilities};
-use super::{ContainerPlan, PodPlan, Processes, VolumePlan};
+use super::{ContainerPlan, FilePlan, PodPlan, Processes, VolumePlan};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
@@ -23,9 +23,20 @@ struct Everything<'a> {
     active_deadline: Option<Duration>,
     processes: Processes,
     run_dir: &'a Path,
-    volumes: &'a [VolumePlan],
+    volumes: Vec<Volume<'a>>,
     init_containers: &'a [ContainerPlan],
     containers: &'a [ContainerPlan],
+}
+
+#[derive(Serialize)]
+struct Volume<'a> {
+    name: &'a str,
+    path: &'a Path,
+    size_limit: Option<u64>,
+    mode: u32,
+    directories: &'a [PathBuf],
+    /// Path, mode, and the digest of the content, which may be long.
+    files: Vec<(&'a Path, u32, String)>,
 }
 
 /// The SHA-256, in hexadecimal, of everything that makes two plans different: what is in the volumes, values of Secrets and the
@@ -63,7 +74,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         active_deadline: *active_deadline,
         processes: *processes,
         run_dir,
-        volumes,
+        volumes: volumes.iter().map(volume).collect(),
         init_containers,
         containers,
     };
@@ -75,7 +86,17 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         }
     }
     let bytes = serde_json::to_vec(&value).map_err(failed)?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digest(&bytes))
+}
+
+fn volume(plan: &VolumePlan) -> Volume<'_> {
+    let VolumePlan { name, path, size_limit, mode, directories, files } = plan;
+    let files = files.iter().map(|FilePlan { path, mode, content }| (path.as_path(), *mode, digest(content))).collect();
+    Volume { name, path, size_limit: *size_limit, mode: *mode, directories, files }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ pub enum Processes {
 }
 
 /// One tmpfs that the supervisor mounts, fills and hands to containers as the source of bind mounts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumePlan {
     /// The volume's name in the Pod, or `etc` for the pod's own files.
     pub name: String,
@@ -118,7 +118,7 @@ pub struct VolumePlan {
 }
 
 /// One file of a volume.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FilePlan {
     /// Path below the volume's root, without `..`; missing directories are made with mode 0755.
     pub path: PathBuf,
