@@ -129,14 +129,16 @@ fn an_impossible_quantity_is_refused() {
 #[test]
 fn a_known_field_that_is_not_honoured_is_refused_by_name() {
     for (field, path) in [
-        ("    livenessProbe: {exec: {command: [x]}}", "spec.containers[0].livenessProbe"),
+        (
+            "    livenessProbe: {httpGet: {port: 80, protocol: HTTP2}}",
+            "spec.containers[0].livenessProbe.httpGet.protocol: \"HTTP2\"",
+        ),
         ("    resources: {limits: {memory: 1Gi}}", "spec.containers[0].resources.limits.memory"),
-        ("    lifecycle: {preStop: {exec: {command: [x]}}}", "spec.containers[0].lifecycle"),
-        ("    tty: true", "spec.containers[0].tty: true"),
+        ("    lifecycle: {preStop: {tcpSocket: {port: 80}}}", "spec.containers[0].lifecycle.preStop.tcpSocket"),
         ("    securityContext: {privileged: true}", "spec.containers[0].securityContext.privileged: true"),
         ("  hostNetwork: true", "spec.hostNetwork: true"),
         ("  volumes: [{name: h, hostPath: {path: /}}]", "spec.volumes[0].hostPath"),
-        ("  activeDeadlineSeconds: 5", "spec.activeDeadlineSeconds"),
+        ("  readinessGates: [{conditionType: a/b}]", "spec.readinessGates"),
     ] {
         refused(&with(field), &[&format!("pod.yaml:10: {path}: ")]);
     }

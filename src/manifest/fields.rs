@@ -1,7 +1,10 @@
 //! Every field of a Pod, ConfigMap and Secret, and what podling does with it: the one table behind "nothing is silently ignored".
 //!
 //! A path names list items by `[]` and the entries of a free-form map by `*`. A row that is [`Rule::Accepted`] or
-//! [`Rule::Refused`] stands for everything below it. `spec.initContainers[]` has the rows of `spec.containers[]`.
+//! [`Rule::Refused`] stands for everything below it. `spec.initContainers[]` has the rows of `spec.containers[]`, all three
+//! probes have those of `livenessProbe`, and `preStop` has those of `postStart`.
+
+use std::borrow::Cow;
 
 use super::kind::Kind;
 
@@ -30,7 +33,6 @@ const OTHER_PODS: Rule = Refused("podling does not place pods by other pods");
 const NO_CLUSTER: Rule = Refused("it needs a cluster");
 const SHARE: Rule = Accepted("what the pod gets at least; nothing is set aside on this machine");
 const LIMITS: Rule = Refused("podling does not honour resource limits yet");
-const PROBES: Rule = Refused("podling does not honour probes yet");
 const YET: Rule = Refused("podling does not honour it yet");
 const VOLUME: Rule =
     Refused("podling does not honour this kind of volume yet; it takes emptyDir, configMap and secret");
@@ -81,7 +83,7 @@ const SECRET: &[Field] = &[
 
 const POD: &[Field] = &[
     ("spec", Honoured),
-    ("spec.activeDeadlineSeconds", YET),
+    ("spec.activeDeadlineSeconds", Honoured),
     ("spec.affinity", Honoured),
     ("spec.affinity.nodeAffinity", Honoured),
     ("spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", ONE_NODE),
@@ -126,17 +128,65 @@ const POD: &[Field] = &[
     ("spec.containers[].env[].valueFrom.secretKeyRef.optional", Honoured),
     ("spec.containers[].image", Honoured),
     ("spec.containers[].imagePullPolicy", Honoured),
-    ("spec.containers[].lifecycle", Refused("podling does not honour lifecycle hooks yet")),
-    ("spec.containers[].livenessProbe", PROBES),
+    ("spec.containers[].lifecycle", Honoured),
+    ("spec.containers[].lifecycle.postStart", Honoured),
+    ("spec.containers[].lifecycle.postStart.exec", Honoured),
+    ("spec.containers[].lifecycle.postStart.exec.command", Honoured),
+    ("spec.containers[].lifecycle.postStart.exec.command[]", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet.host", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[]", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[].name", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[].value", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet.path", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet.port", Honoured),
+    ("spec.containers[].lifecycle.postStart.httpGet.protocol", Only(&["HTTP1"], HTTP2)),
+    ("spec.containers[].lifecycle.postStart.httpGet.scheme", Honoured),
+    ("spec.containers[].lifecycle.postStart.sleep", Honoured),
+    ("spec.containers[].lifecycle.postStart.sleep.seconds", Honoured),
+    (
+        "spec.containers[].lifecycle.postStart.tcpSocket",
+        Refused("Kubernetes deprecated it, and the kubelet fails every such hook; exec, httpGet and sleep work"),
+    ),
+    ("spec.containers[].lifecycle.preStop", Honoured),
+    ("spec.containers[].lifecycle.stopSignal", Honoured),
+    ("spec.containers[].livenessProbe", Honoured),
+    ("spec.containers[].livenessProbe.exec", Honoured),
+    ("spec.containers[].livenessProbe.exec.command", Honoured),
+    ("spec.containers[].livenessProbe.exec.command[]", Honoured),
+    ("spec.containers[].livenessProbe.failureThreshold", Honoured),
+    ("spec.containers[].livenessProbe.grpc", Honoured),
+    ("spec.containers[].livenessProbe.grpc.mode", Honoured),
+    ("spec.containers[].livenessProbe.grpc.port", Honoured),
+    ("spec.containers[].livenessProbe.grpc.service", Honoured),
+    ("spec.containers[].livenessProbe.httpGet", Honoured),
+    ("spec.containers[].livenessProbe.httpGet.host", Honoured),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders", Honoured),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders[]", Honoured),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].name", Honoured),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].value", Honoured),
+    ("spec.containers[].livenessProbe.httpGet.path", Honoured),
+    ("spec.containers[].livenessProbe.httpGet.port", Honoured),
+    ("spec.containers[].livenessProbe.httpGet.protocol", Only(&["HTTP1"], HTTP2)),
+    ("spec.containers[].livenessProbe.httpGet.scheme", Honoured),
+    ("spec.containers[].livenessProbe.initialDelaySeconds", Honoured),
+    ("spec.containers[].livenessProbe.periodSeconds", Honoured),
+    ("spec.containers[].livenessProbe.successThreshold", Honoured),
+    ("spec.containers[].livenessProbe.tcpSocket", Honoured),
+    ("spec.containers[].livenessProbe.tcpSocket.host", Honoured),
+    ("spec.containers[].livenessProbe.tcpSocket.port", Honoured),
+    ("spec.containers[].livenessProbe.terminationGracePeriodSeconds", Honoured),
+    ("spec.containers[].livenessProbe.timeoutSeconds", Honoured),
     ("spec.containers[].name", Honoured),
     ("spec.containers[].ports", Honoured),
     ("spec.containers[].ports[]", Honoured),
-    ("spec.containers[].ports[].containerPort", Accepted("it says what the container listens on, and opens nothing")),
+    ("spec.containers[].ports[].containerPort", Honoured),
     ("spec.containers[].ports[].hostIP", Refused("podling does not publish ports yet")),
     ("spec.containers[].ports[].hostPort", Refused("podling does not publish ports yet")),
-    ("spec.containers[].ports[].name", Accepted("a name for probes and Services, of which there are none")),
+    ("spec.containers[].ports[].name", Honoured),
     ("spec.containers[].ports[].protocol", Accepted("it says what the container listens on, and opens nothing")),
-    ("spec.containers[].readinessProbe", PROBES),
+    ("spec.containers[].readinessProbe", Honoured),
     ("spec.containers[].resizePolicy", Accepted("containers are not resized while they run")),
     ("spec.containers[].resources", Honoured),
     ("spec.containers[].resources.claims", NO_CLUSTER),
@@ -147,8 +197,17 @@ const POD: &[Field] = &[
     ("spec.containers[].resources.requests.cpu", SHARE),
     ("spec.containers[].resources.requests.ephemeral-storage", SHARE),
     ("spec.containers[].resources.requests.memory", SHARE),
-    ("spec.containers[].restartPolicy", Refused("podling does not honour a container's own restartPolicy yet")),
-    ("spec.containers[].restartPolicyRules", Refused("podling does not honour a container's own restart rules yet")),
+    ("spec.containers[].restartPolicy", Honoured),
+    ("spec.containers[].restartPolicyRules", Honoured),
+    ("spec.containers[].restartPolicyRules[]", Honoured),
+    (
+        "spec.containers[].restartPolicyRules[].action",
+        Only(&["Restart"], "podling restarts the container that ended, and no other"),
+    ),
+    ("spec.containers[].restartPolicyRules[].exitCodes", Honoured),
+    ("spec.containers[].restartPolicyRules[].exitCodes.operator", Honoured),
+    ("spec.containers[].restartPolicyRules[].exitCodes.values", Honoured),
+    ("spec.containers[].restartPolicyRules[].exitCodes.values[]", Honoured),
     ("spec.containers[].securityContext", Honoured),
     ("spec.containers[].securityContext.allowPrivilegeEscalation", Honoured),
     ("spec.containers[].securityContext.appArmorProfile", YET),
@@ -171,12 +230,12 @@ const POD: &[Field] = &[
     ("spec.containers[].securityContext.seccompProfile.localhostProfile", YET),
     ("spec.containers[].securityContext.seccompProfile.type", Only(&["RuntimeDefault"], SECCOMP)),
     ("spec.containers[].securityContext.windowsOptions", WINDOWS),
-    ("spec.containers[].startupProbe", PROBES),
-    ("spec.containers[].stdin", Only(&["false"], "podling does not attach standard input to a container yet")),
-    ("spec.containers[].stdinOnce", Only(&["false"], "podling does not attach standard input to a container yet")),
-    ("spec.containers[].terminationMessagePath", Only(&["/dev/termination-log"], NO_MESSAGE)),
-    ("spec.containers[].terminationMessagePolicy", Only(&["File"], NO_MESSAGE)),
-    ("spec.containers[].tty", Only(&["false"], "podling does not give a container a terminal yet")),
+    ("spec.containers[].startupProbe", Honoured),
+    ("spec.containers[].stdin", Honoured),
+    ("spec.containers[].stdinOnce", Honoured),
+    ("spec.containers[].terminationMessagePath", Honoured),
+    ("spec.containers[].terminationMessagePolicy", Honoured),
+    ("spec.containers[].tty", Honoured),
     ("spec.containers[].volumeDevices", Refused("podling does not hand out block devices")),
     ("spec.containers[].volumeMounts", Honoured),
     ("spec.containers[].volumeMounts[]", Honoured),
@@ -217,7 +276,7 @@ const POD: &[Field] = &[
     ("spec.preemptionPolicy", Accepted("no other pod is ever displaced")),
     ("spec.priority", Accepted("no other pod is ever displaced")),
     ("spec.priorityClassName", Accepted("no other pod is ever displaced")),
-    ("spec.readinessGates", Refused("podling does not honour readiness yet")),
+    ("spec.readinessGates", Refused("there is nobody to set the condition, so the pod would never be ready")),
     ("spec.resourceClaims", NO_CLUSTER),
     ("spec.resources", Honoured),
     ("spec.resources.claims", NO_CLUSTER),
@@ -252,7 +311,7 @@ const POD: &[Field] = &[
     ("spec.serviceAccount", Accepted("there is no API server to be known to")),
     ("spec.serviceAccountName", Accepted("there is no API server to be known to")),
     ("spec.setHostnameAsFQDN", Only(&["false"], "podling does not honour it yet")),
-    ("spec.shareProcessNamespace", Only(&["false"], "podling does not honour it yet")),
+    ("spec.shareProcessNamespace", Honoured),
     ("spec.subdomain", YET),
     ("spec.terminationGracePeriodSeconds", Honoured),
     ("spec.tolerations", ONE_NODE),
@@ -320,32 +379,41 @@ const POD: &[Field] = &[
 ];
 
 const SECCOMP: &str = "podling takes RuntimeDefault only, which it always applies";
-const NO_MESSAGE: &str = "podling does not collect termination messages yet";
+const HTTP2: &str = "podling speaks HTTP/1.1 here (HTTP1), and HTTP/2 without TLS is alpha in Kubernetes too";
 
 /// The rule for the field `pattern` of `kind`; `None` when the table does not know the field.
 pub(super) fn rule(kind: Kind, pattern: &str) -> Option<Rule> {
-    if let Some(rest) = pattern.strip_prefix("spec.initContainers[].") {
-        return find(POD, &format!("spec.containers[].{rest}"));
-    }
-    tables(kind).into_iter().find_map(|table| find(table, pattern))
+    let pattern = below_shared(pattern);
+    tables(kind).into_iter().find_map(|table| find(table, &pattern))
 }
 
 /// The fields that `kind` may have directly below the object at `pattern`, with their rules.
-pub(super) fn children<'a>(kind: Kind, pattern: &'a str) -> impl Iterator<Item = (&'static str, Rule)> + 'a {
-    let pattern = if pattern == "spec.initContainers[]" { "spec.containers[]" } else { pattern };
+pub(super) fn children(kind: Kind, pattern: &str) -> impl Iterator<Item = (&'static str, Rule)> {
+    let pattern = shared(pattern);
     rows(kind).filter_map(move |&(path, rule)| {
-        let name = if pattern.is_empty() { path } else { path.strip_prefix(pattern)?.strip_prefix('.')? };
+        let name = if pattern.is_empty() { path } else { path.strip_prefix(&*pattern)?.strip_prefix('.')? };
         (!name.is_empty() && !name.contains(['.', '[', '*'])).then_some((name, rule))
     })
 }
 
-/// Where else `kind` has a field called `name`, for a field that was written in the wrong place.
-pub(super) fn elsewhere(kind: Kind, name: &str) -> Vec<&'static str> {
-    let parents = rows(kind).filter_map(|(path, rule)| {
-        let (parent, last) = path.rsplit_once('.').unwrap_or(("the top level", path));
-        (last == name && !matches!(rule, Refused(_))).then_some(parent)
+/// Where else `kind` has a field called `name`, for a field that was written in the wrong place, directly below `parent`.
+///
+/// What is below `parent` goes before everything else, and what only probes and hooks have comes last.
+pub(super) fn elsewhere(kind: Kind, name: &str, parent: &str) -> Vec<String> {
+    let homes = rows(kind).filter_map(|(path, rule)| {
+        let (home, last) = path.rsplit_once('.').unwrap_or(("the top level", path));
+        (last == name && !matches!(rule, Refused(_))).then_some(home)
     });
-    parents.collect()
+    let homes: Vec<&str> = homes.collect();
+    let shared = shared(parent);
+    let below = homes.iter().filter_map(|home| home.strip_prefix(&*shared)).filter(|rest| rest.starts_with('.'));
+    let below: Vec<String> = below.map(|rest| format!("{parent}{rest}")).filter(|_| !parent.is_empty()).collect();
+    if !below.is_empty() {
+        return below;
+    }
+    let plain = |home: &&&str| !home.contains("Probe") && !home.contains(".lifecycle");
+    let plain: Vec<String> = homes.iter().filter(plain).map(|home| (*home).to_owned()).collect();
+    if plain.is_empty() { homes.into_iter().map(str::to_owned).collect() } else { plain }
 }
 
 /// All rows of `kind`.
@@ -361,6 +429,33 @@ pub(super) fn tables(kind: Kind) -> [&'static [Field]; 2] {
         Kind::Secret => SECRET,
     };
     [COMMON, own]
+}
+
+/// Where the table has the rows of `pattern`, which may share another field's.
+fn below_shared(pattern: &str) -> Cow<'_, str> {
+    let Some((parent, name)) = pattern.rsplit_once('.') else { return Cow::Borrowed(pattern) };
+    match shared(parent) {
+        Cow::Borrowed(_) => Cow::Borrowed(pattern),
+        Cow::Owned(parent) => Cow::Owned(format!("{parent}.{name}")),
+    }
+}
+
+/// Where the table has the rows of the fields below the object at `pattern`.
+fn shared(pattern: &str) -> Cow<'_, str> {
+    const SHARED: [(&str, &str); 4] = [
+        ("spec.initContainers[]", "spec.containers[]"),
+        ("spec.containers[].readinessProbe", "spec.containers[].livenessProbe"),
+        ("spec.containers[].startupProbe", "spec.containers[].livenessProbe"),
+        ("spec.containers[].lifecycle.preStop", "spec.containers[].lifecycle.postStart"),
+    ];
+    let mut pattern = Cow::Borrowed(pattern);
+    for (other, own) in SHARED {
+        let rest = pattern.strip_prefix(other).filter(|rest| rest.is_empty() || rest.starts_with('.'));
+        if let Some(moved) = rest.map(|rest| format!("{own}{rest}")) {
+            pattern = Cow::Owned(moved);
+        }
+    }
+    pattern
 }
 
 /// The rows are in the order of their paths, so that a look-up is a binary search.

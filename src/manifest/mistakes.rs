@@ -111,13 +111,14 @@ pub(super) fn unknown_field(kind: Kind, path: &str, source: &Source, problems: &
         None => path.rsplit_once('.').unwrap_or(("", path)),
     };
     let problem = problems.add(source, path, "unknown field");
-    let homes = fields::elsewhere(kind, name);
-    let siblings: Vec<(&str, Rule)> = fields::children(kind, &pattern_of(parent)).collect();
+    let parent = pattern_of(parent);
+    let homes = fields::elsewhere(kind, name, &parent);
+    let siblings: Vec<(&str, Rule)> = fields::children(kind, &parent).collect();
     let taken = siblings.iter().filter(|(_, rule)| !matches!(rule, Rule::Refused(_))).map(|&(sibling, _)| sibling);
     let taken: Vec<&str> = taken.collect();
     if let Some(meant) = nearest(name, siblings.iter().map(|&(sibling, _)| sibling)) {
         problem.mend(format!("did you mean \"{meant}\"?"));
-    } else if (1..=2).contains(&homes.len()) {
+    } else if (1..=3).contains(&homes.len()) {
         problem.mend(format!("{name} belongs to {}; is the indentation right?", homes.join(" or ")));
     } else if let Some(meant) = same_end(name, &taken) {
         problem.mend(format!("did you mean \"{meant}\"?"));

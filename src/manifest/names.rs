@@ -78,6 +78,63 @@ pub(super) fn port_name(name: &str) -> Result<(), String> {
     ))
 }
 
+/// The name of an HTTP header (a token of RFC 9110 without the characters that Kubernetes leaves out).
+pub(super) fn header_name(name: &str) -> Result<(), String> {
+    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Ok(());
+    }
+    Err(format!("{name:?} cannot name a header: letters, digits and \"-\""))
+}
+
+/// The signals that `stopSignal` may name on Linux, without the real-time ones between `SIGRTMIN` and `SIGRTMAX`.
+pub(super) const SIGNALS: [&str; 36] = [
+    "SIGABRT",
+    "SIGALRM",
+    "SIGBUS",
+    "SIGCHLD",
+    "SIGCLD",
+    "SIGCONT",
+    "SIGFPE",
+    "SIGHUP",
+    "SIGILL",
+    "SIGINT",
+    "SIGIO",
+    "SIGIOT",
+    "SIGKILL",
+    "SIGPIPE",
+    "SIGPOLL",
+    "SIGPROF",
+    "SIGPWR",
+    "SIGQUIT",
+    "SIGRTMAX",
+    "SIGRTMIN",
+    "SIGSEGV",
+    "SIGSTKFLT",
+    "SIGSTOP",
+    "SIGSYS",
+    "SIGTERM",
+    "SIGTRAP",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGURG",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGVTALRM",
+    "SIGWINCH",
+    "SIGXCPU",
+    "SIGXFSZ",
+];
+
+/// Whether `stopSignal` may be `name` on Linux: one of [`SIGNALS`], `SIGRTMIN+1` to `+15`, or `SIGRTMAX-1` to `-14`.
+pub(super) fn is_signal(name: &str) -> bool {
+    let offset = |prefix: &str, most: u32| {
+        let digits = name.strip_prefix(prefix).filter(|digits| !digits.starts_with(['0', '+']));
+        digits.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|n| (1..=most).contains(&n))
+    };
+    SIGNALS.contains(&name) || offset("SIGRTMIN+", 15) || offset("SIGRTMAX-", 14)
+}
+
 /// The path of a file below a volume's root.
 pub(super) fn local_path(path: &str) -> Result<(), String> {
     if path.starts_with('/') {

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::scope::{Scope, Subject, plain_name};
 use super::{
-    ContainerPlan, Hooks, MessagePlan, MessagePolicy, Options, PodPaths, PodPlan, Probes, Processes, Restart,
-    RestartPolicy, Role, StdinPlan, Terminal, Verdict, nested, oci, security, signal, user, volumes,
+    ContainerPlan, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, message, nested, oci,
+    probes, restarts, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -39,12 +39,16 @@ pub fn plan(
     let mut report = Vec::new();
     let mut volumes = volumes::volumes(&scope, &mut report)?;
     nested::add_mount_points(&scope, &mut volumes)?;
-    let mut container_plans = |list: &[Container], path: &str| -> Result<Vec<ContainerPlan>> {
-        let one = |(i, said): (usize, &Container)| container(&scope, images, said, format!("{path}[{i}]"), &mut report);
+    let mut container_plans = |list: &[Container], path: &str, role: fn(&Container) -> Role| -> Result<Vec<_>> {
+        let one = |(i, said): (usize, &Container)| {
+            container(&scope, images, said, role(said), format!("{path}[{i}]"), &mut report)
+        };
         list.iter().enumerate().map(one).collect()
     };
-    let init_containers = container_plans(spec.init_containers.as_deref().unwrap_or_default(), "spec.initContainers")?;
-    let containers = container_plans(&spec.containers, "spec.containers")?;
+    let init_said = spec.init_containers.as_deref().unwrap_or_default();
+    let init_containers = container_plans(init_said, "spec.initContainers", restarts::init_role)?;
+    let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
+    report.extend(shared_processes(&scope));
     if host.ids.is_single() {
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \
                    and changing a file's owner is answered with success and does nothing";
@@ -53,10 +57,10 @@ pub fn plan(
     Ok(PodPlan {
         name: name.clone(),
         ids: host.ids.clone(),
-        restart_policy: restart_policy(&scope)?,
+        restart_policy: restarts::pods_policy(&scope)?,
         grace_period: grace_period(&scope)?,
-        active_deadline: None,
-        processes: Processes::Apart,
+        active_deadline: active_deadline(&scope)?,
+        processes: scope.processes(),
         run_dir: paths.run_dir.clone(),
         volumes,
         init_containers,
@@ -66,10 +70,12 @@ pub fn plan(
     })
 }
 
-fn container(
+/// One container of the pod, or of `podling debug`.
+pub(super) fn container(
     scope: &Scope,
     images: &BTreeMap<String, Image>,
     said: &Container,
+    role: Role,
     path: String,
     report: &mut Vec<Verdict>,
 ) -> Result<ContainerPlan> {
@@ -78,7 +84,7 @@ fn container(
     let Some(image) = images.get(image) else {
         return Err(scope.error(&format!("{path}.image"), format!("image {image:?} is not in the store")));
     };
-    let subject = Subject { scope, container: said, image, path };
+    let subject = Subject { scope, container: said, image, role, path };
     security::check(&subject)?;
     let identity = user::identity(&subject, report)?;
     // A container's name is a DNS label, so what follows the point cannot be mistaken for another container's.
@@ -87,16 +93,17 @@ fn container(
     let (spec, secret) = oci::spec(&subject, &identity, report)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
-        role: if subject.path.starts_with("spec.init") { Role::Init } else { Role::Regular },
-        restart: Restart { rules: Vec::new(), policy: restart_policy(scope)? },
-        probes: Probes::default(),
-        hooks: Hooks::default(),
-        message: MessagePlan {
-            file: scope.paths.run_dir.join("etc").join(format!("termination-{name}")),
-            policy: MessagePolicy::File,
+        role,
+        restart: restarts::restart(&subject)?,
+        probes: probes::probes(&subject, report)?,
+        hooks: probes::hooks(&subject, report)?,
+        message: message::message(&subject)?,
+        stdin: match (said.stdin, said.stdin_once) {
+            (Some(true), Some(true)) => StdinPlan::Once,
+            (Some(true), _) => StdinPlan::Open,
+            _ => StdinPlan::Empty,
         },
-        stdin: StdinPlan::Empty,
-        terminal: Terminal::None,
+        terminal: if said.tty == Some(true) { Terminal::Own } else { Terminal::None },
         image: image.reference.clone(),
         layers,
         upper: state("upper"),
@@ -108,7 +115,7 @@ fn container(
 }
 
 /// `spec.hostname`, else the pod's name, cut to the 63 bytes that a host name may have.
-fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str) -> Result<String> {
+pub(super) fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str) -> Result<String> {
     let (path, said) = match spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
         Some(hostname) => ("spec.hostname", hostname),
         None => ("metadata.name", name),
@@ -122,24 +129,26 @@ fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str) -> Result<String> {
     Ok(cut.to_owned())
 }
 
-fn restart_policy(scope: &Scope) -> Result<RestartPolicy> {
-    match scope.spec.restart_policy.as_deref() {
-        None | Some("" | "Always") => Ok(RestartPolicy::Always),
-        Some("OnFailure") => Ok(RestartPolicy::OnFailure),
-        Some("Never") => Ok(RestartPolicy::Never),
-        Some(other) => {
-            Err(scope.error("spec.restartPolicy", format!("{other:?} is none of Always, OnFailure and Never")))
-        }
-    }
-}
-
 fn grace_period(scope: &Scope) -> Result<Duration> {
     let seconds = scope.spec.termination_grace_period_seconds.unwrap_or(30);
     let why = |_| scope.error("spec.terminationGracePeriodSeconds", format!("{seconds} is negative"));
     u64::try_from(seconds).map(Duration::from_secs).map_err(why)
 }
 
+fn active_deadline(scope: &Scope) -> Result<Option<Duration>> {
+    let Some(seconds) = scope.spec.active_deadline_seconds else { return Ok(None) };
+    match u64::try_from(seconds) {
+        Ok(seconds) if seconds > 0 => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(scope.error("spec.activeDeadlineSeconds", format!("{seconds} is not greater than 0"))),
+    }
+}
+
+/// `lifecycle.stopSignal`, else the image's, else SIGTERM.
 fn stop_signal(subject: &Subject) -> Result<i32> {
+    if let Some(name) = subject.container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.as_deref()) {
+        let unknown = || subject.error("lifecycle.stopSignal", format!("{name:?} is not a signal"));
+        return signal::number(name).ok_or_else(unknown);
+    }
     let Some(name) = subject.config().and_then(|c| c.stop_signal().as_deref()).filter(|name| !name.is_empty()) else {
         return Ok(libc::SIGTERM);
     };
@@ -151,14 +160,29 @@ fn stop_signal(subject: &Subject) -> Result<i32> {
     signal::number(name).ok_or_else(unknown)
 }
 
+/// What is different from a cluster where the containers see each other's processes.
+fn shared_processes(scope: &Scope) -> Option<Verdict> {
+    let kill = if scope.ids.is_single() {
+        "with one id all of them belong to one user and appear as the looking container's own, so any may signal any"
+    } else {
+        "a container may signal those of its own user only, as root, too"
+    };
+    let how = format!(
+        "the containers see each other's processes, and podling's own stands in the place of the pause container; since each \
+         container has a user namespace of its own, what is behind /proc/PID/root, cwd, fd and environ of the others stays \
+         closed, and {kill}"
+    );
+    (scope.processes() == Processes::Shared).then(|| scope.verdict("spec.shareProcessNamespace", how))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use serde_json::{Value, json};
 
-    use crate::plan::RestartPolicy;
     use crate::plan::fixture::Fixture;
+    use crate::plan::{Processes, RestartPolicy, StdinPlan, Terminal};
 
     fn with(field: &str, value: Value) -> Fixture {
         let mut fixture = Fixture::container(json!({}));
@@ -203,6 +227,64 @@ mod tests {
         let missing = Fixture::container(json!({ "image": "none" })).refusal();
         assert!(missing.contains("spec.containers[0].image: image \"none\" is not in the store"), "{missing}");
         assert!(Fixture::container(json!({ "name": "a/b" })).refusal().contains("spec.containers[0].name"));
+    }
+
+    #[test]
+    fn the_yaml_s_stop_signal_goes_before_the_images() {
+        let signal = |name: &str| {
+            let fixture = Fixture::container(json!({ "lifecycle": { "stopSignal": name } }));
+            fixture.config(json!({ "Cmd": ["sh"], "StopSignal": "SIGINT" })).plan().map(|p| p.containers[0].stop_signal)
+        };
+        assert_eq!(signal("SIGUSR1"), Ok(10));
+        assert_eq!(signal("SIGRTMAX-1"), Ok(63));
+        assert!(signal("SIGNOPE").unwrap_err().to_string().contains("spec.containers[0].lifecycle.stopSignal"));
+    }
+
+    #[test]
+    fn a_deadline() {
+        let deadline = |seconds: i64| with("activeDeadlineSeconds", json!(seconds)).plan().map(|p| p.active_deadline);
+        assert_eq!(Fixture::container(json!({})).plan().unwrap().active_deadline, None);
+        assert_eq!(deadline(7), Ok(Some(Duration::from_secs(7))));
+        assert!(deadline(0).is_err() && deadline(-1).is_err());
+    }
+
+    #[test]
+    fn shared_processes_join_the_pods_pid_namespace_and_say_what_differs() {
+        let namespace = |fixture: &Fixture| fixture.spec()["linux"]["namespaces"][0].clone();
+        assert_eq!(namespace(&Fixture::container(json!({}))), json!({ "type": "pid" }));
+        let shared = with("shareProcessNamespace", json!(true));
+        assert_eq!(namespace(&shared), json!({ "type": "pid", "path": "/run/pod/ns/pid" }));
+        let plan = shared.plan().unwrap();
+        assert_eq!(plan.processes, Processes::Shared);
+        assert!(
+            plan.report.iter().any(|v| v.path == "spec.shareProcessNamespace" && v.how.contains("its own user only"))
+        );
+        let single = shared.single_id().plan().unwrap();
+        assert!(single.report.iter().any(|v| v.how.contains("any may signal any")));
+    }
+
+    #[test]
+    fn standard_input_and_a_terminal() {
+        let plan = |fields: Value| {
+            let plan = Fixture::container(fields).plan().unwrap().containers.remove(0);
+            let process = plan.spec.process().as_ref().unwrap();
+            let term = process.env().iter().flatten().find(|v| v.starts_with("TERM=")).cloned();
+            (plan.stdin, plan.terminal, process.terminal(), term)
+        };
+        let xterm = Some("TERM=xterm".to_owned());
+        for (fields, expected) in [
+            (json!({}), (StdinPlan::Empty, Terminal::None, None, None)),
+            (json!({ "stdin": true }), (StdinPlan::Open, Terminal::None, None, None)),
+            (json!({ "stdin": true, "stdinOnce": true }), (StdinPlan::Once, Terminal::None, None, None)),
+            (json!({ "stdinOnce": true }), (StdinPlan::Empty, Terminal::None, None, None)),
+            (json!({ "stdin": true, "tty": true }), (StdinPlan::Open, Terminal::Own, Some(true), xterm)),
+            (
+                json!({ "tty": true, "env": [{ "name": "TERM", "value": "dumb" }] }),
+                (StdinPlan::Empty, Terminal::Own, Some(true), Some("TERM=dumb".to_owned())),
+            ),
+        ] {
+            assert_eq!(plan(fields.clone()), expected, "{fields}");
+        }
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub(super) fn said_variables(subject: &Subject, report: &mut Vec<Verdict>) -> Re
     Ok(vars)
 }
 
-/// The whole environment: `HOSTNAME`, the image's variables, `said`, and `PATH` and `HOME` where nobody sets them.
+/// The whole environment: `HOSTNAME`, the image's variables, `said`, and `PATH`, `HOME` and, with a terminal, `TERM` where
+/// nobody sets them.
 pub(super) fn environment(subject: &Subject, said: &Vars, home: &str) -> Result<Vars> {
     let mut vars = Vars::default();
     vars.set("HOSTNAME", Text::plain(subject.scope.hostname));
@@ -98,7 +99,9 @@ pub(super) fn environment(subject: &Subject, said: &Vars, home: &str) -> Result<
     for (name, value) in &said.0 {
         vars.set(name, value.clone());
     }
-    for (name, default) in [("PATH", DEFAULT_PATH), ("HOME", home)] {
+    // As docker has it: every terminal that podling is attached from understands what xterm does.
+    let term = (subject.container.tty == Some(true)).then_some(("TERM", "xterm"));
+    for (name, default) in [("PATH", DEFAULT_PATH), ("HOME", home)].into_iter().chain(term) {
         if vars.get(name).is_none() {
             vars.set(name, Text::plain(default));
         }

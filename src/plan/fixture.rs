@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
 use serde_json::{Value, json};
 
-use super::{Options, PodPaths, PodPlan, plan};
+use super::{ContainerPlan, Options, PodPaths, PodPlan, plan};
 use crate::error::Result;
 use crate::host::{HostFacts, IdExtent, IdMap};
 use crate::image::{Accounts, Group, Image, User};
@@ -75,14 +75,16 @@ impl Fixture {
     }
 
     pub fn plan(&self) -> Result<PodPlan> {
-        let object: Pod = serde_json::from_value(self.pod.clone()).unwrap();
-        let pod = Said { object, source: Source::default() };
-        let paths = PodPaths {
-            run_dir: PathBuf::from("/run/pod"),
-            state_dir: PathBuf::from("/state/pod"),
-            base: PathBuf::from("/state/base"),
-        };
-        plan(&pod, &self.bundle, &self.images, &self.host, &paths, &self.options)
+        plan(&self.said(), &self.bundle, &self.images, &self.host, &paths(), &self.options)
+    }
+
+    /// The plan of one more container in this pod.
+    pub fn ephemeral(&self, container: &Container) -> Result<ContainerPlan> {
+        super::ephemeral(&self.said(), container, &self.bundle, &self.images, &self.host, &paths(), &self.options)
+    }
+
+    fn said(&self) -> Said<Pod> {
+        Said { object: serde_json::from_value(self.pod.clone()).unwrap(), source: Source::default() }
     }
 
     /// The text of the error that planning must end with.
@@ -93,6 +95,14 @@ impl Fixture {
     /// The OCI spec of the only container, as JSON.
     pub fn spec(&self) -> Value {
         super::render(&self.plan().unwrap()).unwrap()["containers"][0]["spec"].clone()
+    }
+}
+
+fn paths() -> PodPaths {
+    PodPaths {
+        run_dir: PathBuf::from("/run/pod"),
+        state_dir: PathBuf::from("/state/pod"),
+        base: PathBuf::from("/state/base"),
     }
 }
 

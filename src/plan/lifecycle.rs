@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What kind of container of the pod it is (Kubernetes, "Init Containers", "Sidecar Containers").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// Runs to success before the next one starts.
     Init,
@@ -16,16 +18,17 @@ pub enum Role {
 }
 
 /// When a container that has ended starts again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restart {
     /// The first that matches decides; where none does, `policy`.
     pub rules: Vec<RestartRule>,
-    /// The container's own policy, else the pod's.
+    /// The container's own policy, else the pod's; for an init container `OnFailure` in the place of the pod's `Always`, since
+    /// its success is what the others wait for.
     pub policy: RestartPolicy,
 }
 
 /// `spec.restartPolicy`, or a container's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartPolicy {
     /// A finished container always starts again.
     Always,
@@ -36,7 +39,7 @@ pub enum RestartPolicy {
 }
 
 /// One of `restartPolicyRules`, whose only action is `Restart`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartRule {
     /// Whether the code must be among `codes`, or must not.
     pub operator: Operator,
@@ -45,7 +48,7 @@ pub struct RestartRule {
 }
 
 /// `exitCodes.operator`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
     /// `In`.
     In,
@@ -54,7 +57,7 @@ pub enum Operator {
 }
 
 /// A container's probes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probes {
     /// The others wait for its success; its failure kills the container.
     pub startup: Option<ProbePlan>,
@@ -65,7 +68,7 @@ pub struct Probes {
 }
 
 /// One probe, with the API's defaults filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbePlan {
     /// What is tried.
     pub action: Action,
@@ -84,7 +87,7 @@ pub struct ProbePlan {
 }
 
 /// What `postStart` and `preStop` do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hooks {
     /// After the container's start; others of the pod that start later wait for it.
     pub post_start: Option<Action>,
@@ -93,7 +96,7 @@ pub struct Hooks {
 }
 
 /// What a probe or hook does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// A command in the container.
     Exec(Vec<String>),
@@ -104,7 +107,7 @@ pub enum Action {
 }
 
 /// What is tried over the pod's network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetAction {
     /// An HTTP GET.
     Http(HttpGet),
@@ -127,7 +130,7 @@ pub enum NetAction {
 }
 
 /// `httpGet`, with port names resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpGet {
     /// `scheme: HTTPS`: the certificate is not verified, as with the kubelet.
     pub tls: bool,
@@ -142,7 +145,7 @@ pub struct HttpGet {
 }
 
 /// Where a container's last message is read from when it has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagePlan {
     /// The file in the pod's own tmpfs, below its run directory; bound at `terminationMessagePath` in the container.
     pub file: std::path::PathBuf,
@@ -151,7 +154,7 @@ pub struct MessagePlan {
 }
 
 /// `terminationMessagePolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MessagePolicy {
     /// Only the file counts.
     File,
@@ -160,7 +163,7 @@ pub enum MessagePolicy {
 }
 
 /// A container's standard input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StdinPlan {
     /// It reads nothing.
     Empty,
@@ -171,7 +174,7 @@ pub enum StdinPlan {
 }
 
 /// `tty`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Terminal {
     /// Its streams are pipes.
     None,

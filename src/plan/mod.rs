@@ -3,14 +3,19 @@
 mod command;
 mod decide;
 mod env;
+mod ephemeral;
 mod expand;
+mod fingerprint;
 #[cfg(test)]
 mod fixture;
 mod lifecycle;
+mod message;
 mod mounts;
 mod nested;
 mod oci;
+mod probes;
 mod render;
+mod restarts;
 mod scope;
 mod seccomp;
 mod security;
@@ -24,10 +29,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
 
 use crate::host::IdMap;
 
 pub use decide::plan;
+pub use ephemeral::ephemeral;
+pub use fingerprint::fingerprint;
 pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
     RestartRule, Role, StdinPlan, Terminal,
@@ -84,7 +92,7 @@ pub struct PodPlan {
 }
 
 /// `spec.shareProcessNamespace`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Processes {
     /// Each container has a pid namespace of its own.
     Apart,
@@ -131,7 +139,7 @@ impl std::fmt::Debug for FilePlan {
 }
 
 /// One container: the overlay that becomes its root, and the OCI Spec that the runtime executes in it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerPlan {
     /// `containers[].name`.
     pub name: String,
@@ -157,7 +165,7 @@ pub struct ContainerPlan {
     pub upper: PathBuf,
     /// overlayfs work directory, beside the upper one.
     pub work: PathBuf,
-    /// The signal that asks the container to end (image `StopSignal`, else SIGTERM), as a number of the host's architecture.
+    /// The signal that asks the container to end (`lifecycle.stopSignal`, else the image's `StopSignal`, else SIGTERM), as a number of the host's architecture.
     pub stop_signal: i32,
     /// What the runtime executes. `root.path` is where the overlay is mounted.
     pub spec: Spec,
@@ -166,7 +174,7 @@ pub struct ContainerPlan {
 }
 
 /// The strings of a process that hold values of Secrets, whether written there or by way of `$(NAME)`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretStrings {
     /// Names of variables.
     pub env: Vec<String>,

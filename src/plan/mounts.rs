@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
+use super::message;
 use super::scope::Subject;
 use super::security;
 use super::volumes::{self, Access};
@@ -49,6 +50,7 @@ pub(super) fn mounts(subject: &Subject) -> Result<Vec<Mount>> {
     let run_dir = &subject.scope.paths.run_dir;
     let mut binds = volume_mounts(subject)?;
     let taken = |binds: &[Bind], path: &str| binds.iter().any(|bind| bind.to == Path::new(path));
+    binds.push(last_message(subject, &binds)?);
     // The kubelet lets a container write these files unless its root is read-only.
     let access = if security::read_only_root(subject) { Access::ReadOnly } else { Access::ReadWrite };
     for name in ETC {
@@ -92,6 +94,18 @@ fn system_mounts(subject: &Subject) -> Vec<Mount> {
 fn shared_memory(subject: &Subject) -> Mount {
     let from = volumes::shared_memory_path(subject.scope);
     mount("/dev/shm", "bind", from, &["bind", "rprivate", "nosuid", "noexec", "nodev"])
+}
+
+/// The file of the container's last message, which it may write whatever else is read-only.
+fn last_message(subject: &Subject, volumes: &[Bind]) -> Result<Bind> {
+    let to = message::place(subject, volumes.iter().map(|bind| bind.to.as_path()))?;
+    let around = volumes.iter().filter(|bind| to.starts_with(&bind.to));
+    if around.max_by_key(|bind| bind.to.components().count()).is_some_and(|bind| bind.access == Access::ReadOnly) {
+        // Nobody can make the file there that this one is mounted over.
+        let why = format!("{to:?} is in a volume that is mounted read-only");
+        return Err(subject.error("terminationMessagePath", why).mend("write a path outside it"));
+    }
+    Ok(Bind { from: message::message(subject)?.file, to, access: Access::ReadWrite })
 }
 
 fn volume_mounts(subject: &Subject) -> Result<Vec<Bind>> {
@@ -202,6 +216,7 @@ mod tests {
         ]));
         let expected = [
             ("/dev/shm", "rw"),
+            ("/dev/termination-log", "rw"),
             ("/etc", "ro"),
             ("/etc/a", "ro"),
             ("/etc/a/b", "rw"),

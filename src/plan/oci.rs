@@ -9,7 +9,7 @@ use oci_spec::runtime::{
 
 use super::scope::Subject;
 use super::user::Identity;
-use super::{SecretStrings, Verdict, command, env, mounts, seccomp, security};
+use super::{Processes, SecretStrings, Verdict, command, env, mounts, seccomp, security};
 use crate::error::{Error, Result};
 
 /// Processes and threads of one pod at any time.
@@ -57,7 +57,7 @@ fn process(
     let pids = pids.map_err(|e| Error::new(e.to_string()))?;
     let mut process = Process::default();
     process
-        .set_terminal(None)
+        .set_terminal((subject.container.tty == Some(true)).then_some(true))
         .set_user(user)
         .set_args(Some(args.into_iter().map(|arg| arg.value).collect()))
         .set_env(Some(env.strings()))
@@ -82,7 +82,8 @@ fn linux(subject: &Subject, identity: &Identity, held: &Capabilities) -> Result<
     Ok(linux)
 }
 
-/// New pid, mount and cgroup namespaces, the pod's net, ipc and uts, and the last wall: one more user namespace.
+/// New mount and cgroup namespaces, a pid namespace that is new or the pod's, the pod's net, ipc and uts, and the last wall: one
+/// more user namespace.
 fn namespaces(subject: &Subject) -> Vec<LinuxNamespace> {
     let namespace = |typ: LinuxNamespaceType, path: Option<PathBuf>| {
         let mut namespace = LinuxNamespace::default();
@@ -90,8 +91,12 @@ fn namespaces(subject: &Subject) -> Vec<LinuxNamespace> {
         namespace
     };
     let pods = |name: &str| Some(subject.scope.paths.run_dir.join("ns").join(name));
+    let pid = match subject.scope.processes() {
+        Processes::Apart => None,
+        Processes::Shared => pods("pid"),
+    };
     vec![
-        namespace(LinuxNamespaceType::Pid, None),
+        namespace(LinuxNamespaceType::Pid, pid),
         namespace(LinuxNamespaceType::Mount, None),
         namespace(LinuxNamespaceType::Cgroup, None),
         namespace(LinuxNamespaceType::Network, pods("net")),

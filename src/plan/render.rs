@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{ContainerPlan, PodPlan, RestartPolicy, SecretStrings, Verdict, VolumePlan};
+use super::{
+    Action, ContainerPlan, MessagePolicy, NetAction, Operator, PodPlan, ProbePlan, Probes, Processes, RestartPolicy,
+    RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
+};
 use crate::error::{Error, Result};
 use crate::host::IdExtent;
 
@@ -11,21 +14,33 @@ use crate::host::IdExtent;
 /// # Errors
 /// Only where a path of the plan is not UTF-8, which JSON cannot hold.
 pub fn render(plan: &PodPlan) -> Result<Value> {
-    Ok(json!({
+    let mut value = json!({
         "name": plan.name,
         "hostname": plan.hostname,
-        "restartPolicy": match plan.restart_policy {
-            RestartPolicy::Always => "Always",
-            RestartPolicy::OnFailure => "OnFailure",
-            RestartPolicy::Never => "Never",
-        },
+        "restartPolicy": policy(plan.restart_policy),
         "terminationGracePeriodSeconds": plan.grace_period.as_secs(),
         "idMappings": { "uids": extents(&plan.ids.uids), "gids": extents(&plan.ids.gids) },
         "volumes": plan.volumes.iter().map(volume).collect::<Vec<_>>(),
         "initContainers": plan.init_containers.iter().map(container).collect::<Result<Vec<_>>>()?,
         "containers": plan.containers.iter().map(container).collect::<Result<Vec<_>>>()?,
         "report": plan.report.iter().map(verdict).collect::<Vec<_>>(),
-    }))
+    });
+    if let Some(deadline) = plan.active_deadline {
+        value["activeDeadlineSeconds"] = json!(deadline.as_secs());
+    }
+    if plan.processes == Processes::Shared {
+        value["shareProcessNamespace"] = json!(true);
+    }
+    Ok(value)
+}
+
+/// The API's word for `policy`.
+pub(super) fn policy(policy: RestartPolicy) -> &'static str {
+    match policy {
+        RestartPolicy::Always => "Always",
+        RestartPolicy::OnFailure => "OnFailure",
+        RestartPolicy::Never => "Never",
+    }
 }
 
 fn extents(extents: &[IdExtent]) -> Vec<Value> {
@@ -50,7 +65,7 @@ fn container(container: &ContainerPlan) -> Result<Value> {
         .map_err(|e| Error::new(e.to_string()).context(format_args!("printing container {:?}", container.name)))?;
     sort_capabilities(&mut spec);
     hide_secrets(&mut spec, &container.secret);
-    Ok(json!({
+    let mut value = json!({
         "name": container.name,
         "image": container.image,
         "overlay": {
@@ -58,13 +73,90 @@ fn container(container: &ContainerPlan) -> Result<Value> {
             "upperdir": container.upper.to_string_lossy(),
             "workdir": container.work.to_string_lossy(),
         },
+        "restartPolicy": policy(container.restart.policy),
         "stopSignal": container.stop_signal,
+        "terminationMessagePolicy": match container.message.policy {
+            MessagePolicy::File => "File",
+            MessagePolicy::FallbackToLogsOnError => "FallbackToLogsOnError",
+        },
         "spec": spec,
-    }))
+    });
+    for (field, said) in life(container) {
+        value[field] = said;
+    }
+    Ok(value)
+}
+
+/// The parts of a container's life that most containers do not have.
+fn life(container: &ContainerPlan) -> Vec<(&'static str, Value)> {
+    let Probes { startup, liveness, readiness } = &container.probes;
+    let probes = [("startupProbe", startup), ("livenessProbe", liveness), ("readinessProbe", readiness)];
+    let mut life: Vec<_> =
+        probes.into_iter().filter_map(|(field, plan)| Some((field, probe(plan.as_ref()?)))).collect();
+    let hooks = [("postStart", &container.hooks.post_start), ("preStop", &container.hooks.pre_stop)];
+    let hooks = hooks.into_iter().filter_map(|(field, hook)| Some((field.to_owned(), action(hook.as_ref()?))));
+    let hooks: serde_json::Map<String, Value> = hooks.collect();
+    if !hooks.is_empty() {
+        life.push(("lifecycle", Value::Object(hooks)));
+    }
+    if !container.restart.rules.is_empty() {
+        life.push(("restartPolicyRules", container.restart.rules.iter().map(rule).collect()));
+    }
+    match container.stdin {
+        StdinPlan::Empty => {}
+        StdinPlan::Open => life.push(("stdin", json!(true))),
+        StdinPlan::Once => life.extend([("stdin", json!(true)), ("stdinOnce", json!(true))]),
+    }
+    if container.terminal == Terminal::Own {
+        life.push(("tty", json!(true)));
+    }
+    life
+}
+
+fn rule(rule: &RestartRule) -> Value {
+    let operator = match rule.operator {
+        Operator::In => "In",
+        Operator::NotIn => "NotIn",
+    };
+    json!({ "action": "Restart", "exitCodes": { "operator": operator, "values": rule.codes } })
+}
+
+fn probe(plan: &ProbePlan) -> Value {
+    let mut value = action(&plan.action);
+    value["initialDelaySeconds"] = json!(plan.initial_delay.as_secs());
+    value["periodSeconds"] = json!(plan.period.as_secs());
+    value["timeoutSeconds"] = json!(plan.timeout.as_secs());
+    value["successThreshold"] = json!(plan.success_threshold);
+    value["failureThreshold"] = json!(plan.failure_threshold);
+    if let Some(grace) = plan.grace_period {
+        value["terminationGracePeriodSeconds"] = json!(grace.as_secs());
+    }
+    value
+}
+
+fn action(action: &Action) -> Value {
+    match action {
+        Action::Exec(command) => json!({ "exec": { "command": command } }),
+        Action::Sleep(time) => json!({ "sleep": { "seconds": time.as_secs() } }),
+        Action::Net(NetAction::Tcp { host, port }) => json!({ "tcpSocket": { "host": host, "port": port } }),
+        Action::Net(NetAction::Grpc { port, service, tls }) => {
+            json!({ "grpc": { "port": port, "service": service, "mode": if *tls { "TLS" } else { "Plaintext" } } })
+        }
+        Action::Net(NetAction::Http(get)) => {
+            let header = |(name, value): &(String, String)| json!({ "name": name, "value": value });
+            json!({ "httpGet": {
+                "scheme": if get.tls { "HTTPS" } else { "HTTP" },
+                "host": get.host,
+                "port": get.port,
+                "path": get.path,
+                "httpHeaders": get.headers.iter().map(header).collect::<Vec<_>>(),
+            } })
+        }
+    }
 }
 
 /// oci-spec holds capabilities in hash sets, whose order differs from run to run.
-fn sort_capabilities(spec: &mut Value) {
+pub(super) fn sort_capabilities(spec: &mut Value) {
     let sets = spec.pointer_mut("/process/capabilities").and_then(Value::as_object_mut);
     for set in sets.into_iter().flat_map(|sets| sets.values_mut()).filter_map(Value::as_array_mut) {
         set.sort_by(|a, b| a.as_str().cmp(&b.as_str()));

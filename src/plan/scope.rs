@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret};
 
-use super::{Options, PodPaths, Verdict};
+use super::{Options, PodPaths, Processes, Role, Verdict};
 use crate::error::{Error, Result};
 use crate::host::{HostFacts, IdMap};
 use crate::image::Image;
@@ -35,6 +35,19 @@ impl Scope<'_> {
         Verdict { at: self.said.source.at(&path), path, how: how.into() }
     }
 
+    /// Whether the pod's containers see each other's processes.
+    pub fn processes(&self) -> Processes {
+        if self.spec.share_process_namespace == Some(true) { Processes::Shared } else { Processes::Apart }
+    }
+
+    /// All containers with their paths, init containers first.
+    pub fn containers(&self) -> impl Iterator<Item = (String, &Container)> {
+        let init = self.spec.init_containers.iter().flatten().enumerate();
+        let init = init.map(|(i, container)| (format!("spec.initContainers[{i}]"), container));
+        let regular = self.spec.containers.iter().enumerate();
+        init.chain(regular.map(|(i, container)| (format!("spec.containers[{i}]"), container)))
+    }
+
     /// The ConfigMap `name` of the pod's namespace.
     pub fn config_map(&self, name: &str) -> Option<&ConfigMap> {
         self.bundle.config_maps.get(&self.key(name)).map(|said| &said.object)
@@ -56,7 +69,8 @@ pub(super) struct Subject<'a> {
     pub scope: &'a Scope<'a>,
     pub container: &'a Container,
     pub image: &'a Image,
-    /// The container's own path, `spec.containers[0]`.
+    pub role: Role,
+    /// The container's own path, `spec.containers[0]`; for an ephemeral one, `spec.ephemeralContainers[0]`.
     pub path: String,
 }
 

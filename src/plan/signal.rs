@@ -1,6 +1,6 @@
 //! Names of signals.
 
-/// The number of the signal that an image's `StopSignal` names: `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`, `RTMAX-1`.
+/// The number of the signal that `stopSignal` or an image's `StopSignal` names: `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3`, `RTMAX-1`.
 ///
 /// `None` for a name that this architecture does not have. The real-time signals are numbered as glibc and musl number
 /// them for programs, 34 to 64, not as the kernel does.
@@ -23,6 +23,13 @@ pub(super) fn number(name: &str) -> Option<i32> {
     if let Some(offset) = short.strip_prefix("RTMAX") {
         return realtime(RTMAX, offset);
     }
+    // Second names of the same numbers (signal(7)).
+    match short {
+        "IOT" => return Some(libc::SIGIOT),
+        "POLL" => return Some(libc::SIGPOLL),
+        "CLD" => return Some(libc::SIGCHLD),
+        _ => {}
+    }
     nix::sys::signal::Signal::iterator()
         .find(|signal| signal.as_str().strip_prefix("SIG") == Some(short))
         .map(|s| s as i32)
@@ -42,6 +49,11 @@ mod tests {
             ("SIGKILL", Some(9)),
             ("SIGQUIT", Some(3)),
             ("SIGWINCH", Some(28)),
+            ("SIGIOT", Some(6)),
+            ("SIGPOLL", Some(29)),
+            ("SIGCLD", Some(17)),
+            ("SIGPWR", Some(30)),
+            ("SIGSTKFLT", Some(16)),
             ("SIGRTMIN", Some(34)),
             ("SIGRTMIN+3", Some(37)),
             ("RTMIN+3", Some(37)),

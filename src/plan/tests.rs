@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::fixture::Fixture;
-use super::render;
+use super::{ContainerPlan, fingerprint, render};
 
 /// The plan as printed, without the seccomp sections, which the first golden plan shows in full.
 fn printed(fixture: &Fixture) -> Value {
@@ -45,6 +45,35 @@ fn an_image_with_a_user() {
         "StopSignal": "SIGQUIT",
     });
     insta::assert_json_snapshot!(printed(&Fixture::container(json!({})).config(config)));
+}
+
+#[test]
+fn a_pod_with_everything_of_a_life() {
+    insta::assert_json_snapshot!(lives(&lived()));
+}
+
+/// The plan as printed without its specs, which the other golden plans show.
+fn lives(fixture: &Fixture) -> Value {
+    let mut plan = printed(fixture);
+    for list in ["initContainers", "containers"] {
+        for container in plan[list].as_array_mut().unwrap() {
+            container.as_object_mut().unwrap().remove("spec");
+        }
+    }
+    plan.as_object_mut().unwrap().remove("volumes");
+    plan
+}
+
+#[test]
+fn a_containers_plan_survives_the_way_to_another_process() {
+    for fixture in [lived(), three_containers(), three_containers().single_id()] {
+        let plan = fixture.plan().unwrap();
+        for container in plan.init_containers.iter().chain(&plan.containers) {
+            let text = serde_json::to_string(container).unwrap();
+            let read: ContainerPlan = serde_json::from_str(&text).unwrap();
+            assert!(read == *container, "{text}");
+        }
+    }
 }
 
 #[test]
@@ -98,6 +127,15 @@ proptest! {
                     "envFrom": [{ "prefix": s(16), "configMapRef": { "name": s(1) } }],
                     "securityContext": { "runAsUser": user, "capabilities": { "add": [s(17)], "drop": [s(18)] } },
                     "volumeMounts": [{ "name": s(3), "mountPath": s(19) }, { "name": s(5), "mountPath": s(20) }],
+                    "ports": [{ "name": s(24), "containerPort": mode }],
+                    "livenessProbe": { "periodSeconds": mode, "httpGet": {
+                        "port": s(25), "host": s(26), "path": s(27), "httpHeaders": [{ "name": s(28), "value": s(29) }],
+                    } },
+                    "lifecycle": { "stopSignal": s(30), "preStop": { "sleep": { "seconds": user } } },
+                    "restartPolicy": s(31),
+                    "restartPolicyRules": [{ "action": s(32), "exitCodes": { "operator": s(33), "values": [mode] } }],
+                    "terminationMessagePath": s(34),
+                    "terminationMessagePolicy": s(35),
                 }],
             },
         }))
@@ -106,7 +144,10 @@ proptest! {
         let plain = strings == PLAIN && (user, mode) == (1000, 0o600);
         for _ in 0..2 {
             match fixture.plan() {
-                Ok(plan) => prop_assert!(render(&plan).is_ok()),
+                Ok(plan) => {
+                    prop_assert!(render(&plan).is_ok());
+                    prop_assert!(fingerprint(&plan).is_ok());
+                }
                 Err(e) => prop_assert!(!plain, "{}", e),
             }
             fixture = fixture.single_id();
@@ -115,9 +156,43 @@ proptest! {
 }
 
 /// Strings that make a plan where the test above puts them.
-const PLAIN: [&str; 24] = [
-    "pod", "default", "host", "data", "1Mi", "conf", "key", "dir/file", "main", "/bin/sh", "$(A)", "/srv", "A",
-    "x=$(B)", "B", "$$(A)", "P_", "CHOWN", "ALL", "/data", "/conf", "app:adm", "/", "SIGINT",
+const PLAIN: [&str; 36] = [
+    "pod",
+    "default",
+    "host",
+    "data",
+    "1Mi",
+    "conf",
+    "key",
+    "dir/file",
+    "main",
+    "/bin/sh",
+    "$(A)",
+    "/srv",
+    "A",
+    "x=$(B)",
+    "B",
+    "$$(A)",
+    "P_",
+    "CHOWN",
+    "ALL",
+    "/data",
+    "/conf",
+    "app:adm",
+    "/",
+    "SIGINT",
+    "web",
+    "web",
+    "localhost",
+    "/x?y",
+    "X-A",
+    "b",
+    "SIGUSR1",
+    "Never",
+    "Restart",
+    "In",
+    "/tmp/last",
+    "File",
 ];
 
 /// Mostly short strings of the characters that mean something somewhere.
@@ -186,4 +261,54 @@ fn three_containers() -> Fixture {
             "data": { "nginx.conf": "worker_processes 1;\n", "mode": "test" },
         }))
         .secret(json!({ "metadata": { "name": "user-msvc" }, "data": { "tls.key": "YSBwcml2YXRlIGtleQ==" } }))
+}
+
+/// A pod that says everything about its containers' lives.
+fn lived() -> Fixture {
+    let rule = |operator: &str, values: Value| json!({ "action": "Restart", "exitCodes": { "operator": operator, "values": values } });
+    Fixture::new(json!({
+        "metadata": { "name": "lived" },
+        "spec": {
+            "os": { "name": "linux" },
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": 600,
+            "shareProcessNamespace": true,
+            "initContainers": [
+                {
+                    "name": "proxy",
+                    "image": "web",
+                    "restartPolicy": "Always",
+                    "startupProbe": { "grpc": { "port": 9, "service": "s", "mode": "TLS" }, "failureThreshold": 30 },
+                },
+                {
+                    "name": "migrate",
+                    "image": "busybox",
+                    "restartPolicy": "OnFailure",
+                    "restartPolicyRules": [rule("NotIn", json!([0, 2]))],
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                },
+            ],
+            "containers": [{
+                "name": "main",
+                "image": "web",
+                "ports": [{ "name": "http", "containerPort": 8080 }],
+                "restartPolicy": "OnFailure",
+                "restartPolicyRules": [rule("In", json!([42]))],
+                "stdin": true,
+                "stdinOnce": true,
+                "tty": true,
+                "livenessProbe": {
+                    "httpGet": { "port": "http", "path": "/alive", "httpHeaders": [{ "name": "X", "value": "y" }] },
+                    "terminationGracePeriodSeconds": 3,
+                },
+                "readinessProbe": { "exec": { "command": ["test", "-e", "/ready"] }, "successThreshold": 2 },
+                "startupProbe": { "tcpSocket": { "port": "http", "host": "localhost" }, "periodSeconds": 1 },
+                "lifecycle": {
+                    "postStart": { "exec": { "command": ["touch", "/ready"] } },
+                    "preStop": { "sleep": { "seconds": 5 } },
+                    "stopSignal": "SIGUSR1",
+                },
+            }],
+        },
+    }))
 }

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume};
 
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Verdict, VolumePlan};
+use super::{FilePlan, Verdict, VolumePlan, message};
 use crate::error::Result;
 use crate::manifest::Quantity;
 
@@ -21,12 +21,12 @@ const ETC_LIMIT: u64 = 1 << 20;
 const SHARED_MEMORY_LIMIT: u64 = 64 << 20;
 const DEFAULT_FILE_MODE: u32 = 0o644;
 
-/// Every tmpfs of the pod: its `/etc` files, its shared memory, then the volumes in the order of the YAML.
+/// Every tmpfs of the pod: its `/etc` files and its containers' last messages, its shared memory, then the volumes in the order of the YAML.
 ///
 /// # Errors
 /// For kinds of volumes that are not honoured yet, and for ConfigMaps, Secrets and keys that are not there.
 pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<VolumePlan>> {
-    let mut plans = vec![etc(scope), shared_memory(scope)];
+    let mut plans = vec![etc(scope)?, shared_memory(scope)];
     for (i, volume) in scope.spec.volumes.iter().flatten().enumerate() {
         let at = format!("spec.volumes[{i}]");
         plain_name(scope, &format!("{at}.name"), &volume.name)?;
@@ -66,7 +66,7 @@ pub(super) fn access(volume: &Volume) -> Access {
     if volume.empty_dir.is_some() { Access::ReadWrite } else { Access::ReadOnly }
 }
 
-fn etc(scope: &Scope) -> VolumePlan {
+fn etc(scope: &Scope) -> Result<VolumePlan> {
     let hostname = scope.hostname;
     let hosts = format!(
         "# Written by podling for this pod.\n\
@@ -84,18 +84,15 @@ fn etc(scope: &Scope) -> VolumePlan {
         mode: DEFAULT_FILE_MODE,
         content: content.into_bytes(),
     };
-    VolumePlan {
+    let own = [file("hosts", hosts), file("resolv.conf", resolv.to_owned()), file("hostname", format!("{hostname}\n"))];
+    Ok(VolumePlan {
         name: "etc".to_owned(),
         path: scope.paths.run_dir.join("etc"),
         size_limit: Some(ETC_LIMIT),
         mode: 0o755,
         directories: Vec::new(),
-        files: vec![
-            file("hosts", hosts),
-            file("resolv.conf", resolv.to_owned()),
-            file("hostname", format!("{hostname}\n")),
-        ],
-    }
+        files: own.into_iter().chain(message::files(scope)?).collect(),
+    })
 }
 
 fn shared_memory(scope: &Scope) -> VolumePlan {

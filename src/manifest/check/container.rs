@@ -42,6 +42,7 @@ impl Check<'_> {
         if let Some(context) = &container.security_context {
             self.security(&format!("{path}.securityContext"), context);
         }
+        self.life(path, container, spec);
     }
 
     fn variable(&mut self, path: &str, variable: &EnvVar) {

@@ -2,7 +2,9 @@
 
 mod container;
 mod data;
+mod life;
 mod pod;
+mod probes;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -78,6 +80,7 @@ impl Check<'_> {
     fn one_of(&mut self, path: &str, value: Option<&str>, words: &[&str]) {
         let Some(value) = value.filter(|value| !words.contains(value)) else { return };
         let list = match words {
+            [only] => (*only).to_owned(),
             [rest @ .., last] => format!("{} or {last}", rest.join(", ")),
             [] => String::new(),
         };

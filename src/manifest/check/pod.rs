@@ -16,6 +16,9 @@ impl Check<'_> {
         if let Some(seconds) = spec.termination_grace_period_seconds.filter(|&seconds| seconds < 0) {
             self.problem("spec.terminationGracePeriodSeconds", format!("{seconds} must not be negative"));
         }
+        if let Some(seconds) = spec.active_deadline_seconds.filter(|s| !(1..=i64::from(i32::MAX)).contains(s)) {
+            self.problem("spec.activeDeadlineSeconds", format!("{seconds} is outside 1 to {}", i32::MAX));
+        }
         if let Some(hostname) = spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
             self.label("spec.hostname", hostname);
         }
@@ -141,12 +144,16 @@ impl Check<'_> {
         }
     }
 
-    /// The containers of a pod share one network, so only one of them can listen on a port. Init containers run before them.
+    /// The containers of a pod share one network, so only one of them can listen on a port. Plain init containers are gone when
+    /// the others run.
     fn unique_ports(&mut self, spec: &PodSpec) {
         let mut seen: BTreeMap<(i32, &str), String> = BTreeMap::new();
-        for (at, container) in spec.containers.iter().enumerate() {
-            for (port_at, port) in container.ports.iter().flatten().enumerate() {
-                let path = format!("spec.containers[{at}].ports[{port_at}].containerPort");
+        let stays = |path: &str, c: &Container| {
+            path.starts_with("spec.containers") || c.restart_policy.as_deref() == Some("Always")
+        };
+        for (path, container) in containers(spec).filter(|(path, container)| stays(path, container)) {
+            for (at, port) in container.ports.iter().flatten().enumerate() {
+                let path = format!("{path}.ports[{at}].containerPort");
                 let protocol = port.protocol.as_deref().unwrap_or("TCP");
                 match seen.get(&(port.container_port, protocol)) {
                     Some(first) => {

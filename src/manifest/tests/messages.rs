@@ -2,7 +2,8 @@
 
 use crate::manifest::{Input, read};
 
-fn error(text: &str) -> String {
+/// The whole error that reading `text` ends with.
+pub fn error(text: &str) -> String {
     let input = Input { name: "pod.yaml".into(), bytes: text.as_bytes().to_vec() };
     match read(&[input]) {
         Ok(_) => "no error".into(),

@@ -1,6 +1,7 @@
 //! What the manifest room reads, what it refuses, and in which words.
 
 mod hostile;
+mod lives;
 mod messages;
 mod pods;
 mod reading;

@@ -6,8 +6,24 @@ use super::messages::{Rows, check, pod};
 fn fields_that_are_refused() {
     let rows: Rows<'_> = &[
         (
-            "    livenessProbe: {}",
-            &["pod.yaml:8: spec.containers[0].livenessProbe: podling does not honour probes yet"],
+            "    lifecycle: {preStop: {tcpSocket: {port: 80}}}",
+            &[
+                "pod.yaml:8: spec.containers[0].lifecycle.preStop.tcpSocket: Kubernetes deprecated it, and the kubelet fails every such hook; exec, httpGet and sleep work",
+            ],
+        ),
+        (
+            "    livenessProbe: {httpGet: {port: 80, protocol: HTTP2}}",
+            &[
+                "pod.yaml:8: spec.containers[0].livenessProbe.httpGet.protocol: \"HTTP2\": podling speaks HTTP/1.1 here (HTTP1), and HTTP/2 without TLS is alpha in Kubernetes too",
+            ],
+        ),
+        (
+            "  readinessGates: [{conditionType: a/b}]",
+            &["pod.yaml:8: spec.readinessGates: there is nobody to set the condition, so the pod would never be ready"],
+        ),
+        (
+            "  ephemeralContainers: [{name: d, image: i}]",
+            &["pod.yaml:8: spec.ephemeralContainers: they are added to a running pod, never written in its YAML"],
         ),
         (
             "    ports: [{containerPort: 80, hostPort: 80}]",
@@ -52,18 +68,6 @@ fn fields_that_are_refused() {
             &[
                 "pod.yaml:8: spec.containers[0].resources.limits.memory: podling does not honour resource limits yet",
                 "pod.yaml:8: spec.containers[0].resources.requests[nvidia.com/gpu]: this machine offers cpu, memory and ephemeral-storage only",
-            ],
-        ),
-        (
-            "    terminationMessagePath: /x",
-            &[
-                "pod.yaml:8: spec.containers[0].terminationMessagePath: \"/x\": podling does not collect termination messages yet",
-            ],
-        ),
-        (
-            "  initContainers: [{name: i, image: i, restartPolicy: Always}]",
-            &[
-                "pod.yaml:8: spec.initContainers[0].restartPolicy: podling does not honour a container's own restartPolicy yet",
             ],
         ),
         (
