@@ -4,21 +4,26 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use super::control::server::Owner;
+use super::control::{Connection, Reply, Request, connect};
 use super::link::{Fact, hear, tell};
 use super::output::{Label, Style, labels};
-
+use super::record::First;
 use super::state::Claim;
-use super::supervisor::{Inheritance, Notices, live, stop_signals};
+use super::status::{Phase, Summary, TracePoint};
+use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, live, stop_signals};
 use crate::error::{Context, Error, Result};
 use crate::host::confine::Tree;
-use crate::host::{HostFacts, userns::spawn_mapped};
+use crate::host::{Caller, HostFacts, userns::spawn_mapped};
 use crate::plan::PodPlan;
 use crate::runtime::seccomp::Compiled;
 use crate::runtime::{Overlay, Prepared};
@@ -30,16 +35,54 @@ use crate::sys::{Named, packet};
 #[derive(Debug)]
 pub struct Run<'a> {
     /// The pods, each with the claim on its name.
-    pub pods: Vec<(PodPlan, Claim)>,
+    pub pods: Vec<Start>,
     /// This host.
     pub facts: &'a HostFacts,
     /// The directory of podling's data, an absolute path.
     pub data: &'a Path,
     /// How the output looks.
     pub style: Style,
+    /// How long the caller waits.
+    pub mode: Mode,
+    /// By how much the waits of a pod's life are stretched (`--time-scale`), more than zero.
+    pub time_scale: f64,
+    /// When the command began, and where its time went so far.
+    pub begun: Instant,
+    /// The steps so far.
+    pub trace: Vec<TracePoint>,
 }
 
-/// Runs pods in the foreground until all have ended. Returns 0, or the code of the first pod that failed.
+/// One pod to be run.
+#[derive(Debug)]
+pub struct Start {
+    /// What was decided.
+    pub plan: PodPlan,
+    /// The claim on its name.
+    pub claim: Claim,
+    /// How it is started, kept in its directory if it is detached.
+    pub first: First,
+}
+
+/// How long the caller waits for its pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Until they have ended, showing what they print; nothing of them is kept.
+    Foreground,
+    /// Until each has come so far, or this time is over; then they go on alone.
+    Detached(Until, Option<Duration>),
+}
+
+/// What a detached start waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// A container runs, the init containers done.
+    Running,
+    /// All containers are ready.
+    Ready,
+}
+
+/// Runs pods: in the foreground until all have ended, or detached until they have come far enough. Returns 0, or the code of the first pod that
+/// failed; and what each pod said last, where it runs on.
 ///
 /// # Errors
 /// A pod could not be run; the other pods have ended then, too.
@@ -48,10 +91,10 @@ pub fn run(mut run: Run) -> Result<u8> {
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&stop_signals()), None).named(|| "sigprocmask(SIG_BLOCK)")?;
     let signals =
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
-    let mut pods = Vec::new();
+    let mut pods: Vec<Pod> = Vec::new();
     let mut all_labels = labels(container_names(&run.pods), &run.style).into_iter();
-    let claims: Vec<RawFd> = run.pods.iter().map(|(_, claim)| claim.descriptor()).collect();
-    for (plan, claim) in std::mem::take(&mut run.pods) {
+    let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).collect();
+    for Start { plan, claim, first } in std::mem::take(&mut run.pods) {
         // Held by this pod's supervisor, too, they would tell the others' that their client lives, and keep their names taken.
         let links = pods.iter().filter_map(|p: &Pod| match &p.state {
             State::Running { link, .. } => Some(link.as_raw_fd()),
@@ -59,21 +102,33 @@ pub fn run(mut run: Run) -> Result<u8> {
         });
         let others: Vec<RawFd> = claims.iter().copied().filter(|fd| *fd != claim.descriptor()).chain(links).collect();
         let own: Vec<Label> = all_labels.by_ref().take(plan.init_containers.len() + plan.containers.len()).collect();
-        let started = supervise(&plan, &claim, &own, &others, &run);
-        pods.push(Pod { name: plan.name, claim, state: State::from(started) });
+        let name = plan.name.clone();
+        let started = supervise(plan, &claim, first, own, &others, &run);
+        pods.push(Pod { name, claim, state: State::from(started) });
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
             break;
         }
     }
+    if let Mode::Detached(until, timeout) = run.mode
+        && pods.iter().all(|p| matches!(p.state, State::Running { .. }))
+    {
+        let timeout = timeout.map(|timeout| run.begun + timeout);
+        return detach(pods, &signals, until, timeout, run.facts);
+    }
     attend(&mut pods, &signals)?;
+    finish(pods, run.facts)
+}
+
+/// Takes the outcomes of pods that have ended, and clears up after them.
+fn finish(pods: Vec<Pod>, facts: &HostFacts) -> Result<u8> {
     let mut code = Ok(0);
     for pod in pods {
         let outcome = match pod.state {
             State::Ended(outcome) => outcome,
             State::Running { .. } => Err(Error::new("the pod's supervisor was not waited for")),
         };
-        let cleared = pod.claim.release(run.facts);
+        let cleared = pod.claim.release(facts);
         code = match (code, outcome.and_then(|c| cleared.map(|()| c))) {
             (Ok(0), Ok(new)) => Ok(new),
             (Ok(_), Err(e)) => Err(e.context(format!("pod {:?}", pod.name))),
@@ -90,14 +145,14 @@ struct Pod {
 }
 
 enum State {
-    Running { child: Child, link: OwnedFd, said: Option<Result<u8>> },
+    Running { child: Child, link: OwnedFd, said: Option<Result<u8>>, left: bool },
     Ended(Result<u8>),
 }
 
 impl From<Result<(Child, OwnedFd)>> for State {
     fn from(started: Result<(Child, OwnedFd)>) -> State {
         match started {
-            Ok((child, link)) => State::Running { child, link, said: None },
+            Ok((child, link)) => State::Running { child, link, said: None, left: false },
             Err(e) => State::Ended(Err(e)),
         }
     }
@@ -120,10 +175,11 @@ impl Pod {
 
     /// Takes the supervisor's last word, and its death.
     fn advance(&mut self) -> Result<()> {
-        let State::Running { child, link, said } = &mut self.state else { return Ok(()) };
+        let State::Running { child, link, said, left } = &mut self.state else { return Ok(()) };
         match hear(&*link)? {
             Some(Fact::PodEnded(code)) => *said = Some(Ok(code)),
             Some(Fact::PodFailed(error)) => *said = Some(Err(error)),
+            Some(Fact::ClientLeft) => *left = true,
             Some(_) => {}
             None => {
                 let exit = wait(child)?;
@@ -136,7 +192,7 @@ impl Pod {
 }
 
 /// How every container is called in the output: with its pod's name where there are several.
-fn container_names(pods: &[(PodPlan, Claim)]) -> Vec<String> {
+fn container_names(pods: &[Start]) -> Vec<String> {
     let name = |pod: &str, container: &str| match pods {
         [_] => container.to_owned(),
         _ => format!("{pod}/{container}"),
@@ -144,12 +200,19 @@ fn container_names(pods: &[(PodPlan, Claim)]) -> Vec<String> {
     let of = |plan: &PodPlan| -> Vec<String> {
         plan.init_containers.iter().chain(&plan.containers).map(|c| name(&plan.name, &c.name)).collect()
     };
-    pods.iter().flat_map(|(plan, _)| of(plan)).collect()
+    pods.iter().flat_map(|start| of(&start.plan)).collect()
 }
 
 /// Makes one pod's supervisor.
-fn supervise(plan: &PodPlan, claim: &Claim, labels: &[Label], others: &[RawFd], run: &Run) -> Result<(Child, OwnedFd)> {
-    let Run { facts, data, style, .. } = run;
+fn supervise(
+    plan: PodPlan,
+    claim: &Claim,
+    first: First,
+    labels: Vec<Label>,
+    others: &[RawFd],
+    run: &Run,
+) -> Result<(Child, OwnedFd)> {
+    let Run { facts, data, style, mode, .. } = run;
     // A tree can be attached once, so each supervisor gets its own.
     let data = Tree::new(data, facts)?;
     let mut filters = Compiled::default();
@@ -162,11 +225,41 @@ fn supervise(plan: &PodPlan, claim: &Claim, labels: &[Label], others: &[RawFd], 
             Prepared::new(&c.spec, overlay, &mut filters).context(|| format!("container {:?}", c.name))
         })
         .collect::<Result<_>>()?;
+    drop(filters);
     let (ours, theirs) = packet::pair()?;
+    let listener = claim.listen()?;
     let stdin = File::open("/dev/null").named(|| "open(\"/dev/null\")")?;
-    let stdout = std::io::stdout().as_fd().try_clone_to_owned().named(|| "dup(stdout)")?;
-    let stderr = std::io::stderr().as_fd().try_clone_to_owned().named(|| "dup(stderr)")?;
+    let keep = match mode {
+        Mode::Foreground => Keep::Nothing,
+        Mode::Detached(..) => Keep::Record,
+    };
+    let front = match mode {
+        Mode::Detached(..) => None,
+        Mode::Foreground => Some(FrontDescriptors {
+            stdout: std::io::stdout().as_fd().try_clone_to_owned().named(|| "dup(stdout)")?,
+            stderr: std::io::stderr().as_fd().try_clone_to_owned().named(|| "dup(stderr)")?,
+            labels,
+        }),
+    };
+    if keep == Keep::Record {
+        claim.write_first(&first)?;
+    }
+    let owner = match facts.caller {
+        Caller::User => Owner::PodRoot,
+        Caller::Root => Owner::Unmapped,
+    };
+    let about = About {
+        object: first.object,
+        namespace: first.namespace,
+        uid: first.uid,
+        keep,
+        time_scale: run.time_scale,
+        begun: run.begun,
+        trace: run.trace.clone(),
+    };
+    let notices = if style.quiet { Notices::LeftOut } else { Notices::Said };
     let mut ours = Some(ours);
+    let null = stdin.as_fd().try_clone_to_owned().named(|| "dup(/dev/null)")?;
     let child = spawn_mapped(facts, CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS, |entered| {
         // Only the client may hold this end, or the supervisor would never see the client's death.
         ours.take();
@@ -175,21 +268,115 @@ fn supervise(plan: &PodPlan, claim: &Claim, labels: &[Label], others: &[RawFd], 
             let _ = tell(&theirs, &Fact::PodFailed(e.into()));
             return 125;
         }
+        if front.is_none() {
+            // Whoever reads the client's output must not wait for a pod that goes on without it.
+            let streams = [dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null)];
+            if streams.iter().any(|done| done.is_err()) {
+                return 125;
+            }
+        }
         live(Inheritance {
             plan,
-            prepared: &prepared,
+            prepared,
             data: &data,
             dir: claim.dir(),
             link: theirs,
+            listener,
+            owner,
             stdin,
-            stdout,
-            stderr,
-            labels,
-            notices: if style.quiet { Notices::LeftOut } else { Notices::Said },
+            front,
+            notices,
+            about,
         })
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;
     Ok((child, link))
+}
+
+/// Waits until each pod has come far enough, and leaves.
+fn detach(
+    mut pods: Vec<Pod>,
+    signals: &SignalFd,
+    until: Until,
+    deadline: Option<Instant>,
+    facts: &HostFacts,
+) -> Result<u8> {
+    let mut watches = Vec::new();
+    for pod in &pods {
+        let watch = connect(pod.claim.dir())?;
+        if let Some(watch) = &watch {
+            watch.ask(&Request::Watch, &[])?;
+        }
+        watches.push((watch, None::<Summary>));
+    }
+    let far = |summary: &Summary| match until {
+        Until::Running => summary.phase != Phase::Pending,
+        Until::Ready => summary.ready || summary.ended_at.is_some(),
+    };
+    let mut late = false;
+    while watches.iter().any(|(watch, last)| watch.is_some() && !last.as_ref().is_some_and(far)) {
+        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let waiting: Vec<usize> =
+            watches.iter().enumerate().filter(|(_, (watch, _))| watch.is_some()).map(|(n, _)| n).collect();
+        fds.extend(watches.iter().filter_map(|(watch, _)| Some(PollFd::new(watch.as_ref()?.as_fd(), PollFlags::POLLIN))));
+        let timeout = match deadline {
+            None => PollTimeout::NONE,
+            Some(at) => {
+                let left = at.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+                PollTimeout::try_from(left.min(Duration::from_secs(3600))).unwrap_or(PollTimeout::ZERO)
+            }
+        };
+        match poll(&mut fds, timeout) {
+            Err(Errno::EINTR) => continue,
+            polled => polled.named(|| "poll()")?,
+        };
+        let ready: Vec<bool> = fds.iter().map(|f| f.any() == Some(true)).collect();
+        drop(fds);
+        if ready.first() == Some(&true) {
+            // Whoever interrupts the start does not want the pods.
+            attend(&mut pods, signals)?;
+            return finish(pods, facts);
+        }
+        if deadline.is_some_and(|at| Instant::now() >= at) {
+            late = true;
+            break;
+        }
+        for (n, _) in waiting.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
+            let Some((watch, last)) = watches.get_mut(*n) else { continue };
+            match watch.as_ref().map(Connection::answer).transpose()?.flatten() {
+                Some((Reply::Summary(summary), _)) => *last = Some(*summary),
+                Some(_) => {}
+                None => *watch = None,
+            }
+        }
+    }
+    drop(watches);
+    for pod in &mut pods {
+        pod.request(&Fact::LeaveRequested);
+        while matches!(&pod.state, State::Running { left: false, .. }) {
+            pod.advance()?;
+        }
+    }
+    let mut code = Ok(0);
+    for pod in pods {
+        let outcome = match pod.state {
+            State::Running { child, .. } => {
+                child.let_go();
+                continue;
+            }
+            // Its record says the rest.
+            State::Ended(outcome) => pod.claim.keep(facts).and(outcome),
+        };
+        if let Err(e) = outcome {
+            code = code.and(Err(e.context(format!("pod {:?}", pod.name))));
+        }
+    }
+    code?;
+    if late {
+        return Err(Error::new("not every pod came far enough in the time that --timeout gives; they go on")
+            .mend("see why with: podling describe POD"));
+    }
+    Ok(0)
 }
 
 /// Waits until every supervisor has ended, and forwards the user's signals: the first asks, the second insists, and a third does not

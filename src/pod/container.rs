@@ -15,7 +15,7 @@ use super::backoff::Backoff;
 use super::clock::now;
 use super::events::{Events, Source};
 use super::leaving::Leaving;
-use super::log::{Limits, Writer};
+use super::log::{Limits, Writer, forget_before};
 use super::probing::{ProbeKind, Probing};
 use super::status::ContainerState;
 use super::stream::{Lines, Stream};
@@ -77,7 +77,7 @@ pub(super) struct Output {
 /// What a start needs of the pod.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
-    pub(super) dir: BorrowedFd<'a>,
+    pub(super) dir: &'a Rc<OwnedFd>,
     pub(super) joined: Joined<'a>,
     pub(super) stdin: &'a File,
     pub(super) events: &'a Events,
@@ -163,14 +163,18 @@ impl Container {
             self.run += 1;
             self.before = self.ended.take();
         }
-        self.fresh_directories(place.dir)?;
+        self.fresh_directories(place.dir.as_fd())?;
         self.forget_message();
         self.settled = false;
         self.started = false;
         self.ready = false;
         self.probes.clear();
         self.leaving = None;
-        let log = Writer::new(place.dir, &self.plan.name, self.run, Limits::default())?;
+        let log = Writer::new(Rc::clone(place.dir), &self.plan.name, self.run, Limits::default());
+        if self.run > 1 {
+            // The kubelet keeps the present run's and the one's before it.
+            let _ = forget_before(place.dir, &self.plan.name, self.run - 1);
+        }
         let Place { events, joined, stdin, .. } = *place;
         let (child, starting) = match (self.prepared.terminal(), &self.given) {
             (Terminal::Own, _) => start(&self.prepared, joined, Streams::Terminal)?,
@@ -288,6 +292,14 @@ impl Container {
     pub(super) fn running(&self) -> Option<&Child> {
         match &self.state {
             State::Running(child, _) => Some(child),
+            _ => None,
+        }
+    }
+
+    /// When its present run was started.
+    pub(super) fn since(&self) -> Option<Instant> {
+        match &self.state {
+            State::Running(_, since) | State::Starting(_, _, since) => Some(since.instant),
             _ => None,
         }
     }

@@ -13,6 +13,10 @@ pub(super) enum Fact {
     StopRequested,
     /// Client: the user asked again, and will not wait for the grace period.
     KillRequested,
+    /// Client: it leaves, and the pod is to go on.
+    LeaveRequested,
+    /// Supervisor: the pod goes on without the client.
+    ClientLeft,
     /// Supervisor: every container has ended; the pod's exit code.
     PodEnded(u8),
     /// Supervisor: the pod could not run.
@@ -26,6 +30,8 @@ pub(super) fn tell(to: impl AsFd, fact: &Fact) -> Result<(), SysError> {
     let mut bytes = match fact {
         Fact::StopRequested => b"s".to_vec(),
         Fact::KillRequested => b"k".to_vec(),
+        Fact::LeaveRequested => b"l".to_vec(),
+        Fact::ClientLeft => b"c".to_vec(),
         Fact::PodEnded(code) => vec![b'e', *code],
         Fact::PodFailed(e) => [b"f".as_slice(), &e.encode()].concat(),
     };
@@ -40,6 +46,8 @@ pub(super) fn hear(from: impl AsFd) -> Result<Option<Fact>, SysError> {
     Ok(match bytes.get(..length).unwrap_or_default() {
         [b's', ..] => Some(Fact::StopRequested),
         [b'k', ..] => Some(Fact::KillRequested),
+        [b'l', ..] => Some(Fact::LeaveRequested),
+        [b'c', ..] => Some(Fact::ClientLeft),
         [b'e', code, ..] => Some(Fact::PodEnded(*code)),
         [b'f', rest @ ..] => Some(Fact::PodFailed(Error::decode(rest))),
         _ => None,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +10,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
+use super::control::listen;
+use super::record::{self, First};
 use crate::error::{Context, Error, Result};
 use crate::host::{Caller, HostFacts, userns::run_mapped};
-use crate::image::layer::remove_tree::empty;
+use crate::image::layer::remove_tree::{empty, remove_tree};
 use crate::sys::{Named, SysError};
 
 /// The directory `DATA/pods/NAME` of one live pod, which holds what its containers write. The lock on the directory itself lasts
@@ -21,6 +23,15 @@ use crate::sys::{Named, SysError};
 pub struct Claim {
     dir: PathBuf,
     lock: Flock<File>,
+}
+
+/// What becomes of what is kept of an ended pod, when another wants its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It stays, and the name is taken.
+    Stays,
+    /// It goes.
+    Goes,
 }
 
 /// How often, and how long apart, a lock that another podling holds for a moment (to clear up) is tried again.
@@ -33,16 +44,20 @@ pub fn pod_dir(data: &Path, name: &str) -> PathBuf {
 }
 
 impl Claim {
-    /// Makes and locks the directory of the pod called `name`.
+    /// Makes and locks the directory of the pod called `name`. What is kept of an ended pod of that name goes, if `kept` says so.
     ///
     /// # Errors
-    /// A running pod has that name, or the directory cannot be made.
-    pub fn new(data: &Path, name: &str, facts: &HostFacts) -> Result<Claim> {
+    /// A running pod has that name, or an ended one that is kept, or the directory cannot be made.
+    pub fn new(data: &Path, name: &str, facts: &HostFacts, kept: Kept) -> Result<Claim> {
         let dir = pod_dir(data, name);
         for _ in 0..TRIES {
             make_pod_dir(data, &dir, facts)?;
             match lock(&dir)? {
                 Some(lock) => {
+                    if kept == Kept::Stays && record::is_kept(&dir) {
+                        return Err(Error::new(format!("a pod named {name:?} has ended, and its logs are kept"))
+                            .mend(format!("remove them with `podling rm {name}`, or say --replace")));
+                    }
                     // A killed pod of the same name may have left files in it.
                     if fs::read_dir(&dir).named(|| format!("readdir({dir:?})"))?.next().is_some() {
                         clean(&lock, facts).context(|| format!("clearing {dir:?}"))?;
@@ -54,6 +69,30 @@ impl Claim {
         }
         Err(Error::new(format!("a pod named {name:?} is already running"))
             .mend(format!("stop it first, or give this one another name: --name {name}-2")))
+    }
+
+    /// Locks the directory of an ended pod that is kept, to remove it; `None` where it runs or is not there.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub fn of_ended(dir: &Path) -> Result<Option<Claim>> {
+        Ok(lock(dir)?.map(|lock| Claim { dir: dir.to_owned(), lock }))
+    }
+
+    /// The pod's control socket, listening.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub(super) fn listen(&self) -> Result<OwnedFd> {
+        listen(self.lock.as_fd())
+    }
+
+    /// Keeps how the pod is started.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub(super) fn write_first(&self, first: &First) -> Result<()> {
+        record::write_first(self.lock.as_fd(), first)
     }
 
     /// The directory.
@@ -73,6 +112,14 @@ impl Claim {
     pub fn release(self, facts: &HostFacts) -> Result<()> {
         clear(&self.lock, &self.dir, facts)
     }
+
+    /// Keeps what is kept of a pod that has ended: removes only what its containers wrote, if its supervisor could not.
+    ///
+    /// # Errors
+    /// What could not be removed, by path.
+    pub fn keep(self, facts: &HostFacts) -> Result<()> {
+        clear_kept(&self.lock, &self.dir, facts)
+    }
 }
 
 /// Removes what killed pods left below `data`: every pod directory whose lock nobody holds. What cannot be removed is left, and said
@@ -83,6 +130,12 @@ pub fn sweep(data: &Path, facts: &HostFacts) -> Vec<String> {
     for dir in entries.flatten().map(|e| e.path()) {
         // A directory that vanishes meanwhile belongs to a pod that has just ended.
         let Ok(Some(lock)) = lock(&dir) else { continue };
+        if record::is_kept(&dir) {
+            if let Err(e) = clear_kept(&lock, &dir, facts) {
+                left.push(e.to_string());
+            }
+            continue;
+        }
         // Its name is free at once, however long the clearing takes. No pod's name begins with a point.
         let aside = data.join("pods").join(format!(".dead-{}-{}", std::process::id(), left.len()));
         let dir = if fs::rename(&dir, &aside).is_ok() { aside } else { dir };
@@ -103,9 +156,30 @@ fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
     Ok(fs::remove_dir(dir).named(|| format!("rmdir({dir:?})"))?)
 }
 
+/// Removes the directories of a dead pod's containers, and nothing that is kept.
+fn clear_kept(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
+    let entries = fs::read_dir(dir).named(|| format!("readdir({dir:?})"))?.flatten();
+    let trees: Vec<PathBuf> =
+        entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| PathBuf::from(e.file_name())).collect();
+    if trees.is_empty() {
+        return Ok(());
+    }
+    let remove = || trees.iter().try_for_each(|name| remove_tree(lock.as_fd(), name)).map(|()| Vec::new());
+    run_mapped(facts, &mut { remove }).map(drop).context(|| format!("clearing {dir:?}"))
+}
+
 /// Removes everything in a pod's directory as the pod's root, who owns what the caller does not.
 fn clean(dir: &File, facts: &HostFacts) -> Result<()> {
     run_mapped(facts, &mut || empty(dir.as_fd()).map(|()| Vec::new())).map(drop)
+}
+
+/// Whether somebody holds the lock of a pod's directory.
+pub(super) fn is_locked(dir: &Path) -> bool {
+    // A shared lock is refused as long as an exclusive one is held. That it is held itself for a moment keeps nobody from the name:
+    // who wants to claim it tries again.
+    let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+    let Ok(file) = fs::OpenOptions::new().read(true).custom_flags(flags).open(dir) else { return false };
+    matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 
 /// Locks a pod directory; `None` where another process holds the lock, or has just removed the directory.

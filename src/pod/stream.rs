@@ -224,6 +224,13 @@ impl Sink {
         Some(SysError::new(format!("write({name})"), errno).into())
     }
 
+    /// Waits no longer for the descriptor.
+    pub(super) fn leave(&self, events: &Events) {
+        if self.watched {
+            events.forget(self.out.fd());
+        }
+    }
+
     /// Writes as much as is taken without blocking; the rest waits for the descriptor to become writable.
     pub(super) fn flush(&mut self, events: &Events) -> Result<Reader, SysError> {
         while !self.waiting.is_empty() {

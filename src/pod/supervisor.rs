@@ -135,7 +135,7 @@ pub(super) fn live(inheritance: Inheritance) -> i32 {
 struct Supervisor<'a> {
     plan: PodPlan,
     about: About,
-    dir: OwnedFd,
+    dir: Rc<OwnedFd>,
     path: &'a Path,
     client: Client,
     sandbox: Sandbox,
@@ -224,7 +224,7 @@ impl<'a> Supervisor<'a> {
         Ok(Supervisor {
             plan,
             about,
-            dir: open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?,
+            dir: Rc::new(open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?),
             path: dir,
             client: Client::There,
             sandbox,

@@ -11,9 +11,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, setsid};
 
 use super::channel::{Fact, hear, tell};
-use super::identity::Writer;
+use super::identity::{Wall, Writer};
 use super::mounts::apply;
-use super::place::{Joined, Streams};
+use super::place::{Joined, SharedProcesses, Streams};
 use super::prepare::{Access, Prepared};
 use super::program::Program;
 use crate::error::Error;
@@ -39,10 +39,10 @@ fn become_program(
 ) -> Result<Infallible, Error> {
     take_places(joined, streams)?;
     // Nobody but the containers of a shared pid namespace would see this process; they are in other user namespaces until it joins theirs.
-    let pause = joined.processes;
+    let shared = joined.processes;
     // A path of the container's, as its command or its working directory, may name /proc/self/fd/N: nothing of the host may be there.
-    match pause {
-        Some(pause) => close_all_but(&[channel.as_fd(), pause.as_fd()])?,
+    match &shared {
+        Some(shared) => close_all_but(&[channel.as_fd(), shared.as_fd()])?,
         None => close_all_but(&[channel.as_fd()])?,
     }
     // The container's own /proc is not there yet, or not to be trusted.
@@ -52,10 +52,11 @@ fn become_program(
     let identity = &prepared.identity;
     identity.set_limits()?;
     match &identity.wall {
-        Some(wall) => match pause.filter(|pause| pause.has(wall)) {
-            Some(pause) => {
+        // Processes can look into each other only inside one user namespace.
+        Some(wall) => match shared.filter(|shared| is_wall_of(wall, shared)) {
+            Some(shared) => {
                 set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
-                setns(pause, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?;
+                setns(&shared, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?;
             }
             None => {
                 wall.enter(proc.as_fd())?;
@@ -72,6 +73,15 @@ fn become_program(
     drop(proc);
     close_all_but(&[channel.as_fd()])?;
     finish(prepared, &prepared.program, Standing { streams, channel })
+}
+
+/// Whether the last user namespace of those whose processes are shared has the same ids.
+fn is_wall_of(wall: &Wall, shared: &SharedProcesses) -> bool {
+    match shared {
+        SharedProcesses::Pause(pause) => pause.has(wall),
+        // With all the pod's ids every container's has the same.
+        SharedProcesses::Of(_) => wall.writer == Writer::Supervisor,
+    }
 }
 
 /// What a process still needs of podling when it is in its namespaces.

@@ -21,6 +21,6 @@ mod visit;
 pub use overlay::Overlay;
 pub use exec::{Command, exec, visit};
 pub use pause::Pause;
-pub use place::{Joined, Stdio, Streams};
+pub use place::{Joined, SharedProcesses, Stdio, Streams};
 pub use prepare::{Prepared, Terminal};
 pub use start::{Progress, Starting, start};

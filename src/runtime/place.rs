@@ -1,6 +1,6 @@
 //! Where a container's process finds itself: the namespaces that it joins, and its standard streams.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::pause::Pause;
 
@@ -13,8 +13,26 @@ pub struct Joined<'a> {
     pub ipc: BorrowedFd<'a>,
     /// The uts namespace.
     pub uts: BorrowedFd<'a>,
-    /// Who holds the pid namespace, where a Spec joins one.
-    pub processes: Option<&'a Pause>,
+    /// Whose pid namespace it is born into, where it has none of its own.
+    pub processes: Option<SharedProcesses<'a>>,
+}
+
+/// Whose processes a container sees beside its own.
+#[derive(Debug, Clone, Copy)]
+pub enum SharedProcesses<'a> {
+    /// All of a pod whose containers share one pid namespace.
+    Pause(&'a Pause),
+    /// Those of the container whose first process this pidfd refers to.
+    Of(BorrowedFd<'a>),
+}
+
+impl AsFd for SharedProcesses<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            SharedProcesses::Pause(pause) => pause.as_fd(),
+            SharedProcesses::Of(process) => *process,
+        }
+    }
 }
 
 /// What a container's first process has as standard streams.

@@ -2,6 +2,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::sched::CloneFlags;
+
 use super::channel::{Fact, hear, tell};
 use super::child::live;
 use super::place::{Joined, Streams};
@@ -43,7 +45,7 @@ pub fn start(prepared: &Prepared, joined: Joined, streams: Streams) -> Result<(C
         live(prepared, joined, streams, &theirs)
     };
     let child = match joined.processes {
-        Some(pause) => spawn_beside(pause, prepared.namespaces, life)?,
+        Some(shared) => spawn_beside(shared, prepared.namespaces - CloneFlags::CLONE_NEWPID, life)?,
         None => spawn(prepared.namespaces, life)?,
     };
     let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;

@@ -117,6 +117,11 @@ impl Child {
         }
     }
 
+    /// Lets the child go on when this process ends.
+    pub fn let_go(mut self) {
+        self.reaped = true;
+    }
+
     /// Reaps the child if it has ended.
     ///
     /// # Errors

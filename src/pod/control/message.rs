@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::plan::ContainerPlan;
+use crate::pod::copy::Job;
 use crate::pod::status::{Event, Summary};
 
 /// The version of the protocol. A supervisor goes on with the podling that started it, so a newer client may find an older one.
@@ -55,6 +56,14 @@ pub enum Request {
     Attach {
         /// The container's name.
         container: String,
+    },
+    /// Pack or unpack files in a container's view, over the stream socket that comes along. Answered by [`Reply::Started`]; the outcome
+    /// comes over the stream.
+    Copy {
+        /// The container's name.
+        container: String,
+        /// What is to be done.
+        job: Job,
     },
     /// Two TCP sockets of the pod's network, for IPv4 and IPv6, not connected yet: answered by [`Reply::Sockets`].
     Sockets,

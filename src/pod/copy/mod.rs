@@ -14,6 +14,7 @@
 mod archive;
 mod base;
 mod frames;
+mod job;
 mod notes;
 mod place;
 mod receive;
@@ -27,7 +28,11 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-pub(super) use base::{Base, Top};
+pub use base::Top;
+pub(super) use base::Base;
+pub use job::Job;
+pub(super) use job::serve;
+
 use frames::{FrameReader, FrameWriter, read_outcome, write_outcome};
 use receive::{How, receive};
 use send::send;
@@ -96,7 +101,7 @@ pub(super) fn give(socket: &UnixStream, source: &Path, links: Links) -> Result<(
 ///
 /// # Errors
 /// What failed at either end, once. Where the other end could not read some files, the rest has been copied all the same.
-pub(super) fn fetch(socket: &UnixStream, destination: &Path, top: &Top, owner: Owner) -> Result<Copied> {
+pub fn fetch(socket: &UnixStream, destination: &Path, top: &Top, owner: Owner) -> Result<Copied> {
     let mut input = FrameReader::new(socket);
     let how = How { shape: Shape::Copy(top.clone()), owner, special: receive::SpecialBits::Drop };
     let received = receive(&Base::WorkingDirectory, destination, &mut input, &how);
@@ -107,7 +112,7 @@ pub(super) fn fetch(socket: &UnixStream, destination: &Path, top: &Top, owner: O
 ///
 /// # Errors
 /// What failed at either end.
-pub(super) fn fetch_archive(socket: &UnixStream, mut out: impl Write) -> Result<Copied> {
+pub fn fetch_archive(socket: &UnixStream, mut out: impl Write) -> Result<Copied> {
     let mut input = FrameReader::new(socket);
     let copied = io::copy(&mut input, &mut out).and_then(|bytes| out.flush().map(|()| bytes));
     let received = copied.map(|bytes| Copied { bytes, ..Copied::default() }).context(|| "writing the archive");
@@ -137,7 +142,7 @@ fn reconcile(received: Result<Copied>, input: FrameReader<&UnixStream>) -> Resul
 ///
 /// # Errors
 /// What failed at either end, once.
-pub(super) fn deliver(socket: &UnixStream, source: &Path, links: Links) -> Result<Copied> {
+pub fn deliver(socket: &UnixStream, source: &Path, links: Links) -> Result<Copied> {
     deliver_with(socket, |out| {
         let sent = send(&Base::WorkingDirectory, source, out, links)?;
         Ok(sent.warnings)
@@ -148,7 +153,7 @@ pub(super) fn deliver(socket: &UnixStream, source: &Path, links: Links) -> Resul
 ///
 /// # Errors
 /// What failed at either end, once.
-pub(super) fn deliver_archive(socket: &UnixStream, archive: impl Read) -> Result<Copied> {
+pub fn deliver_archive(socket: &UnixStream, archive: impl Read) -> Result<Copied> {
     let mut archive = BufReader::new(archive);
     let mut head = Vec::with_capacity(8);
     archive.by_ref().take(8).read_to_end(&mut head).context(|| "reading the archive")?;

@@ -171,8 +171,7 @@ impl Supervisor<'_> {
                 Ok(())
             }
             Purpose::Copy { connection, .. } => {
-                let bytes = errand.answer.as_ref().map(answer).unwrap_or_default().0;
-                self.control.answer(connection, &Reply::Copied(bytes), &[]);
+                self.control.answer(connection, &Reply::Exited(exit.shell_code()), &[]);
                 Ok(())
             }
             Purpose::Sockets { connection } => {
@@ -238,8 +237,7 @@ fn outcome(errand: &Errand, exit: Exit) -> Outcome {
         let (bytes, _) = answer(socket);
         return match bytes.first() {
             Some(b'!') => Outcome::Failure(String::from_utf8_lossy(bytes.get(1..).unwrap_or_default()).into_owned()),
-            Some(_) => Outcome::decode(&bytes),
-            None => Outcome::Failure("timed out".to_owned()),
+            _ => Outcome::decode(&bytes).unwrap_or_else(|| Outcome::Failure("timed out".to_owned())),
         };
     }
     let said = errand.capture.as_ref().map(Capture::text).unwrap_or_default();

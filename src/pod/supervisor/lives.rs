@@ -11,10 +11,11 @@ use crate::pod::clock::now;
 use crate::pod::container::{Container, End, Place, State, Terminated};
 use crate::pod::control::Reply;
 use crate::pod::events::Source;
+use crate::pod::log::{Options, Source as LogSource, Timestamps, print};
 use crate::pod::processes::{kill_in_mount_namespace, mount_namespace};
 use crate::pod::rules::{Cause, Stand, starts_again, turn};
 use crate::pod::status::EventKind;
-use crate::runtime::{Joined, Progress};
+use crate::runtime::{Joined, Progress, SharedProcesses};
 
 /// A longer last message is cut to its end (Kubernetes API, `terminationMessagePolicy`), in bytes.
 const LONGEST_MESSAGE: usize = 4096;
@@ -44,9 +45,21 @@ impl Supervisor<'_> {
     }
 
     fn start(&mut self, n: usize) -> Result<()> {
+        self.start_beside(n, None)
+    }
+
+    /// Starts container `n`, in the pid namespace of container `beside` if there is one.
+    pub(super) fn start_beside(&mut self, n: usize, beside: Option<usize>) -> Result<()> {
+        let target = beside.and_then(|n| Some(self.containers.get(n)?.running()?.as_fd().try_clone_to_owned()));
+        let target = target.transpose().context(|| "dup(pidfd)")?;
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-        let joined = Joined { processes: self.pause.as_ref(), ..self.sandbox.joined() };
-        let place = Place { dir: self.dir.as_fd(), joined, stdin: &self.stdin, events: &self.events };
+        let processes = match (&target, &self.pause) {
+            (Some(target), _) => Some(SharedProcesses::Of(target.as_fd())),
+            (None, Some(pause)) => Some(SharedProcesses::Pause(pause)),
+            (None, None) => None,
+        };
+        let joined = Joined { processes, ..self.sandbox.joined() };
+        let place = Place { dir: &self.dir, joined, stdin: &self.stdin, events: &self.events };
         let name = container.plan.name.clone();
         container.start(n, &place).context(|| format!("container {name:?}"))?;
         self.happened(EventKind::Normal, "Created", Some(n), &format!("Created container {name}"));
@@ -261,10 +274,20 @@ impl Supervisor<'_> {
         let Some(container) = self.containers.get(n) else { return String::new() };
         let message = read_end(&container.plan.message.file, LONGEST_MESSAGE);
         if message.is_empty() && code != 0 && container.plan.message.policy == MessagePolicy::FallbackToLogsOnError {
-            let log = container.log.as_ref().map(|log| log.tail(LOG_LINES, LOG_BYTES)).unwrap_or_default();
-            return String::from_utf8_lossy(&log).into_owned();
+            return self.end_of_log(n);
         }
         message
+    }
+
+    /// The end of what the present run of container `n` has printed.
+    fn end_of_log(&self, n: usize) -> String {
+        let Some(container) = self.containers.get(n) else { return String::new() };
+        let source = LogSource { container: container.plan.name.clone(), run: container.run, prefix: String::new() };
+        let options = Options { tail: Some(LOG_LINES), since: None, timestamps: Timestamps::Hidden };
+        let mut text = Vec::new();
+        let _ = print(self.path, &[source], &options, &mut text);
+        let end = text.get(text.len().saturating_sub(LOG_BYTES)..).unwrap_or_default();
+        String::from_utf8_lossy(end).into_owned()
     }
 
     /// How container `n` is called where a person reads it.

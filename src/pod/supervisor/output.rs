@@ -9,7 +9,7 @@ use crate::pod::container::Reading;
 use crate::pod::control::Reply;
 use crate::pod::events::Source;
 use crate::pod::link::hear;
-use crate::pod::log::LogStream;
+use crate::pod::log::{LogStream, Trouble, Writer};
 use crate::pod::output::Label;
 use crate::pod::status::EventKind;
 use crate::pod::stream::{Flow, Reader, Sink};
@@ -70,11 +70,20 @@ impl Supervisor<'_> {
                 lines.split(bytes, |line| sink.push(&[prefix, line, b"\n"]));
             }
             if let Some(trouble) = trouble {
-                self.happened(EventKind::Warning, "FailedLogging", Some(n), &trouble);
-                self.notice(&format!("container {:?}: {trouble}", self.called(n)));
+                self.log_trouble(n, &trouble);
             }
         }
         Ok(())
+    }
+
+    /// A part of the log of container `n` could not be written: the container goes on, and the user learns why.
+    fn log_trouble(&mut self, n: usize, trouble: &Trouble) {
+        let text = match trouble {
+            Trouble::Began { why, .. } => format!("its log cannot be written: {why}; the container goes on"),
+            Trouble::Ended { lost, why } => format!("its log lacks {lost} bytes that could not be written: {why}"),
+        };
+        self.happened(EventKind::Warning, "FailedLogging", Some(n), &text);
+        self.notice(&format!("container {:?}: {text}", self.called(n)));
     }
 
     /// Container `n` has ended, and what it wrote was read: the last line, even without its end, and the log's end.
@@ -91,8 +100,8 @@ impl Supervisor<'_> {
         for stream in [container.output.stdout.take(), container.output.stderr.take()].into_iter().flatten() {
             self.events.forget(&stream);
         }
-        if let Some(log) = &mut container.log {
-            log.finish();
+        if let Some(trouble) = container.log.take().and_then(Writer::finish) {
+            self.log_trouble(n, &trouble);
         }
     }
 

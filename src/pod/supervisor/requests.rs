@@ -1,6 +1,8 @@
 //! What clients ask on the control socket.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use super::errands::Belongings;
 use super::output::Attached;
 use super::{Supervisor, make_root_directory};
 use crate::error::{Context, Error, Result};
-use crate::plan::{ContainerPlan, Role};
+use crate::plan::ContainerPlan;
 use crate::pod::container::{Container, State};
 use crate::pod::control::server::nonblocking;
 use crate::pod::control::{Reply, Request, Usage};
@@ -164,7 +166,9 @@ impl Supervisor<'_> {
             .map_err(|_| Error::new("a client that copies sends one descriptor"))?;
         let user = container.plan.spec.process().as_ref().map(|p| (p.user().uid(), p.user().gid())).unwrap_or_default();
         let child = crate::runtime::visit(target, &[stream.as_fd()], || crate::pod::copy::serve(job, user, &stream))?;
-        self.add_errand(Purpose::Copy { connection: id, container: n }, child, Belongings::default())
+        self.add_errand(Purpose::Copy { connection: id, container: n }, child, Belongings::default())?;
+        self.control.answer(id, &Reply::Started, &[]);
+        Ok(())
     }
 
     /// Starts one more container, which lives as long as the client of connection `id` stays.
@@ -184,13 +188,8 @@ impl Supervisor<'_> {
                 .mend("give this one another name with --container"));
         }
         let given = if terminal { None } else { Some(three(fds)?) };
-        make_root_directory(&plan, std::path::Path::new("/"))?;
-        for directory in [&plan.message.file] {
-            if let Some(parent) = directory.parent() {
-                std::fs::create_dir_all(parent).context(|| format!("mkdir({parent:?})"))?;
-            }
-        }
-        std::fs::write(&plan.message.file, b"").context(|| format!("open({:?})", plan.message.file))?;
+        make_root_directory(&plan, Path::new("/"))?;
+        make_message_file(&plan.message.file)?;
         let overlay = Overlay { lower: plan.layers.clone(), upper: plan.upper.clone(), work: plan.work.clone() };
         let prepared = Prepared::new(&plan.spec, overlay, &mut Compiled::default())
             .context(|| format!("container {:?}", plan.name))?;
@@ -256,11 +255,13 @@ impl Supervisor<'_> {
         }
         usage
     }
+}
 
-    /// Whether anything but the pod's own containers keeps container `n` from being the pod's.
-    pub(super) fn is_ephemeral(&self, n: usize) -> bool {
-        self.containers.get(n).is_some_and(|c| c.plan.role == Role::Ephemeral)
-    }
+/// The pod's plan does not know of the container, so its file is missing among those of the others.
+fn make_message_file(file: &Path) -> Result<()> {
+    std::fs::write(file, b"").context(|| format!("open({file:?})"))?;
+    let everybody = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(file, everybody).context(|| format!("chmod({file:?})"))
 }
 
 fn three(fds: Vec<OwnedFd>) -> Result<[OwnedFd; 3]> {

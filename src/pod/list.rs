@@ -1,0 +1,210 @@
+//! Which pods there are: those that run, and those of which something is kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::control::{Connection, Reply, Request, connect};
+use super::record::{First, Last, boot_id, read_first, read_last};
+use super::state::{is_locked, pod_dir};
+use super::status::{ContainerKind, ContainerState, ContainerSummary, Phase, Summary};
+use crate::error::{Error, Result};
+
+/// A pod, and how it can be asked.
+#[derive(Debug)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Whether anybody answers for it.
+    pub life: Life,
+}
+
+/// Whether anybody answers for a pod.
+#[derive(Debug)]
+pub enum Life {
+    /// Its supervisor.
+    Live(Connection),
+    /// Its record, since it has ended.
+    Ended(Box<Last>),
+    /// Nobody: its supervisor was killed, or the machine stopped. All its processes are gone.
+    Lost(Box<First>),
+}
+
+/// All pods, by name.
+///
+/// # Errors
+/// A record that cannot be read, or a socket that cannot be connected to.
+pub fn all(data: &Path) -> Result<Vec<Found>> {
+    let Ok(entries) = fs::read_dir(data.join("pods")) else { return Ok(Vec::new()) };
+    let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    // What begins with a point is being made or cleared.
+    names.retain(|name| !name.starts_with('.'));
+    names.sort_unstable();
+    let mut found = Vec::new();
+    for name in names {
+        found.extend(look(data, &name)?);
+    }
+    Ok(found)
+}
+
+/// The names of all pods: what a shell completes.
+pub fn names(data: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(data.join("pods")) else { return Vec::new() };
+    let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort_unstable();
+    names
+}
+
+/// The pod called `name`.
+///
+/// # Errors
+/// There is none, and which of the others may have been meant.
+pub fn get(data: &Path, name: &str) -> Result<Found> {
+    // What is asked for is looked up below `pods`, and nowhere else.
+    let name = name.strip_prefix("pod/").or_else(|| name.strip_prefix("pods/")).unwrap_or(name);
+    if !name.contains('/')
+        && !name.starts_with('.')
+        && !name.is_empty()
+        && let Some(found) = look(data, name)?
+    {
+        return Ok(found);
+    }
+    let names = names(data);
+    let error = Error::new(format!("there is no pod {name:?}"));
+    Err(match crate::manifest::nearest(name, names.iter().map(String::as_str)) {
+        Some(meant) => error.mend(format!("did you mean {meant:?}?")),
+        None if names.is_empty() => error.mend("no pod runs here; start one with: podling run -d FILE"),
+        None => error.mend("podling ps -a lists them all"),
+    })
+}
+
+/// The pod called `name`, which runs.
+///
+/// # Errors
+/// There is none, or it has ended.
+pub fn live(data: &Path, name: &str) -> Result<(Found, Connection)> {
+    let mut found = get(data, name)?;
+    let ended = |name: &str| {
+        Error::new(format!("pod {name:?} has ended")).mend(format!("run it again with: podling restart {name}"))
+    };
+    match found.life {
+        Life::Live(connection) => {
+            // The connection goes to the caller; whoever holds the rest asks anew.
+            found.life = match connect(&found.dir)? {
+                Some(another) => Life::Live(another),
+                None => return Err(ended(&found.name)),
+            };
+            Ok((found, connection))
+        }
+        _ => Err(ended(&found.name)),
+    }
+}
+
+fn look(data: &Path, name: &str) -> Result<Option<Found>> {
+    let dir = pod_dir(data, name);
+    let life = match connect(&dir)? {
+        Some(connection) => Life::Live(connection),
+        None => match (read_last(&dir)?, read_first(&dir)?) {
+            (Some(last), _) => Life::Ended(Box::new(last)),
+            // Between its claim and its socket, or between its socket and its record, a pod is neither here nor there.
+            (None, Some(first)) if !is_locked(&dir) => match read_last(&dir)? {
+                Some(last) => Life::Ended(Box::new(last)),
+                None => Life::Lost(Box::new(first)),
+            },
+            _ => return Ok(None),
+        },
+    };
+    Ok(Some(Found { name: name.to_owned(), dir, life }))
+}
+
+/// The summaries of all pods; those of running ones are asked for at the same time. A pod that ends meanwhile is left out if nothing is
+/// kept of it.
+///
+/// # Errors
+/// A supervisor that answers something else.
+pub fn summaries(data: &Path) -> Result<Vec<Summary>> {
+    let found = all(data)?;
+    for pod in &found {
+        if let Life::Live(connection) = &pod.life {
+            // One that has just ended shows so when the answer is read.
+            let _ = connection.ask(&Request::Summary, &[]);
+        }
+    }
+    let mut summaries = Vec::new();
+    for pod in &found {
+        summaries.extend(summary(pod, Asked::Yes)?);
+    }
+    Ok(summaries)
+}
+
+/// Whether a running pod has been asked for its summary already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The answer is on its way.
+    Yes,
+    /// Not yet.
+    No,
+}
+
+/// The state of one pod in short; `None` where it has just ended and nothing is kept.
+///
+/// # Errors
+/// A supervisor that answers something else.
+pub fn summary(pod: &Found, asked: Asked) -> Result<Option<Summary>> {
+    match &pod.life {
+        Life::Live(connection) => {
+            let reply = match asked {
+                Asked::Yes => connection.answer()?,
+                Asked::No => connection.call(&Request::Summary, &[])?,
+            };
+            match reply {
+                Some((Reply::Summary(summary), _)) => Ok(Some(*summary)),
+                Some(_) => Err(Error::new(format!("the supervisor of pod {:?} answered something else", pod.name))),
+                None => Ok(read_last(&pod.dir)?.map(|last| last.summary)),
+            }
+        }
+        Life::Ended(last) => Ok(Some(last.summary.clone())),
+        Life::Lost(first) => Ok(Some(lost(first))),
+    }
+}
+
+/// What is known of a pod whose supervisor could not say how it ended.
+pub fn lost(first: &First) -> Summary {
+    let (reason, message) = if first.boot_id == boot_id() {
+        ("SupervisorKilled", "the pod's supervisor was killed, and the kernel killed all containers with it")
+    } else {
+        ("NodeRebooted", "the machine was started anew since")
+    };
+    let container = |name: &String| ContainerSummary {
+        name: name.clone(),
+        kind: ContainerKind::Regular,
+        image: String::new(),
+        state: ContainerState::Terminated { exit_code: 137, reason: "ContainerStatusUnknown".to_owned() },
+        restarts: 0,
+        last_ended_at: None,
+        ready: false,
+        started: false,
+        stdin: false,
+        tty: false,
+    };
+    Summary {
+        name: first.name.clone(),
+        namespace: first.namespace.clone(),
+        uid: first.uid.clone(),
+        phase: Phase::Failed,
+        state: reason.to_owned(),
+        initialized: false,
+        ready: false,
+        started_at: first.started_at,
+        ended_at: None,
+        exit_code: Some(137),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        detached: true,
+        time_scale: first.time_scale.parse().unwrap_or(1.0),
+        containers: first.containers.iter().map(container).collect(),
+        trace: Vec::new(),
+    }
+}

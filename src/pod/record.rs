@@ -1,0 +1,191 @@
+//! What is kept of a detached pod in its directory: how it was started (`pod.json`), and how it ended (`status.json`).
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::dir::Dir;
+use nix::fcntl::{OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::control::socket_name;
+use super::status::{Event, Summary};
+use crate::error::{Context, Error, Result};
+use crate::sys::Named;
+
+const FIRST: &str = "pod.json";
+const LAST: &str = "status.json";
+
+/// How a pod was started, so that it can be started again, and told from what an edited file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct First {
+    /// The kernel's name for this boot of the machine (`/proc/sys/kernel/random/boot_id`).
+    pub boot_id: String,
+    /// The pod's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Seconds since 1970.
+    pub started_at: i64,
+    /// SHA-256 of everything that was decided ([`crate::plan::fingerprint`]).
+    pub fingerprint: String,
+    /// The Pod as said, as JSON text.
+    pub object: String,
+    /// The files that were read.
+    pub inputs: Vec<RecordedInput>,
+    /// `--name`.
+    pub renamed: Option<String>,
+    /// `--env`.
+    pub env: Vec<(String, String)>,
+    /// `--time-scale`, as text.
+    pub time_scale: String,
+    /// Names of the containers, init containers first.
+    pub containers: Vec<String>,
+}
+
+/// A file of the input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedInput {
+    /// Its name, for messages.
+    pub name: String,
+    /// What it said; the input was valid, so it is text.
+    pub text: String,
+}
+
+/// How a pod ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Last {
+    /// Its state in short.
+    pub summary: Summary,
+    /// The Pod with its status, as JSON text.
+    pub object: String,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// Whether `dir` is that of a pod of which something is kept.
+pub(super) fn is_kept(dir: &Path) -> bool {
+    dir.join(FIRST).exists()
+}
+
+/// Writes how a pod is started to its directory.
+///
+/// # Errors
+/// The failed call.
+pub(super) fn write_first(dir: impl AsFd, first: &First) -> Result<()> {
+    write(dir, FIRST, first)
+}
+
+/// Writes how a pod ended to its directory.
+///
+/// # Errors
+/// The failed call.
+pub(super) fn write_last(dir: impl AsFd, last: &Last) -> Result<()> {
+    write(dir, LAST, last)
+}
+
+/// How the pod of `dir` was started; `None` where nothing is kept.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_first(dir: &Path) -> Result<Option<First>> {
+    read(&dir.join(FIRST))
+}
+
+/// How the pod of `dir` ended; `None` where it has not, or could not say so.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_last(dir: &Path) -> Result<Option<Last>> {
+    read(&dir.join(LAST))
+}
+
+/// The kernel's name for this boot.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// A new `metadata.uid`: the kernel makes random ones (RFC 9562, version 4).
+///
+/// # Errors
+/// procfs cannot be read.
+pub fn new_uid() -> Result<String> {
+    let uuid = std::fs::read_to_string("/proc/sys/kernel/random/uuid").context(|| "reading a random uuid")?;
+    Ok(uuid.trim().to_owned())
+}
+
+fn write(dir: impl AsFd, name: &str, value: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_vec(value).map_err(|e| Error::new(format!("writing {name}: {e}")))?;
+    let new = format!(".{name}.new");
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(&dir, new.as_str(), flags, Mode::from_bits_truncate(0o600)).named(|| format!("open({new:?})"))?;
+    File::from(file).write_all(&json).named(|| format!("write({new:?})"))?;
+    renameat(&dir, new.as_str(), &dir, name).named(|| format!("rename({new:?}, {name:?})"))?;
+    Ok(())
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let mut json = Vec::new();
+    match File::open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.context(|| format!("open({path:?})"))?.read_to_end(&mut json).context(|| format!("read({path:?})"))?,
+    };
+    serde_json::from_slice(&json).map(Some).map_err(|e| {
+        Error::new(format!("{path:?} is damaged: {e}")).mend("remove what is left of the pod with: podling rm")
+    })
+}
+
+/// Removes the control socket from a pod's directory: nobody answers there any more.
+pub(super) fn remove_socket(dir: &OwnedFd) {
+    let _ = unlinkat(dir, socket_name(), UnlinkatFlags::NoRemoveDir);
+}
+
+/// Removes every file of a pod's directory; the containers' directories are gone already, or stay for whoever clears up.
+pub(super) fn remove_files(dir: &OwnedFd) {
+    let Ok(copy) = dir.try_clone() else { return };
+    let Ok(mut entries) = Dir::from_fd(copy) else { return };
+    let names: Vec<_> = entries.iter().flatten().map(|e| e.file_name().to_owned()).collect();
+    for name in names.iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
+        let _ = unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_and_what_is_damaged_is_said() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = OwnedFd::from(File::open(place.path()).unwrap());
+        let first = First {
+            boot_id: boot_id(),
+            name: "p".to_owned(),
+            namespace: "default".to_owned(),
+            uid: new_uid().unwrap(),
+            started_at: 1,
+            fingerprint: String::new(),
+            object: "{}".to_owned(),
+            inputs: vec![RecordedInput { name: "pod.yaml".to_owned(), text: "kind: Pod".to_owned() }],
+            renamed: None,
+            env: vec![("A".to_owned(), "b".to_owned())],
+            time_scale: "1".to_owned(),
+            containers: vec!["c".to_owned()],
+        };
+        assert!(!is_kept(place.path()));
+        write_first(&dir, &first).unwrap();
+        assert!(is_kept(place.path()));
+        assert_eq!(read_first(place.path()).unwrap(), Some(first));
+        assert_eq!(read_last(place.path()).unwrap(), None);
+        std::fs::write(place.path().join(LAST), "{").unwrap();
+        assert!(read_last(place.path()).unwrap_err().what().contains("damaged"));
+        remove_files(&dir);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    }
+}
