@@ -7,6 +7,9 @@ mod container;
 mod events;
 mod link;
 mod output;
+// Nothing calls it before the supervisor schedules probes and hooks.
+#[cfg_attr(not(test), expect(dead_code))]
+mod probe;
 mod root;
 mod sandbox;
 mod state;
