@@ -11,6 +11,7 @@ use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
 use crate::plan::{Options, PodPaths, PodPlan};
+use crate::pod::record::{First, RecordedInput};
 use crate::pod::{base_layer, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
@@ -34,7 +35,7 @@ impl PodArgs {
     ///
     /// # Errors
     /// What is wrong with the input, with its file and line.
-    pub fn read(&self) -> Result<Bundle> {
+    pub fn read(&self) -> Result<Given> {
         let inputs = self.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>>>()?;
         let bundle = manifest::read(&inputs)?;
         if self.name.is_some() && bundle.pods.len() > 1 {
@@ -42,14 +43,11 @@ impl PodArgs {
                 .mend("give each its metadata.name in the YAML"));
         }
         refuse_same_names(&bundle)?;
-        Ok(bundle)
+        Ok(Given { bundle, options: self.options()?, inputs: inputs.iter().map(recorded).collect() })
     }
 
     /// What `--name` and `--env` say.
-    ///
-    /// # Errors
-    /// A name or variable that cannot be one.
-    pub fn options(&self) -> Result<Options> {
+    fn options(&self) -> Result<Options> {
         if let Some(name) = &self.name {
             manifest::check_pod_name(name).map_err(|why| Error::new(format!("--name {name:?}: {why}")))?;
         }
@@ -69,6 +67,41 @@ impl PodArgs {
         }
         Ok(Options { name: self.name.clone(), env })
     }
+}
+
+/// What the user gave, read and valid.
+#[derive(Debug)]
+pub struct Given {
+    /// The objects.
+    pub bundle: Bundle,
+    /// What the command line says beside them.
+    pub options: Options,
+    /// The files themselves, for those who start the same again.
+    pub inputs: Vec<RecordedInput>,
+}
+
+impl Given {
+    /// What a pod was started from.
+    ///
+    /// # Errors
+    /// An input that was valid then, and is not now.
+    pub fn recorded(first: &First) -> Result<Given> {
+        let inputs: Vec<Input> = first
+            .inputs
+            .iter()
+            .map(|input| Input { name: input.name.clone(), bytes: input.text.clone().into_bytes() })
+            .collect();
+        let mut bundle = manifest::read(&inputs)?;
+        if first.renamed.is_none() {
+            bundle.pods.retain(|pod| pod.object.metadata.name.as_deref() == Some(&first.name));
+        }
+        let options = Options { name: first.renamed.clone(), env: first.env.clone() };
+        Ok(Given { bundle, options, inputs: first.inputs.clone() })
+    }
+}
+
+fn recorded(input: &Input) -> RecordedInput {
+    RecordedInput { name: input.name.clone(), text: String::from_utf8_lossy(&input.bytes).into_owned() }
 }
 
 /// A running pod's name is all that podling knows it by, whatever its namespace.
@@ -115,4 +148,13 @@ fn read_file(file: &Path) -> Result<Input> {
     let name = file.display().to_string();
     let bytes = std::fs::read(file).context(|| format!("cannot read {name}"))?;
     Ok(Input { name, bytes })
+}
+
+/// The names of the pods that a file describes.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn pod_names(file: &Path) -> Result<Vec<String>> {
+    let bundle = manifest::read(&[read_file(file)?])?;
+    Ok(bundle.pods.iter().filter_map(|pod| pod.object.metadata.name.clone()).collect())
 }

@@ -1,21 +1,29 @@
 //! The command line: verbs, exit codes, and the one place where errors are printed.
 
 // The verb joins the others once the control socket carries copies.
+mod complete;
 #[allow(dead_code)]
 mod cp;
 mod data;
+mod down;
+mod duration;
+mod exec;
 mod image;
 mod images;
 mod input;
+mod launch;
 mod limits;
 mod plan;
 mod progress;
+mod ps;
 mod pull;
 mod push;
 mod registry;
 mod run;
 mod stdout;
 mod system;
+mod terminal;
+mod up;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -45,6 +53,22 @@ const EXAMPLES: &str = "Examples:
 enum Verb {
     /// Run pods in the foreground until they have ended.
     Run(run::Args),
+    /// Make the pods that run be those that files describe
+    Up(up::UpArgs),
+    /// Stop pods, and remove what is kept of them
+    Down(down::DownArgs),
+    /// List the pods that run
+    Ps(ps::Args),
+    /// Run a command in a running container
+    Exec(exec::Args),
+    /// Stop pods; their logs and last state are kept
+    Stop(down::StopArgs),
+    /// Stop detached pods and start them anew
+    Restart(up::RestartArgs),
+    /// Send a signal to the containers of pods
+    Kill(down::KillArgs),
+    /// Remove what is kept of ended pods
+    Rm(down::RmArgs),
     /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
     Plan(plan::Args),
     /// Pull images from registries
@@ -90,6 +114,14 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.verb {
         Verb::Run(args) => run::run(&args),
+        Verb::Up(args) => up::up(&args),
+        Verb::Down(args) => down::down(&args),
+        Verb::Ps(args) => ps::run(&args),
+        Verb::Exec(args) => exec::run(&args),
+        Verb::Stop(args) => down::stop(&args),
+        Verb::Restart(args) => up::restart(&args),
+        Verb::Kill(args) => down::kill(&args),
+        Verb::Rm(args) => down::rm(&args),
         Verb::Plan(args) => plan::run(&args).map(|()| 0),
         Verb::System(command) => system(&command),
         Verb::Image(command) => on_store(&command),

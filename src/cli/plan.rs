@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::data;
 use super::images::{Having, have};
-use super::input::{PodArgs, plan_pod};
+use super::input::{Given, PodArgs, plan_pod};
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
@@ -25,8 +25,7 @@ pub struct Args {
 
 /// Runs the verb. Several pods become a JSON array.
 pub fn run(args: &Args) -> Result<()> {
-    let bundle = args.pod.read()?;
-    let options = args.pod.options()?;
+    let Given { bundle, options, .. } = args.pod.read()?;
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;

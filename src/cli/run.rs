@@ -1,23 +1,40 @@
 //! `podling run`: pods in the foreground.
 
+use std::io::Write;
+
 use super::data;
-use super::images::{Having, have};
-use super::input::{PodArgs, plan_pod};
+use super::input::PodArgs;
+use super::launch::{Launch, LifeArgs, Trace, WaitArgs, print_trace};
 use super::limits::LimitArgs;
 use super::registry::RegistryArgs;
-use super::say;
-use crate::error::Result;
+use super::stdout::Stdout;
+use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
-use crate::pod::{Claim, Run, Style, make_base_layer, sweep};
+use crate::pod::list::{self, Asked};
+use crate::pod::{Kept, Mode, Style};
 
-/// Run pods in the foreground until they have ended.
+/// Run pods, in the foreground until they have ended or detached
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
 pub struct Args {
     #[command(flatten)]
     pod: PodArgs,
+
+    /// Return when the pods run, and let them go on alone
+    #[arg(short, long)]
+    detach: bool,
+
+    #[command(flatten)]
+    wait: WaitArgs,
+
+    /// Take the name of an ended pod whose logs are kept, and of a running one, too, which is stopped
+    #[arg(long)]
+    replace: bool,
+
+    #[command(flatten)]
+    life: LifeArgs,
 
     /// Print only what the containers print
     #[arg(short, long)]
@@ -38,15 +55,20 @@ pub struct Args {
     limits: LimitArgs,
 }
 
+/// When images are pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Pull {
+pub enum Pull {
+    /// Each time.
     Always,
+    /// If the store lacks it.
     Missing,
+    /// Never.
     Never,
 }
 
 impl Pull {
-    fn policy(self) -> PullPolicy {
+    /// As the store knows it.
+    pub fn policy(self) -> PullPolicy {
         match self {
             Pull::Always => PullPolicy::Always,
             Pull::Missing => PullPolicy::IfNotPresent,
@@ -68,44 +90,57 @@ that was not found.
 
 Examples:
   podling run examples/hello.yaml
+  podling run -d --wait pod.yaml
   podling run -e LEVEL=debug --name two pod.yaml config.yaml
   generate-pod | podling run -";
 
 /// Runs the verb; the exit code is the pod's.
 pub fn run(args: &Args) -> Result<u8> {
     let Network::None = args.network;
-    let bundle = args.pod.read()?;
-    let options = args.pod.options()?;
+    let mut trace = Trace::begin();
+    if !args.detach && (args.wait.wait || args.wait.timeout.is_some()) {
+        return Err(Error::new("--wait and --timeout are about detached pods").mend("add -d, or leave them out"));
+    }
+    let given = args.pod.read()?;
+    trace.step("read");
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = args.limits.apply(Store::open(&data, &facts.ids)?)?;
-    let having = Having { registry: &args.registry, policy: args.pull.map(Pull::policy), quiet: args.quiet };
-    let images = have(&bundle, &store, &facts, &having)?;
-    // Everything is decided before anything is created.
-    let mut plans = Vec::new();
-    for pod in &bundle.pods {
-        plans.push(plan_pod(pod, &bundle, &images, &facts, &data, &options)?);
-    }
-    let style = Style::of_terminal(args.quiet);
-    if !style.quiet {
-        facts.notices.iter().for_each(say);
-        for verdict in plans.iter().flat_map(|plan| &plan.report) {
-            say(format_args!("{}: {}: emulated: {}", verdict.at, verdict.path, verdict.how));
+    let mut launch = Launch {
+        facts: &facts,
+        data: &data,
+        store: &store,
+        registry: &args.registry,
+        policy: args.pull.map(Pull::policy),
+        style: Style::of_terminal(args.quiet),
+        life: &args.life,
+        trace,
+    };
+    let planned = launch.plan(&given)?;
+    let names: Vec<String> = planned.plans.iter().map(|plan| plan.name.clone()).collect();
+    if args.replace {
+        for name in &names {
+            super::down::remove_if_there(&data, &facts, name)?;
         }
     }
-    for left in sweep(&data, &facts) {
-        say(left);
+    let mode = if args.detach { args.wait.mode() } else { Mode::Foreground };
+    let outcome = launch.run(&given, planned, mode, if args.replace { Kept::Goes } else { Kept::Stays });
+    if args.detach && outcome.is_ok() {
+        started(&data, &names, args.life.trace, args.quiet)?;
     }
-    if let Err(left) = store.sweep(&facts) {
-        say(&left);
+    outcome
+}
+
+/// Says which pods run on, and where their start-up time went.
+pub fn started(data: &std::path::Path, names: &[String], trace: bool, quiet: bool) -> Result<()> {
+    let mut out = Stdout::lock();
+    for name in names {
+        if !quiet {
+            writeln!(out, "{name}")?;
+        }
+        if trace && let Some(summary) = list::summary(&list::get(data, name)?, Asked::No)? {
+            print_trace(name, &summary.trace);
+        }
     }
-    make_base_layer(&data, &facts)?;
-    let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
-    let pods = plans
-        .into_iter()
-        .map(|plan| Ok((Claim::new(&data, &plan.name, &facts)?, plan)).map(|(claim, plan)| (plan, claim)))
-        .collect::<Result<Vec<_>>>()?;
-    let code = crate::pod::run(Run { pods, facts: &facts, data: &data, style });
-    drop(holds);
-    code
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The seam to user namespaces: layers are written and removed where their owners' ids exist.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread::JoinHandle;
 

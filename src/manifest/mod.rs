@@ -24,6 +24,7 @@ mod references;
 mod scalar;
 mod yaml;
 
+pub use mistakes::nearest;
 pub use quantity::Quantity;
 
 use decode::Object;

@@ -41,6 +41,7 @@ pub use lifecycle::{
     RestartRule, Role, StdinPlan, Terminal,
 };
 pub use render::render;
+pub use signal::number as signal_number;
 
 /// Where a pod's files are, in the supervisor's mount namespace.
 #[derive(Debug, Clone)]

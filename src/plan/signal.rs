@@ -4,7 +4,7 @@
 ///
 /// `None` for a name that this architecture does not have. The real-time signals are numbered as glibc and musl number
 /// them for programs, 34 to 64, not as the kernel does.
-pub(super) fn number(name: &str) -> Option<i32> {
+pub fn number(name: &str) -> Option<i32> {
     const RTMIN: i32 = 34;
     const RTMAX: i32 = 64;
     let in_range = |n: i32| (1..=RTMAX).contains(&n).then_some(n);

@@ -318,7 +318,9 @@ fn detach(
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         let waiting: Vec<usize> =
             watches.iter().enumerate().filter(|(_, (watch, _))| watch.is_some()).map(|(n, _)| n).collect();
-        fds.extend(watches.iter().filter_map(|(watch, _)| Some(PollFd::new(watch.as_ref()?.as_fd(), PollFlags::POLLIN))));
+        fds.extend(
+            watches.iter().filter_map(|(watch, _)| Some(PollFd::new(watch.as_ref()?.as_fd(), PollFlags::POLLIN))),
+        );
         let timeout = match deadline {
             None => PollTimeout::NONE,
             Some(at) => {

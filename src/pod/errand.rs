@@ -93,7 +93,7 @@ pub(super) struct Capture {
 
 impl Capture {
     /// The reading side, and the end for the command.
-    pub(super) fn new() -> Result<(Capture, OwnedFd), SysError> {
+    pub(super) fn new() -> std::result::Result<(Capture, OwnedFd), SysError> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC).named(|| "pipe2()")?;
         fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).named(|| "fcntl(F_SETFL, O_NONBLOCK)")?;
         Ok((Capture { pipe: File::from(read), kept: Vec::new() }, write))

@@ -114,9 +114,7 @@ impl Events {
     /// Whether `source`, which is watched already, is reported when `fd` takes something, too.
     pub(super) fn watch_both(&self, fd: impl AsFd, source: Source, writable: bool) -> Result<(), SysError> {
         let flags = if writable { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
-        self.0
-            .modify(fd, &mut EpollEvent::new(flags, source.pack()))
-            .named(|| format!("epoll_ctl(MOD, {source:?})"))
+        self.0.modify(fd, &mut EpollEvent::new(flags, source.pack())).named(|| format!("epoll_ctl(MOD, {source:?})"))
     }
 
     pub(super) fn forget(&self, fd: impl AsFd) {

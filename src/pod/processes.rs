@@ -39,10 +39,8 @@ pub(super) fn mount_namespace(pid: i32) -> Option<u64> {
 pub(super) fn kill_in_mount_namespace(namespace: u64) -> Result<()> {
     // Each round leaves only what was made during it, and what makes them is dead then; the bound is against what nobody has thought of.
     for _ in 0..1000 {
-        let found: Vec<i32> = all()
-            .into_keys()
-            .filter(|pid| !is_dead(*pid) && mount_namespace(*pid) == Some(namespace))
-            .collect();
+        let found: Vec<i32> =
+            all().into_keys().filter(|pid| !is_dead(*pid) && mount_namespace(*pid) == Some(namespace)).collect();
         if found.is_empty() {
             return Ok(());
         }
@@ -78,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_name_full_of_parentheses_and_spaces_confuses_nobody() {
-        let line = "7 (a) 1 2 (b) S 3 7 7 0 -1 4194560 100 0 0 0 11 12 13 14 20 0 1 0 5000 8192000 21 18446744073709551615 1";
+        let line =
+            "7 (a) 1 2 (b) S 3 7 7 0 -1 4194560 100 0 0 0 11 12 13 14 20 0 1 0 5000 8192000 21 18446744073709551615 1";
         assert_eq!(parse(line), Some(Process { parent: 3, ticks: 50, pages: 21 }));
         assert_eq!(parse("7 (a"), None);
     }

@@ -134,7 +134,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let mut json = Vec::new();
     match File::open(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.context(|| format!("open({path:?})"))?.read_to_end(&mut json).context(|| format!("read({path:?})"))?,
+        opened => opened
+            .context(|| format!("open({path:?})"))?
+            .read_to_end(&mut json)
+            .context(|| format!("read({path:?})"))?,
     };
     serde_json::from_slice(&json).map(Some).map_err(|e| {
         Error::new(format!("{path:?} is damaged: {e}")).mend("remove what is left of the pod with: podling rm")

@@ -196,8 +196,7 @@ impl<'a> Supervisor<'a> {
         let sandbox = build(&plan, data)?;
         trace(&mut about, "sandbox, volumes");
         let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
-        let containers: Vec<_> =
-            plans.zip(prepared).map(|(p, r)| Container::new(Rc::new(p), Rc::new(r))).collect();
+        let containers: Vec<_> = plans.zip(prepared).map(|(p, r)| Container::new(Rc::new(p), Rc::new(r))).collect();
         let pause = match (plan.processes, containers.first()) {
             (Processes::Shared, Some(first)) => Some(Pause::new(&first.prepared)?),
             _ => None,
@@ -224,7 +223,9 @@ impl<'a> Supervisor<'a> {
         Ok(Supervisor {
             plan,
             about,
-            dir: Rc::new(open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?),
+            dir: Rc::new(
+                open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?,
+            ),
             path: dir,
             client: Client::There,
             sandbox,
@@ -396,7 +397,8 @@ impl<'a> Supervisor<'a> {
         if let Some(pause) = self.pause.take() {
             self.events.forget(&pause);
         }
-        self.verdict.get_or_insert(("SandboxChanged", "the first process of the pod's pid namespace was killed".to_owned()));
+        self.verdict
+            .get_or_insert(("SandboxChanged", "the first process of the pod's pid namespace was killed".to_owned()));
         self.failure.get_or_insert(137);
         self.stop(ending::Why::Failed, Some(Duration::ZERO))
     }

@@ -1,7 +1,7 @@
 //! The life of a container's first process, from the clone to its program.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, umount2};
@@ -51,28 +51,29 @@ fn become_program(
     build_root(prepared).map_err(|e| explain(e.into()))?;
     let identity = &prepared.identity;
     identity.set_limits()?;
-    match &identity.wall {
-        // Processes can look into each other only inside one user namespace.
-        Some(wall) => match shared.filter(|shared| is_wall_of(wall, shared)) {
-            Some(shared) => {
-                set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
-                setns(&shared, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?;
-            }
-            None => {
-                wall.enter(proc.as_fd())?;
-                if wall.writer == Writer::Supervisor {
-                    tell(channel, &Fact::WallEntered)?;
-                    if !matches!(hear(channel)?, Some(Fact::MapsWritten)) {
-                        return Err(Error::new("the supervisor went away during the container's start"));
-                    }
-                }
-            }
-        },
-        None => {}
+    if let Some(wall) = &identity.wall {
+        join_wall(wall, shared, proc.as_fd(), channel)?;
     }
     drop(proc);
     close_all_but(&[channel.as_fd()])?;
     finish(prepared, &prepared.program, Standing { streams, channel })
+}
+
+/// Enters the last user namespace: the one that those have whose processes are shared, since processes can look into each other only
+/// inside one, or a new one.
+fn join_wall(wall: &Wall, shared: Option<SharedProcesses>, proc: BorrowedFd, channel: &OwnedFd) -> Result<(), Error> {
+    if let Some(shared) = shared.filter(|shared| is_wall_of(wall, shared)) {
+        set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+        return Ok(setns(shared, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?);
+    }
+    wall.enter(proc)?;
+    if wall.writer == Writer::Supervisor {
+        tell(channel, &Fact::WallEntered)?;
+        if !matches!(hear(channel)?, Some(Fact::MapsWritten)) {
+            return Err(Error::new("the supervisor went away during the container's start"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the last user namespace of those whose processes are shared has the same ids.

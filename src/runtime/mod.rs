@@ -18,8 +18,8 @@ mod start;
 mod target;
 mod visit;
 
-pub use overlay::Overlay;
 pub use exec::{Command, exec, visit};
+pub use overlay::Overlay;
 pub use pause::Pause;
 pub use place::{Joined, SharedProcesses, Stdio, Streams};
 pub use prepare::{Prepared, Terminal};

@@ -1,6 +1,5 @@
 //! The clients' side, and the socket's place: `control` in the pod's directory.
 
-use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -43,6 +42,10 @@ pub(in crate::pod) fn listen(dir: BorrowedFd) -> Result<OwnedFd> {
         }
         bound => bound.named(named("bind"))?,
     }
+    // The directory keeps others out already; this keeps out those of the caller's group where somebody has opened it.
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    nix::sys::stat::fchmodat(dir, socket_name(), mode, nix::sys::stat::FchmodatFlags::FollowSymlink)
+        .named(named("chmod"))?;
     nix::sys::socket::listen(&listener, Backlog::new(128).unwrap_or(Backlog::MAXCONN)).named(named("listen"))?;
     Ok(listener)
 }
@@ -62,8 +65,8 @@ pub fn connect(dir: &Path) -> Result<Option<Connection>> {
         Err(Errno::ENOENT) => return Ok(None),
         opened => opened.named(|| format!("open({dir:?}, O_PATH)"))?,
     };
-    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
-        .named(|| "socket(AF_UNIX)")?;
+    let socket =
+        socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None).named(|| "socket(AF_UNIX)")?;
     let address = address(dir_fd.as_fd()).named(|| "connect(AF_UNIX)")?;
     loop {
         match connect_to(socket.as_raw_fd(), &address) {
@@ -120,9 +123,4 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Whether there is a pod's directory at all.
-pub(in crate::pod) fn is_there(dir: &Path) -> bool {
-    !matches!(std::fs::symlink_metadata(dir), Err(e) if e.kind() == ErrorKind::NotFound)
 }

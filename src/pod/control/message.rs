@@ -96,15 +96,6 @@ pub enum Reply {
     Usage(Vec<Usage>),
 }
 
-/// One of a container's output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreamName {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
 /// What one container uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {

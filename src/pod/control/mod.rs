@@ -10,4 +10,4 @@ pub(super) mod server;
 
 pub use connect::{Connection, connect};
 pub(super) use connect::{listen, socket_name};
-pub use message::{Reply, Request, StreamName, Usage, VERSION};
+pub use message::{Reply, Request, Usage};

@@ -81,7 +81,9 @@ impl Server {
                 Owner::Unmapped => OVERFLOW,
             };
             if credentials.uid() != allowed || self.connections.len() >= MOST {
-                let why = Error::new("this pod's control socket takes its owner's requests only, and 256 connections at most");
+                let why = Error::new(
+                    "this pod's control socket takes its owner's requests only, and 256 connections at most",
+                );
                 let _ = send(&socket, &Reply::Refused(why.encode()), &[]);
                 continue;
             }

@@ -37,9 +37,7 @@ pub(in crate::pod) fn serve(job: &Job, user: (u32, u32), stream: &OwnedFd) -> i3
     let Ok(stream) = stream.try_clone() else { return 1 };
     let socket = UnixStream::from(stream);
     let done = match job {
-        Job::Give { source, follow } => {
-            give(&socket, &path(source), if *follow { Links::Follow } else { Links::Keep })
-        }
+        Job::Give { source, follow } => give(&socket, &path(source), if *follow { Links::Follow } else { Links::Keep }),
         Job::Take { destination, source, keep_owners } => {
             let shape = match source {
                 Some(source) => Shape::Copy(Top::of(&path(source))),

@@ -28,8 +28,8 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-pub use base::Top;
 pub(super) use base::Base;
+pub use base::Top;
 pub use job::Job;
 pub(super) use job::serve;
 

@@ -132,11 +132,7 @@ impl Supervisor<'_> {
     fn is_needed(&self, n: usize) -> bool {
         let is_sidecar = |c: &Container| c.plan.role == Role::Sidecar;
         self.containers.get(n).is_some_and(is_sidecar)
-            && self
-                .containers
-                .iter()
-                .enumerate()
-                .any(|(other, c)| c.has_process() && (!is_sidecar(c) || other > n))
+            && self.containers.iter().enumerate().any(|(other, c)| c.has_process() && (!is_sidecar(c) || other > n))
     }
 
     /// A container has ended while the pod is ending: the turn of a sidecar may have come.
@@ -195,7 +191,8 @@ impl Supervisor<'_> {
     pub(super) fn remind(&mut self, now: Instant) {
         let Some(ending) = &self.ending else { return };
         let left = ending.until.saturating_duration_since(now).as_secs() + 1;
-        let running = (0..self.containers.len()).filter(|n| self.containers.get(*n).is_some_and(Container::has_process));
+        let running =
+            (0..self.containers.len()).filter(|n| self.containers.get(*n).is_some_and(Container::has_process));
         let names: Vec<String> = running.map(|n| self.called(n)).collect();
         let names = names.join(", ");
         self.notice(&format!("waiting up to {left} s more for {names} to end; Ctrl-C again does not wait"));

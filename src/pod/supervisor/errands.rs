@@ -59,9 +59,8 @@ impl Supervisor<'_> {
         let is_hook = !matches!(purpose, Purpose::Probe { .. });
         // A postStart hook has no deadline of its own, but an attempt over the network must end some time: the kubelet's client has
         // no limit of its own either, and the pod's end kills the attempt.
-        let timeout = deadline.map_or(std::time::Duration::from_secs(24 * 3600), |at| {
-            at.saturating_duration_since(Instant::now())
-        });
+        let timeout = deadline
+            .map_or(std::time::Duration::from_secs(24 * 3600), |at| at.saturating_duration_since(Instant::now()));
         let (child, answer) = in_network(self.sandbox.joined().network, |socket| {
             let outcome = if is_hook { probe::attempt_hook(action, timeout) } else { probe::attempt(action, timeout) };
             let _ = packet::send(socket, &outcome.encode(), &[]);
@@ -94,7 +93,17 @@ impl Supervisor<'_> {
             self.events.watch(capture, Source::ErrandOutput(id))?;
         }
         let Belongings { starting, answer, capture, deadline } = belongings;
-        self.errands.push(Errand { id, purpose, child, starting, failure: None, answer, capture, deadline, late: false });
+        self.errands.push(Errand {
+            id,
+            purpose,
+            child,
+            starting,
+            failure: None,
+            answer,
+            capture,
+            deadline,
+            late: false,
+        });
         Ok(())
     }
 

@@ -50,7 +50,12 @@ impl Supervisor<'_> {
             (Which::PostStart, Ok(())) if stage.is_none() => self.settle(n),
             (Which::PostStart, Ok(())) => Ok(()),
             (Which::PostStart, Err(why)) => {
-                self.happened(EventKind::Warning, "FailedPostStartHook", Some(n), &format!("PostStartHook failed: {why}"));
+                self.happened(
+                    EventKind::Warning,
+                    "FailedPostStartHook",
+                    Some(n),
+                    &format!("PostStartHook failed: {why}"),
+                );
                 self.notice(&format!("container {:?}: its postStart hook failed: {why}", self.called(n)));
                 if let Some(container) = self.containers.get_mut(n) {
                     container.was_started |= container.plan.role == crate::plan::Role::Regular;
@@ -60,7 +65,12 @@ impl Supervisor<'_> {
             }
             (Which::PreStop, outcome) => {
                 if let Err(why) = outcome {
-                    self.happened(EventKind::Warning, "FailedPreStopHook", Some(n), &format!("PreStopHook failed: {why}"));
+                    self.happened(
+                        EventKind::Warning,
+                        "FailedPreStopHook",
+                        Some(n),
+                        &format!("PreStopHook failed: {why}"),
+                    );
                     self.notice(&format!("container {:?}: its preStop hook failed: {why}", self.called(n)));
                 }
                 if stage == Some(Stage::Hook) { self.ask(n) } else { Ok(()) }

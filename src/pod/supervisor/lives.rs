@@ -205,8 +205,7 @@ impl Supervisor<'_> {
             (None, 0) => "Completed",
             (None, _) => "Error",
         };
-        container.ended =
-            Some(Terminated { code, reason, message, started_at: end.since.time, finished_at: now() });
+        container.ended = Some(Terminated { code, reason, message, started_at: end.since.time, finished_at: now() });
         container.started = false;
         container.ready = false;
         container.stdin = None;

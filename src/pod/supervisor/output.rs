@@ -121,19 +121,15 @@ impl Supervisor<'_> {
             attached.stdout.flush(&self.events)?;
         }
         for (n, container) in self.containers.iter_mut().enumerate() {
-            let waits = full
-                || self
-                    .attached
-                    .iter()
-                    .any(|a| a.container == n && (a.stdout.is_full() || a.stderr.is_full()));
+            let waits =
+                full || self.attached.iter().any(|a| a.container == n && (a.stdout.is_full() || a.stderr.is_full()));
             let reading = if waits { Reading::Later } else { Reading::Now };
             if reading == container.reading {
                 continue;
             }
             container.reading = reading;
             let output = &container.output;
-            let streams =
-                [(&output.stdout, Source::ContainerStdout(n)), (&output.stderr, Source::ContainerStderr(n))];
+            let streams = [(&output.stdout, Source::ContainerStdout(n)), (&output.stderr, Source::ContainerStderr(n))];
             for (stream, source) in streams.into_iter().filter_map(|(s, source)| Some((s.as_ref()?, source))) {
                 match reading {
                     Reading::Later => self.events.forget(stream),

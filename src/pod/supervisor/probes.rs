@@ -35,9 +35,8 @@ impl Supervisor<'_> {
         container.was_started |= container.plan.role == Role::Sidecar;
         container.ready = container.probe(ProbeKind::Readiness).is_none();
         let kinds = [ProbeKind::Liveness, ProbeKind::Readiness].into_iter();
-        container.probes = kinds
-            .filter_map(|kind| Some((kind, Probing::new(container.probe(kind)?, since, now, scale))))
-            .collect();
+        container.probes =
+            kinds.filter_map(|kind| Some((kind, Probing::new(container.probe(kind)?, since, now, scale)))).collect();
         self.changed = true;
     }
 
@@ -85,7 +84,12 @@ impl Supervisor<'_> {
         match outcome {
             Outcome::Success(_) => {}
             Outcome::Warning(text) => {
-                self.happened(EventKind::Warning, "ProbeWarning", Some(n), &format!("{} probe warning: {text}", kind.name()));
+                self.happened(
+                    EventKind::Warning,
+                    "ProbeWarning",
+                    Some(n),
+                    &format!("{} probe warning: {text}", kind.name()),
+                );
             }
             Outcome::Failure(text) => {
                 let message = format!("{} probe failed: {text}", kind.name());

@@ -22,8 +22,11 @@ impl Supervisor<'_> {
         if self.ended_at.is_some() || self.is_over() {
             return if self.exit_code() == 0 { Phase::Succeeded } else { Phase::Failed };
         }
-        let begun = |c: &Container| c.plan.role == Role::Regular && !matches!(c.state, State::Planned | State::Starting(..));
-        if self.containers.iter().any(begun) { Phase::Running } else { Phase::Pending }
+        // A container that is being started again has run before.
+        let begun = |c: &Container| {
+            c.plan.role != Role::Regular || c.run > 0 || !matches!(c.state, State::Planned | State::Starting(..))
+        };
+        if self.containers.iter().all(begun) { Phase::Running } else { Phase::Pending }
     }
 
     fn is_initialized(&self) -> bool {
@@ -74,7 +77,8 @@ impl Supervisor<'_> {
         let inits = || self.containers.iter().filter(|c| matches!(c.plan.role, Role::Init | Role::Sidecar));
         let total = inits().count();
         for (done, container) in inits().enumerate() {
-            if container.was_started || self.ended_at.is_some() && container.ended.as_ref().is_some_and(|e| e.code == 0) {
+            if container.was_started || self.ended_at.is_some() && container.ended.as_ref().is_some_and(|e| e.code == 0)
+            {
                 continue;
             }
             return match (&container.state, &container.ended) {
@@ -133,7 +137,11 @@ impl Supervisor<'_> {
         let phase = self.phase();
         self.note_conditions();
         let of = |roles: &[Role]| -> Vec<Value> {
-            self.containers.iter().filter(|c| roles.contains(&c.plan.role)).map(|c| container_status(c, &self.about.uid)).collect()
+            self.containers
+                .iter()
+                .filter(|c| roles.contains(&c.plan.role))
+                .map(|c| container_status(c, &self.about.uid))
+                .collect()
         };
         let conditions: Vec<Value> = self.conditions.iter().map(|c| self.condition(c)).collect();
         let mut status = json!({
@@ -253,11 +261,7 @@ impl Supervisor<'_> {
         if self.about.keep == Keep::Nothing {
             return Ok(());
         }
-        let last = record::Last {
-            summary: self.summary(),
-            object: self.object()?,
-            events: self.happenings.after(0),
-        };
+        let last = record::Last { summary: self.summary(), object: self.object()?, events: self.happenings.after(0) };
         record::write_last(&self.dir, &last)
     }
 
@@ -327,7 +331,9 @@ fn container_status(container: &Container, uid: &str) -> Value {
     };
     // Between two runs the last one is what came before; while one runs, or has ended for good, it is the one before that.
     let last = match (&container.state, &container.ended) {
-        (State::Ended, _) | (_, None) => container.before.as_ref().map(|end| terminated(end, container.run.saturating_sub(1))),
+        (State::Ended, _) | (_, None) => {
+            container.before.as_ref().map(|end| terminated(end, container.run.saturating_sub(1)))
+        }
         (_, Some(end)) => Some(terminated(end, container.run)),
     };
     json!({

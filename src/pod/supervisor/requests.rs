@@ -147,8 +147,8 @@ impl Supervisor<'_> {
 
     fn attach(&mut self, id: usize, name: &str, fds: Vec<OwnedFd>) -> Result<()> {
         let n = self.running_container(name)?;
-        let [stdout, stderr] = <[OwnedFd; 2]>::try_from(fds)
-            .map_err(|_| Error::new("a client that attaches sends two descriptors"))?;
+        let [stdout, stderr] =
+            <[OwnedFd; 2]>::try_from(fds).map_err(|_| Error::new("a client that attaches sends two descriptors"))?;
         nonblocking(&stdout)?;
         nonblocking(&stderr)?;
         let attached = Attached::new(id, n, stdout, stderr)?;
@@ -162,8 +162,8 @@ impl Supervisor<'_> {
     fn copy(&mut self, id: usize, n: usize, job: &crate::pod::copy::Job, fds: Vec<OwnedFd>) -> Result<()> {
         let Some(container) = self.containers.get(n) else { return Ok(()) };
         let Some(target) = container.running() else { return Err(Error::new("the container has ended")) };
-        let [stream] = <[OwnedFd; 1]>::try_from(fds)
-            .map_err(|_| Error::new("a client that copies sends one descriptor"))?;
+        let [stream] =
+            <[OwnedFd; 1]>::try_from(fds).map_err(|_| Error::new("a client that copies sends one descriptor"))?;
         let user = container.plan.spec.process().as_ref().map(|p| (p.user().uid(), p.user().gid())).unwrap_or_default();
         let child = crate::runtime::visit(target, &[stream.as_fd()], || crate::pod::copy::serve(job, user, &stream))?;
         self.add_errand(Purpose::Copy { connection: id, container: n }, child, Belongings::default())?;
@@ -227,15 +227,17 @@ impl Supervisor<'_> {
         let ticks = u64::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100))
             .unwrap_or(100)
             .max(1);
-        let page = u64::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096))
-            .unwrap_or(4096);
+        let page =
+            u64::try_from(nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096))
+                .unwrap_or(4096);
         let mut usage = Vec::new();
         for (n, container) in self.containers.iter().enumerate() {
             let Some(first) = container.running() else { continue };
             let mut roots: Vec<i32> = vec![Child::pid(first)];
             let errands = self.errands.iter().filter(|e| e.purpose.container() == Some(n));
             roots.extend(errands.map(|e| e.child.pid()));
-            let mut of = Usage { container: container.plan.name.clone(), cpu_nanoseconds: 0, memory_bytes: 0, processes: 0 };
+            let mut of =
+                Usage { container: container.plan.name.clone(), cpu_nanoseconds: 0, memory_bytes: 0, processes: 0 };
             for (pid, process) in &processes {
                 let mut at = *pid;
                 // A process's parents lead to the supervisor's child that it descends from.

@@ -1,0 +1,276 @@
+//! `podling down`, `stop`, `kill`, `rm`: pods end.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::data;
+use super::stdout::Stdout;
+use crate::error::{Error, Result};
+use crate::host::HostFacts;
+use crate::pod::list::{self, Found, Life};
+use crate::pod::{Claim, Connection, Reply, Request};
+
+/// Stop pods, and remove what is kept of them
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  podling down web                 the pod called web
+  podling down pod.yaml            the pods that the file describes
+  podling down --all")]
+pub struct DownArgs {
+    /// Pods, or files that describe them
+    #[arg(value_name = "POD|FILE", required_unless_present = "all", add = super::complete::pods())]
+    pods: Vec<String>,
+
+    /// All pods
+    #[arg(short, long, conflicts_with = "pods")]
+    all: bool,
+
+    #[command(flatten)]
+    grace: GraceArgs,
+
+    /// It is no mistake if there is no such pod
+    #[arg(short, long)]
+    ignore: bool,
+}
+
+/// Stop pods; their logs and last state are kept
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  podling stop web
+  podling stop -t 5 web            with five seconds to end by itself
+  podling stop --all")]
+pub struct StopArgs {
+    /// Pods
+    #[arg(value_name = "POD", required_unless_present = "all", add = super::complete::pods())]
+    pods: Vec<String>,
+
+    /// All pods
+    #[arg(short, long, conflicts_with = "pods")]
+    all: bool,
+
+    #[command(flatten)]
+    grace: GraceArgs,
+}
+
+/// How much time a pod gets.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct GraceArgs {
+    /// Seconds between the stop signal and SIGKILL, instead of the pod's own grace period; 0 kills at once
+    #[arg(short = 't', long = "time", visible_alias = "grace-period", value_name = "SECONDS")]
+    seconds: Option<u64>,
+}
+
+/// Send a signal to the containers of pods; without -s that is SIGKILL, and the pod ends or restarts by its policy
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  podling kill web
+  podling kill -s HUP web -c nginx")]
+pub struct KillArgs {
+    /// Pods
+    #[arg(value_name = "POD", required = true, add = super::complete::pods())]
+    pods: Vec<String>,
+
+    /// The signal: a name with or without SIG, or a number
+    #[arg(short, long, default_value = "KILL", value_name = "SIGNAL")]
+    signal: String,
+
+    /// Only this container
+    #[arg(short, long, value_name = "NAME", add = super::complete::containers())]
+    container: Option<String>,
+}
+
+/// Remove what is kept of ended pods
+#[derive(Debug, clap::Args)]
+pub struct RmArgs {
+    /// Pods
+    #[arg(value_name = "POD", required_unless_present = "all", add = super::complete::pods())]
+    pods: Vec<String>,
+
+    /// All ended pods; with --force all pods
+    #[arg(short, long, conflicts_with = "pods")]
+    all: bool,
+
+    /// Stop those that run, too
+    #[arg(short, long)]
+    force: bool,
+
+    /// It is no mistake if there is no such pod
+    #[arg(short, long)]
+    ignore: bool,
+}
+
+/// Runs `podling down`.
+///
+/// # Errors
+/// A pod that is not there, or that cannot be stopped or removed.
+pub fn down(args: &DownArgs) -> Result<u8> {
+    let facts = HostFacts::gather();
+    let data = data::directory(&facts)?;
+    let names = if args.all { list::names(&data) } else { names(&args.pods)? };
+    each(&names, |name| {
+        if (args.ignore || args.all) && !is_there(&data, name)? {
+            return Ok(());
+        }
+        let found = list::get(&data, name)?;
+        end(&found, args.grace.seconds)?;
+        remove(&found, &facts)?;
+        writeln!(Stdout::lock(), "{}", found.name)?;
+        Ok(())
+    })
+}
+
+/// Runs `podling stop`.
+///
+/// # Errors
+/// A pod that is not there, or cannot be asked.
+pub fn stop(args: &StopArgs) -> Result<u8> {
+    let data = data::directory(&HostFacts::gather())?;
+    let names = if args.all { running(&data)? } else { args.pods.clone() };
+    each(&names, |name| {
+        let found = list::get(&data, name)?;
+        end(&found, args.grace.seconds)?;
+        writeln!(Stdout::lock(), "{}", found.name)?;
+        Ok(())
+    })
+}
+
+/// Runs `podling kill`.
+///
+/// # Errors
+/// A pod that does not run, or no such signal or container.
+pub fn kill(args: &KillArgs) -> Result<u8> {
+    let signal = args.signal.parse::<i32>().ok().filter(|n| (1..=64).contains(n));
+    let signal = signal.or_else(|| crate::plan::signal_number(&args.signal)).ok_or_else(|| {
+        Error::new(format!("{:?} is not a signal", args.signal)).mend("signal(7) lists them, as in TERM, HUP or 15")
+    })?;
+    let data = data::directory(&HostFacts::gather())?;
+    each(&args.pods, |name| {
+        let (_, connection) = list::live(&data, name)?;
+        let request = Request::Kill { signal, container: args.container.clone() };
+        expect_done(&connection, &request)
+    })
+}
+
+/// Runs `podling rm`.
+///
+/// # Errors
+/// A pod that runs or is not there.
+pub fn rm(args: &RmArgs) -> Result<u8> {
+    let facts = HostFacts::gather();
+    let data = data::directory(&facts)?;
+    let names = match (args.all, args.force) {
+        (false, _) => args.pods.clone(),
+        (true, true) => list::names(&data),
+        (true, false) => {
+            let ended = list::all(&data)?.into_iter().filter(|pod| !matches!(pod.life, Life::Live(_)));
+            ended.map(|pod| pod.name).collect()
+        }
+    };
+    each(&names, |name| {
+        if (args.ignore || args.all) && !is_there(&data, name)? {
+            return Ok(());
+        }
+        let found = list::get(&data, name)?;
+        if let Life::Live(_) = found.life {
+            if !args.force {
+                return Err(Error::new(format!("pod {:?} is running", found.name))
+                    .mend(format!("stop and remove it with: podling down {}", found.name)));
+            }
+            end(&found, Some(0))?;
+        }
+        remove(&found, &facts)?;
+        writeln!(Stdout::lock(), "{}", found.name)?;
+        Ok(())
+    })
+}
+
+/// Ends the pod called `name` and removes what is kept of it, if it is there.
+///
+/// # Errors
+/// It cannot be asked, or not be removed.
+pub fn remove_if_there(data: &Path, facts: &HostFacts, name: &str) -> Result<()> {
+    if !is_there(data, name)? {
+        return Ok(());
+    }
+    let found = list::get(data, name)?;
+    end(&found, None)?;
+    remove(&found, facts)
+}
+
+fn is_there(data: &Path, name: &str) -> Result<bool> {
+    Ok(list::all(data)?.iter().any(|pod| pod.name == name))
+}
+
+fn running(data: &Path) -> Result<Vec<String>> {
+    let live = list::all(data)?.into_iter().filter(|pod| matches!(pod.life, Life::Live(_)));
+    Ok(live.map(|pod| pod.name).collect())
+}
+
+/// Asks a pod to end, and waits until it has.
+///
+/// # Errors
+/// It cannot be asked.
+pub fn end(found: &Found, grace_seconds: Option<u64>) -> Result<()> {
+    let Life::Live(connection) = &found.life else { return Ok(()) };
+    if connection.call(&Request::Stop { grace_seconds }, &[])?.is_none() {
+        return Ok(());
+    }
+    while connection.answer()?.is_some() {}
+    Ok(())
+}
+
+/// Removes what is kept of an ended pod.
+fn remove(found: &Found, facts: &HostFacts) -> Result<()> {
+    // The supervisor closes its socket before its last breath, so its lock may be held for a moment more.
+    for _ in 0..500 {
+        if let Some(claim) = Claim::of_ended(&found.dir)? {
+            return claim.release(facts);
+        }
+        if !found.dir.exists() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(Error::new(format!("pod {:?} has ended, but something holds its directory {:?}", found.name, found.dir))
+        .mend("another podling may be starting a pod of that name: look at podling ps -a"))
+}
+
+fn expect_done(connection: &Connection, request: &Request) -> Result<()> {
+    match connection.call(request, &[])? {
+        Some((Reply::Done, _)) | None => Ok(()),
+        Some(_) => Err(Error::new("the supervisor answered something else")),
+    }
+}
+
+/// Does `what` for each name, and goes on after a failure; the first is the answer, the others are said.
+fn each(names: &[String], mut what: impl FnMut(&str) -> Result<()>) -> Result<u8> {
+    let mut first: Option<Error> = None;
+    for name in names {
+        if let Err(e) = what(name) {
+            match &first {
+                None => first = Some(e),
+                Some(_) => super::say(&e),
+            }
+        }
+    }
+    first.map_or(Ok(0), Err)
+}
+
+/// The pods that words mean: names, or files with Pods in them.
+fn names(words: &[String]) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for word in words {
+        let looks_like_file = word == "-" || word.contains('/') || Path::new(word).extension().is_some_and(is_yaml);
+        if looks_like_file && !word.starts_with("pod/") && !word.starts_with("pods/") {
+            names.extend(super::input::pod_names(&PathBuf::from(word))?);
+        } else {
+            names.push(word.clone());
+        }
+    }
+    Ok(names)
+}
+
+fn is_yaml(extension: &std::ffi::OsStr) -> bool {
+    ["yaml", "yml", "json"].iter().any(|known| extension == *known)
+}

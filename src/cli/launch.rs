@@ -1,0 +1,200 @@
+//! From read input to running pods: what `run`, `up` and `restart` share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::images::{Having, have};
+use super::input::{Given, plan_pod};
+use super::registry::RegistryArgs;
+use super::say;
+use crate::error::{Context, Error, Result};
+use crate::host::HostFacts;
+use crate::image::Image;
+use crate::image::Store;
+use crate::image::store::acquire::PullPolicy;
+use crate::plan::PodPlan;
+use crate::pod::record::{First, boot_id, new_uid};
+use crate::pod::status::TracePoint;
+use crate::pod::{Claim, Kept, Mode, Run, Start, Style, Until, make_base_layer, sweep};
+
+/// How pods are to be started.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// This host.
+    pub facts: &'a HostFacts,
+    /// podling's data.
+    pub data: &'a Path,
+    /// The images.
+    pub store: &'a Store,
+    /// Logins and certificates.
+    pub registry: &'a RegistryArgs,
+    /// When images are pulled, where the command line says so.
+    pub policy: Option<PullPolicy>,
+    /// How the output looks.
+    pub style: Style,
+    /// What else the command line says of the pods' lives.
+    pub life: &'a LifeArgs,
+    /// Where the time went.
+    pub trace: Trace,
+}
+
+/// Options about pods' lives, of `run`, `up` and `restart`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LifeArgs {
+    /// Stretch back-offs, probe periods, grace periods and other waits by this factor; 0.01 is for tests
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor)]
+    pub time_scale: f64,
+
+    /// Show where the start-up time went
+    #[arg(long)]
+    pub trace: bool,
+}
+
+/// Options of a start that does not wait for the pods' end.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WaitArgs {
+    /// Wait until every container is ready, not only until it runs
+    #[arg(long)]
+    pub wait: bool,
+
+    /// Wait no longer than this (30s, 2m); the pods go on
+    #[arg(long, value_name = "DURATION", value_parser = super::duration::parse)]
+    pub timeout: Option<Duration>,
+}
+
+impl WaitArgs {
+    /// How long the caller waits.
+    pub fn mode(&self) -> Mode {
+        Mode::Detached(if self.wait { Until::Ready } else { Until::Running }, self.timeout)
+    }
+}
+
+fn factor(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(factor) if factor.is_finite() && (0.0001..=1000.0).contains(&factor) => Ok(factor),
+        _ => Err("a factor is a number from 0.0001 to 1000; 1 is real time".to_owned()),
+    }
+}
+
+/// Where the time of a command goes.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    begun: Instant,
+    points: Vec<TracePoint>,
+}
+
+impl Trace {
+    /// Begins now.
+    pub fn begin() -> Trace {
+        Trace { begun: Instant::now(), points: Vec::new() }
+    }
+
+    /// A step has ended.
+    pub fn step(&mut self, step: &str) {
+        let at_us = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.points.push(TracePoint { step: step.to_owned(), at_us });
+    }
+}
+
+impl Launch<'_> {
+    /// Gets the images that the input needs, and decides everything.
+    ///
+    /// # Errors
+    /// An image that cannot be had, or a field that cannot be honoured here.
+    pub fn plan(&mut self, given: &Given) -> Result<Planned> {
+        let having = Having { registry: self.registry, policy: self.policy, quiet: self.style.quiet };
+        let images = have(&given.bundle, self.store, self.facts, &having)?;
+        self.trace.step("images: pull, unpack");
+        let mut plans = Vec::new();
+        for pod in &given.bundle.pods {
+            plans.push(plan_pod(pod, &given.bundle, &images, self.facts, self.data, &given.options)?);
+        }
+        self.trace.step("plan");
+        Ok(Planned { plans, images })
+    }
+
+    /// Runs the planned pods; the exit code is theirs.
+    ///
+    /// # Errors
+    /// What could not be made, or a pod that could not run.
+    pub fn run(self, given: &Given, planned: Planned, mode: Mode, kept: Kept) -> Result<u8> {
+        let Launch { facts, data, store, style, life, mut trace, .. } = self;
+        if !style.quiet {
+            facts.notices.iter().for_each(say);
+            for verdict in planned.plans.iter().flat_map(|plan| &plan.report) {
+                say(format_args!("{}: {}: emulated: {}", verdict.at, verdict.path, verdict.how));
+            }
+        }
+        for left in sweep(data, facts) {
+            say(left);
+        }
+        if let Err(left) = store.sweep(facts) {
+            say(&left);
+        }
+        make_base_layer(data, facts)?;
+        let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
+        let pods = planned
+            .plans
+            .into_iter()
+            .map(|plan| {
+                let first = first(given, &plan, life, mode)?;
+                let claim = Claim::new(data, &plan.name, facts, kept)?;
+                Ok(Start { plan, claim, first })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        trace.step("claim");
+        let Trace { begun, points } = trace;
+        let code =
+            crate::pod::run(Run { pods, facts, data, style, mode, time_scale: life.time_scale, begun, trace: points });
+        drop(holds);
+        code
+    }
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub struct Planned {
+    /// The pods.
+    pub plans: Vec<PodPlan>,
+    images: BTreeMap<String, Image>,
+}
+
+/// How a pod is started, to be kept where it goes on alone.
+fn first(given: &Given, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<First> {
+    let said = given
+        .bundle
+        .pods
+        .iter()
+        .find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
+        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))?;
+    let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
+    let namespace = said.object.metadata.namespace.clone().filter(|n| !n.is_empty());
+    let is_kept = mode != Mode::Foreground;
+    let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
+    Ok(First {
+        boot_id: if is_kept { boot_id() } else { String::new() },
+        name: plan.name.clone(),
+        namespace: namespace.unwrap_or_else(|| "default".to_owned()),
+        uid: new_uid()?,
+        started_at: crate::pod::now(),
+        fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
+        object,
+        inputs: if is_kept { given.inputs.clone() } else { Vec::new() },
+        renamed: given.options.name.clone(),
+        env: given.options.env.clone(),
+        time_scale: life.time_scale.to_string(),
+        containers: names.collect(),
+    })
+}
+
+/// Prints where the start-up time of each pod went, once it is known.
+pub fn print_trace(name: &str, points: &[TracePoint]) {
+    let mut before = 0;
+    say(format_args!("pod {name}: where the time went, in milliseconds: from the start, and for the step"));
+    for point in points {
+        let (at, took) = (point.at_us, point.at_us.saturating_sub(before));
+        before = point.at_us;
+        eprintln!("{:>10.1} {:>+9.1}  {}", at as f64 / 1000.0, took as f64 / 1000.0, point.step);
+    }
+}
