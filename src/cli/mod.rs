@@ -1,10 +1,15 @@
 //! The command line: verbs, exit codes, and the one place where errors are printed.
 
 mod data;
+// Only `logs` reads lengths of time, and no verb lists the pods whose logs it could show, yet.
+#[allow(dead_code)]
+mod duration;
 mod image;
 mod images;
 mod input;
 mod limits;
+#[allow(dead_code)]
+mod logs;
 mod plan;
 mod progress;
 mod pull;
