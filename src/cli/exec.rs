@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::asking::container_or_default;
 use super::data;
 use super::terminal::{End, Keys, Raw, connect};
 use crate::error::{Error, Kind, Result};
 use crate::host::HostFacts;
-use crate::pod::list::{self, Found};
+use crate::pod::list;
 use crate::pod::{Connection, Reply, Request};
 use crate::sys::Named;
 
@@ -56,10 +57,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<u8> {
     let data = data::directory(&HostFacts::gather())?;
     let (found, connection) = list::live(&data, &args.pod)?;
-    let container = match &args.container {
-        Some(name) => name.clone(),
-        None => default_container(&found, &connection)?,
-    };
+    let container = container_or_default(&found, args.container.as_deref())?;
     let env = args.env.iter().map(|word| variable(word)).collect::<Result<Vec<_>>>()?;
     let request = Request::Exec { container, argv: args.command.clone(), env, terminal: args.tty };
     let streams = if args.tty { Streams::Terminal } else { Streams::Own };
@@ -138,25 +136,4 @@ fn code(connection: &Connection) -> Result<u8> {
 /// The pod ended, and took whatever ran in it along.
 pub fn gone() -> Error {
     Error::new("the pod has ended, and the command with it").kind(Kind::Podling)
-}
-
-/// The container that is meant where none is named, said aloud where there are several, as kubectl does.
-///
-/// # Errors
-/// The pod has just ended.
-pub fn default_container(found: &Found, connection: &Connection) -> Result<String> {
-    let Some((Reply::Object(object), _)) = connection.call(&Request::Object, &[])? else { return Err(gone()) };
-    let object: serde_json::Value =
-        serde_json::from_str(&object).map_err(|e| Error::new(format!("the pod's object: {e}")))?;
-    let names: Vec<&str> =
-        object["spec"]["containers"].as_array().into_iter().flatten().filter_map(|c| c["name"].as_str()).collect();
-    let annotated = object["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
-    if let Some(name) = annotated.filter(|name| names.contains(name)) {
-        return Ok(name.to_owned());
-    }
-    let Some(first) = names.first() else { return Err(Error::new(format!("pod {:?} has no container", found.name))) };
-    if names.len() > 1 {
-        super::say(format_args!("defaulted container {first:?} out of: {}", names.join(", ")));
-    }
-    Ok((*first).to_owned())
 }

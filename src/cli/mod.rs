@@ -1,6 +1,7 @@
 //! The command line: verbs, exit codes, and the one place where errors are printed.
 
 // The verb joins the others once the control socket carries copies.
+mod asking;
 mod complete;
 #[allow(dead_code)]
 mod cp;
@@ -13,6 +14,7 @@ mod images;
 mod input;
 mod launch;
 mod limits;
+mod logs;
 mod plan;
 mod progress;
 mod ps;
@@ -59,6 +61,8 @@ enum Verb {
     Down(down::DownArgs),
     /// List the pods that run
     Ps(ps::Args),
+    /// Show what a pod's containers have written
+    Logs(logs::Args),
     /// Run a command in a running container
     Exec(exec::Args),
     /// Stop pods; their logs and last state are kept
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
         Verb::Up(args) => up::up(&args),
         Verb::Down(args) => down::down(&args),
         Verb::Ps(args) => ps::run(&args),
+        Verb::Logs(args) => logs::run(&args),
         Verb::Exec(args) => exec::run(&args),
         Verb::Stop(args) => down::stop(&args),
         Verb::Restart(args) => up::restart(&args),
