@@ -216,3 +216,33 @@ fn a_pod_stopped_before_its_containers_started_did_not_succeed() {
     running.wait_for("up").signal(Signal::SIGTERM);
     running.finish().expect_code(143);
 }
+
+#[test]
+fn no_container_can_change_podlings_own_program() {
+    let place = Place::with(&["busybox"]);
+    // A program of the caller's own, who is the pod's root.
+    let own = place.path().join("own-podling");
+    fs::copy(support::binary(), &own).unwrap();
+    let before = fs::metadata(&own).unwrap();
+    let yaml = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  terminationGracePeriodSeconds: 0\n  containers:\n  \
+         - {name: c, image: busybox, stdin: true, command: [/proc/self/exe, run, \"-\"]}\n";
+    place.write(yaml);
+    let podling = |args: &[&str]| {
+        let mut command = Command::new(&own);
+        place.environment(&mut command).args(args);
+        Running::spawn(&place, command).finish()
+    };
+    podling(&["run", "-d", "pod.yaml"]).expect_success();
+    let script = "readlink /proc/1/exe; chmod 777 /proc/1/exe; touch /proc/1/exe; (echo x >>/proc/1/exe); rm -f /tmp/l; \
+        ln /proc/1/exe /tmp/l; dd if=/dev/zero of=/proc/1/exe count=1 conv=notrunc; true";
+    let tried = podling(&["exec", "p", "--", "sh", "-c", script]);
+    podling(&["down", "p"]).expect_success();
+    tried.expect_success();
+    assert!(tried.stderr.matches("Read-only file system").count() >= 2, "{tried}");
+    let after = fs::metadata(&own).unwrap();
+    assert_eq!(
+        (before.permissions().mode(), before.len(), before.modified().unwrap()),
+        (after.permissions().mode(), after.len(), after.modified().unwrap())
+    );
+    place.assert_nothing_left();
+}

@@ -9,7 +9,7 @@ use super::limits::LimitArgs;
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
-use crate::host::HostFacts;
+use crate::host::{HostFacts, protect};
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
 use crate::pod::list::{self, Asked};
@@ -101,9 +101,11 @@ pub fn run(args: &Args) -> Result<u8> {
     if !args.detach && (args.wait.wait || args.wait.timeout.is_some()) {
         return Err(Error::new("--wait and --timeout are about detached pods").mend("add -d, or leave them out"));
     }
+    let facts = HostFacts::gather();
+    // Before standard input is read: this may begin the command anew.
+    protect(&facts)?;
     let given = args.pod.read()?;
     trace.step("read");
-    let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = args.limits.apply(Store::open(&data, &facts.ids)?)?;
     let mut launch = Launch {

@@ -12,7 +12,7 @@ use super::registry::RegistryArgs;
 use super::run::{Pull, started};
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
-use crate::host::HostFacts;
+use crate::host::{HostFacts, protect};
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
 use crate::pod::list::{self, Life};
@@ -88,9 +88,11 @@ pub struct RestartArgs {
 /// What is wrong with the input, or a pod that cannot be started.
 pub fn up(args: &UpArgs) -> Result<u8> {
     let mut trace = Trace::begin();
+    let facts = HostFacts::gather();
+    // Before standard input is read: this may begin the command anew.
+    protect(&facts)?;
     let mut given = args.pod.read()?;
     trace.step("read");
-    let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = args.limits.apply(Store::open(&data, &facts.ids)?)?;
     let style = Style::of_terminal(args.quiet);
@@ -163,6 +165,7 @@ pub fn up(args: &UpArgs) -> Result<u8> {
 /// A pod that is not there, or whose input is not valid any more.
 pub fn restart(args: &RestartArgs) -> Result<u8> {
     let facts = HostFacts::gather();
+    protect(&facts)?;
     let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;
     let names = if args.all { list::names(&data) } else { args.pods.clone() };

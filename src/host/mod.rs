@@ -4,6 +4,7 @@ pub mod confine;
 mod diagnose;
 mod facts;
 mod idmap;
+mod own_program;
 mod private;
 pub mod subids;
 pub mod userns;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
+pub use own_program::protect;
 
 /// The facts about this host and caller that a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
