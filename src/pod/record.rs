@@ -1,12 +1,13 @@
 //! What is kept of a detached pod in its directory: how it was started (`pod.json`), and how it ended (`status.json`).
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::dir::Dir;
-use nix::fcntl::{OFlag, openat, renameat};
+use nix::fcntl::{FallocateFlags, OFlag, fallocate, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::de::DeserializeOwned;
@@ -19,6 +20,9 @@ use crate::sys::Named;
 
 const FIRST: &str = "pod.json";
 const LAST: &str = "status.json";
+
+/// More than most pods' last states take, in bytes.
+const RESERVED: i64 = 64 * 1024;
 
 /// How a pod was started, so that it can be started again, and told from what an edited file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,11 +127,18 @@ pub fn new_uid() -> Result<String> {
 fn write(dir: impl AsFd, name: &str, value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_vec(value).map_err(|e| Error::new(format!("writing {name}: {e}")))?;
     let new = format!(".{name}.new");
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(&dir, new.as_str(), flags, Mode::from_bits_truncate(0o600)).named(|| format!("open({new:?})"))?;
-    File::from(file).write_all(&json).named(|| format!("write({new:?})"))?;
+    let mut file = open_new(&dir, &new)?;
+    file.write_all(&json).named(|| format!("write({new:?})"))?;
+    // What was reserved beyond it goes.
+    file.set_len(json.len() as u64).named(|| format!("ftruncate({new:?})"))?;
     renameat(&dir, new.as_str(), &dir, name).named(|| format!("rename({new:?}, {name:?})"))?;
     Ok(())
+}
+
+fn open_new(dir: impl AsFd, new: &str) -> Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(dir, new, flags, Mode::from_bits_truncate(0o600)).named(|| format!("open({new:?})"))?;
+    Ok(File::from(file))
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
@@ -149,14 +160,38 @@ pub(super) fn remove_socket(dir: &OwnedFd) {
     let _ = unlinkat(dir, socket_name(), UnlinkatFlags::NoRemoveDir);
 }
 
+/// Reserves room on the disk for how the pod will end: logs may have filled it by then. A file system that cannot reserve leaves it at that.
+pub(super) fn reserve_last(dir: impl AsFd) {
+    if let Ok(file) = open_new(dir, &format!(".{LAST}.new")) {
+        let _ = fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, RESERVED);
+    }
+}
+
+/// Makes room on a full disk: removes the logs that were rotated away. `false` where there are none.
+pub(super) fn remove_rotated_logs(dir: &OwnedFd) -> bool {
+    let is_rotated = |name: &[u8]| {
+        let name = String::from_utf8_lossy(name);
+        name.rsplit_once('.').is_some_and(|(log, n)| log.ends_with(".log") && n.parse::<u32>().is_ok())
+    };
+    let mut removed = false;
+    for name in names(dir).iter().filter(|name| is_rotated(name.to_bytes())) {
+        removed |= unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir).is_ok();
+    }
+    removed
+}
+
 /// Removes every file of a pod's directory; the containers' directories are gone already, or stay for whoever clears up.
 pub(super) fn remove_files(dir: &OwnedFd) {
-    let Ok(copy) = dir.try_clone() else { return };
-    let Ok(mut entries) = Dir::from_fd(copy) else { return };
-    let names: Vec<_> = entries.iter().flatten().map(|e| e.file_name().to_owned()).collect();
-    for name in names.iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
+    for name in names(dir).iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
         let _ = unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
     }
+}
+
+fn names(dir: &OwnedFd) -> Vec<CString> {
+    // Opened anew, since a copy of the descriptor would share its position.
+    let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let Ok(mut entries) = Dir::openat(dir, ".", flags, Mode::empty()) else { return Vec::new() };
+    entries.iter().flatten().map(|e| e.file_name().to_owned()).collect()
 }
 
 #[cfg(test)]

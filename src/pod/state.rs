@@ -147,6 +147,13 @@ pub fn sweep(data: &Path, facts: &HostFacts) -> Vec<String> {
 }
 
 fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
+    // Files can be removed by whoever may write the directory, and often nothing else is left: a process in the pod's user namespace
+    // costs more, and may be what could not be made.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| !kind.is_dir()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
     match fs::remove_dir(dir) {
         Ok(()) => return Ok(()),
         // A supervisor whose client was gone has removed it.

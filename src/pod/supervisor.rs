@@ -31,6 +31,7 @@ use super::events::{Events, Source};
 use super::happenings::Happenings;
 use super::link::{Fact, hear, tell};
 use super::output::Label;
+use super::record;
 use super::root::mount_root;
 use super::sandbox::{self, Sandbox};
 use super::status::{EventKind, TracePoint};
@@ -121,6 +122,8 @@ pub(super) fn live(inheritance: Inheritance) -> i32 {
     // The stop that the terminal sends goes to the client, which forwards it; a process of the terminal's session would get it twice.
     let _ = nix::unistd::setsid();
     let _ = nix::sys::prctl::set_name(c"podling-pod");
+    // A limit on the size of files (ulimit -f) is a full disk for the logs, and no reason to die.
+    crate::sys::process::ignore(libc::SIGXFSZ);
     let link = match inheritance.link.try_clone() {
         Ok(link) => link,
         Err(_) => return 125,
@@ -220,12 +223,15 @@ impl<'a> Supervisor<'a> {
         let control = Server::new(listener, owner, &events)?;
         let active_until = plan.active_deadline.map(|d| Instant::now() + d.mul_f64(about.time_scale));
         let started_at = now();
+        let pod_dir =
+            open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?;
+        if about.keep == Keep::Record {
+            record::reserve_last(&pod_dir);
+        }
         Ok(Supervisor {
             plan,
             about,
-            dir: Rc::new(
-                open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?,
-            ),
+            dir: Rc::new(pod_dir),
             path: dir,
             client: Client::There,
             sandbox,

@@ -110,6 +110,12 @@ pub fn execute(file: impl AsFd, argv: &StringList, envp: &StringList) -> Errno {
     Errno::last()
 }
 
+/// Has this process ignore `signal`; programs that it executes go on ignoring it unless they are told otherwise.
+pub fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN is a valid disposition for every signal that can be ignored; the kernel refuses the others.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
 /// Makes this process reap its children without waiting for them (sigaction(2), `SIG_IGN` for `SIGCHLD`).
 pub fn reap_by_itself() {
     // SAFETY: SIG_IGN is a valid disposition of SIGCHLD.

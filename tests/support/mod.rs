@@ -2,6 +2,7 @@
 // Each file of tests takes a part of this.
 #![allow(dead_code, unused_imports)]
 
+pub mod detached;
 pub mod feature;
 pub mod leftovers;
 pub mod registry;
@@ -114,6 +115,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the test's place was {}", self.dir.display());
+        }
+        if self.data().join("pods").exists() {
+            // A test that fails must not leave its detached pods to others.
+            let _ = self.command(&["rm", "--all", "--force"]).output();
         }
         if self.data().join("images").exists() {
             let ids = self.command(&["images", "--quiet", "--no-trunc"]).output();

@@ -262,7 +262,11 @@ impl Supervisor<'_> {
             return Ok(());
         }
         let last = record::Last { summary: self.summary(), object: self.object()?, events: self.happenings.after(0) };
-        record::write_last(&self.dir, &last)
+        match record::write_last(&self.dir, &last) {
+            // How the pod ended matters more than the oldest of what it said.
+            Err(_) if record::remove_rotated_logs(&self.dir) => record::write_last(&self.dir, &last),
+            written => written,
+        }
     }
 
     /// Removes what is not kept of the pod's directory, and, where no client will, the directory.
