@@ -16,7 +16,7 @@ use crate::image::store::acquire::PullPolicy;
 use crate::plan::PodPlan;
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
-use crate::pod::{Claim, Kept, Mode, Run, Start, Style, Until, make_base_layer, sweep};
+use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
 
 /// How pods are to be started.
 #[derive(Debug)]
@@ -145,8 +145,18 @@ impl Launch<'_> {
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
         let Trace { begun, points } = trace;
-        let code =
-            crate::pod::run(Run { pods, facts, data, style, mode, time_scale: life.time_scale, begun, trace: points });
+        let show_trace = if life.trace { ShowTrace::Yes } else { ShowTrace::No };
+        let code = crate::pod::run(Run {
+            pods,
+            facts,
+            data,
+            style,
+            mode,
+            time_scale: life.time_scale,
+            begun,
+            trace: points,
+            show_trace,
+        });
         drop(holds);
         code
     }
@@ -186,15 +196,4 @@ fn first(given: &Given, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<F
         time_scale: life.time_scale.to_string(),
         containers: names.collect(),
     })
-}
-
-/// Prints where the start-up time of each pod went, once it is known.
-pub fn print_trace(name: &str, points: &[TracePoint]) {
-    let mut before = 0;
-    say(format_args!("pod {name}: where the time went, in milliseconds: from the start, and for the step"));
-    for point in points {
-        let (at, took) = (point.at_us, point.at_us.saturating_sub(before));
-        before = point.at_us;
-        eprintln!("{:>10.1} {:>+9.1}  {}", at as f64 / 1000.0, took as f64 / 1000.0, point.step);
-    }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::data;
 use super::input::PodArgs;
-use super::launch::{Launch, LifeArgs, Trace, WaitArgs, print_trace};
+use super::launch::{Launch, LifeArgs, Trace, WaitArgs};
 use super::limits::LimitArgs;
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
@@ -13,6 +13,7 @@ use crate::host::{HostFacts, protect};
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
 use crate::pod::list::{self, Asked};
+use crate::pod::status::trace_table;
 use crate::pod::{Kept, Mode, Style};
 
 /// Run pods, in the foreground until they have ended or detached
@@ -141,7 +142,7 @@ pub fn started(data: &std::path::Path, names: &[String], trace: bool, quiet: boo
             writeln!(out, "{name}")?;
         }
         if trace && let Some(summary) = list::summary(&list::get(data, name)?, Asked::No)? {
-            print_trace(name, &summary.trace);
+            super::say(trace_table(name, &summary.trace));
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ use super::output::{Label, Style, labels};
 use super::record::First;
 use super::state::Claim;
 use super::status::{Phase, Summary, TracePoint};
-use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, live, stop_signals};
+use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, ShowTrace, live, stop_signals};
 use crate::error::{Context, Error, Result};
 use crate::host::confine::Tree;
 use crate::host::{Caller, HostFacts, userns::spawn_mapped};
@@ -50,6 +50,8 @@ pub struct Run<'a> {
     pub begun: Instant,
     /// The steps so far.
     pub trace: Vec<TracePoint>,
+    /// Whether the foreground shows them.
+    pub show_trace: ShowTrace,
 }
 
 /// One pod to be run.
@@ -256,6 +258,7 @@ fn supervise(
         time_scale: run.time_scale,
         begun: run.begun,
         trace: run.trace.clone(),
+        show_trace: run.show_trace,
     };
     let notices = if style.quiet { Notices::LeftOut } else { Notices::Said };
     let mut ours = Some(ours);

@@ -48,6 +48,19 @@ pub struct TracePoint {
     pub at_us: u64,
 }
 
+/// A table of where the time of pod `name` went, for a person.
+pub fn trace_table(name: &str, points: &[TracePoint]) -> String {
+    let mut table =
+        format!("pod {name}: where the time went, in milliseconds: since the command began, and for each step");
+    let mut before = 0;
+    for point in points {
+        let (at, took) = (point.at_us, point.at_us.saturating_sub(before));
+        before = point.at_us;
+        table.push_str(&format!("\n{:>10.1} {:>+9.1}  {}", at as f64 / 1000.0, took as f64 / 1000.0, point.step));
+    }
+    table
+}
+
 /// `status.phase` (Kubernetes, "Pod Lifecycle", "Pod phase").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {

@@ -34,7 +34,7 @@ use super::output::Label;
 use super::record;
 use super::root::mount_root;
 use super::sandbox::{self, Sandbox};
-use super::status::{EventKind, TracePoint};
+use super::status::{EventKind, TracePoint, trace_table};
 use super::stream::Sink;
 use super::volumes;
 use crate::error::{Context, Result};
@@ -88,6 +88,17 @@ pub(super) struct About {
     /// When the command began.
     pub(super) begun: Instant,
     pub(super) trace: Vec<TracePoint>,
+    /// Whether the foreground shows it.
+    pub(super) show_trace: ShowTrace,
+}
+
+/// Whether the user is shown where the start-up time went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShowTrace {
+    /// Not, or not any more.
+    No,
+    /// Once the pod is ready, or has ended.
+    Yes,
 }
 
 /// What stays of the pod when it has ended.
@@ -196,6 +207,7 @@ impl<'a> Supervisor<'a> {
     fn new(inheritance: Inheritance<'a>) -> Result<Self> {
         let Inheritance { mut plan, prepared, data, dir, link, listener, owner, stdin, front, notices, mut about } =
             inheritance;
+        trace(&mut about, "clone, id map");
         let sandbox = build(&plan, data)?;
         trace(&mut about, "sandbox, volumes");
         let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
@@ -271,6 +283,7 @@ impl<'a> Supervisor<'a> {
             self.verdict.get_or_insert(("SupervisorFailed", e.what().to_owned()));
             self.failure.get_or_insert(e.exit_code());
         }
+        self.show_trace();
         let drained = self.drain_output();
         self.ended_at = Some(now());
         let code = self.exit_code();
@@ -301,6 +314,9 @@ impl<'a> Supervisor<'a> {
             }
             self.handle_time()?;
             self.advance()?;
+            if self.about.show_trace == ShowTrace::Yes && self.are_containers_ready() {
+                self.show_trace();
+            }
             self.flush()?;
             self.publish()?;
         }
@@ -341,7 +357,10 @@ impl<'a> Supervisor<'a> {
             Source::Start(n) => self.proceed(n),
             Source::Process(n) => self.reap(n),
             Source::ContainerStdout(n) | Source::ContainerStderr(n) => self.pump(n, source, TURN),
-            Source::Control => self.control.accept(&self.events),
+            Source::Control => {
+                self.control.accept(&self.events);
+                Ok(())
+            }
             Source::Connection(id) => self.attend(id),
             Source::Errand(id) => self.errand_ended(id),
             Source::ErrandStart(id) => self.errand_proceeds(id),
@@ -418,6 +437,14 @@ impl<'a> Supervisor<'a> {
 
     fn scaled(&self, duration: Duration) -> Duration {
         duration.mul_f64(self.about.time_scale)
+    }
+
+    /// Shows where the time went, once, if the user wants to know.
+    fn show_trace(&mut self) {
+        if std::mem::replace(&mut self.about.show_trace, ShowTrace::No) == ShowTrace::Yes {
+            let table = trace_table(&self.plan.name, &self.about.trace);
+            self.say(&table);
+        }
     }
 
     /// A step of the start has ended.

@@ -81,12 +81,12 @@ pub fn connect(dir: &Path) -> Result<Option<Connection>> {
 }
 
 impl Connection {
-    /// Asks something.
+    /// Asks something. A supervisor that has just ended shows so when the answer is read.
     ///
     /// # Errors
-    /// The failed call; a supervisor that has just ended is one.
+    /// The failed call.
     pub fn ask(&self, request: &Request, fds: &[BorrowedFd]) -> Result<()> {
-        send(&self.socket, request, fds)
+        send(&self.socket, request, fds).map(drop)
     }
 
     /// The next answer and its descriptors; `None` where the pod has ended.
@@ -97,7 +97,8 @@ impl Connection {
         match receive(&self.socket)? {
             Received::Value(Reply::Refused(error), _) => Err(Error::decode(&error)),
             Received::Value(reply, fds) => Ok(Some((reply, fds))),
-            Received::End => Ok(None),
+            // The socket waits, so nothing is the end.
+            Received::Nothing | Received::End => Ok(None),
         }
     }
 
@@ -106,17 +107,9 @@ impl Connection {
     /// # Errors
     /// Those of [`Connection::ask`] and [`Connection::answer`].
     pub fn call(&self, request: &Request, fds: &[BorrowedFd]) -> Result<Option<(Reply, Vec<OwnedFd>)>> {
-        match self.ask(request, fds) {
-            Ok(()) => self.answer(),
-            Err(e) if gone(&e) => Ok(None),
-            Err(e) => Err(e),
-        }
+        self.ask(request, fds)?;
+        self.answer()
     }
-}
-
-/// Whether a call failed because the other end has just been closed.
-fn gone(e: &Error) -> bool {
-    e.what().contains("= EPIPE") || e.what().contains("= ECONNRESET")
 }
 
 impl AsFd for Connection {

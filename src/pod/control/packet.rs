@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,21 +23,39 @@ const LONGEST_FILE: u64 = 64 << 20;
 const HERE: u8 = b'h';
 const IN_FILE: u8 = b'f';
 
-/// Sends `value` with `fds` beside it, without waiting: a socket that is full is an error (`EAGAIN`) if it is non-blocking.
+/// Whether a packet went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pod) enum Sent {
+    /// It is on its way.
+    Yes,
+    /// The peer's queue is full, and the socket does not wait.
+    Later,
+    /// The peer is gone.
+    Gone,
+}
+
+/// Sends `value` with `fds` beside it.
 ///
 /// # Errors
-/// The failed call.
-pub(in crate::pod) fn send(to: impl AsFd, value: &impl Serialize, fds: &[BorrowedFd]) -> Result<()> {
+/// The failed call, but for what [`Sent`] says.
+pub(in crate::pod) fn send(to: impl AsFd, value: &impl Serialize, fds: &[BorrowedFd]) -> Result<Sent> {
     let json = serde_json::to_vec(value).map_err(|e| Error::new(format!("a message of the control socket: {e}")))?;
     let mut raw: Vec<_> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
-    if json.len() <= LONGEST {
+    let sent = if json.len() <= LONGEST {
         let bytes = [[VERSION, HERE].as_slice(), &json].concat();
-        return Ok(packet::send(to, &bytes, &raw)?);
+        packet::send(to, &bytes, &raw)
+    } else {
+        let mut file = File::from(memfd_create(c"podling", MFdFlags::MFD_CLOEXEC).named(|| "memfd_create()")?);
+        file.write_all(&json).named(|| "write(memfd)")?;
+        raw.push(file.as_raw_fd());
+        packet::send(to, &[VERSION, IN_FILE], &raw)
+    };
+    match sent {
+        Ok(()) => Ok(Sent::Yes),
+        Err(e) if e.errno == Errno::EAGAIN => Ok(Sent::Later),
+        Err(e) if matches!(e.errno, Errno::EPIPE | Errno::ECONNRESET) => Ok(Sent::Gone),
+        Err(e) => Err(e.into()),
     }
-    let mut file = File::from(memfd_create(c"podling", MFdFlags::MFD_CLOEXEC).named(|| "memfd_create()")?);
-    file.write_all(&json).named(|| "write(memfd)")?;
-    raw.push(file.as_raw_fd());
-    Ok(packet::send(to, &[VERSION, IN_FILE], &raw)?)
 }
 
 /// What came: a value with its descriptors, or the end of the connection.
@@ -44,6 +63,8 @@ pub(in crate::pod) fn send(to: impl AsFd, value: &impl Serialize, fds: &[Borrowe
 pub(in crate::pod) enum Received<T> {
     /// A value.
     Value(T, Vec<OwnedFd>),
+    /// There is nothing now, and the socket does not wait.
+    Nothing,
     /// The peer is gone.
     End,
 }
@@ -54,16 +75,21 @@ pub(in crate::pod) enum Received<T> {
 /// The failed call, another version of the protocol, or what cannot be read.
 pub(in crate::pod) fn receive<T: DeserializeOwned>(from: impl AsFd) -> Result<Received<T>> {
     let mut bytes = vec![0; LONGEST + 2];
-    let (length, mut fds) = packet::receive(from, &mut bytes)?;
+    let (length, mut fds) = match packet::receive(from, &mut bytes) {
+        Err(e) if e.errno == Errno::EAGAIN => return Ok(Received::Nothing),
+        received => received?,
+    };
     let json = match bytes.get(..length).unwrap_or_default() {
         [] => return Ok(Received::End),
         [VERSION, HERE, json @ ..] => json.to_vec(),
         [VERSION, IN_FILE, ..] => read_file(fds.pop())?,
         [version, ..] => {
-            return Err(Error::new(format!(
+            let why = format!(
                 "the other side speaks version {version} of the control protocol, and this podling version {VERSION}"
-            ))
-            .mend("use the podling that the pod was started with, or end the pod with kill -TERM of its podling-pod process"));
+            );
+            return Err(Error::new(why).mend(
+                "use the podling that the pod was started with, or end the pod with kill -TERM of its podling-pod process",
+            ));
         }
     };
     let value = serde_json::from_slice(&json)

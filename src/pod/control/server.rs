@@ -8,6 +8,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::Serialize;
 
 use super::message::{Reply, Request};
+pub(in crate::pod) use super::packet::Sent;
 use super::packet::{Received, receive, send};
 use crate::error::{Error, Result};
 use crate::pod::events::{Events, Source};
@@ -50,16 +51,6 @@ pub(in crate::pod) struct Peer {
     writable_watched: bool,
 }
 
-/// Whether a packet went out.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::pod) enum Sent {
-    Yes,
-    /// The peer's queue is full.
-    Later,
-    /// The peer is gone.
-    Gone,
-}
-
 impl Server {
     pub(in crate::pod) fn new(listener: OwnedFd, owner: Owner, events: &Events) -> Result<Server> {
         events.watch(&listener, Source::Control)?;
@@ -67,13 +58,13 @@ impl Server {
     }
 
     /// Takes everybody who waits to be connected.
-    pub(in crate::pod) fn accept(&mut self, events: &Events) -> Result<()> {
+    pub(in crate::pod) fn accept(&mut self, events: &Events) {
         loop {
             let socket = match packet::accept(&self.listener) {
                 Ok(socket) => socket,
                 Err(e) if matches!(e.errno, Errno::EINTR | Errno::ECONNABORTED) => continue,
                 // Nobody waits, or the limit on open files is reached: whoever waits goes on waiting, and the pod lives.
-                Err(_) => return Ok(()),
+                Err(_) => return,
             };
             let Ok(credentials) = getsockopt(&socket, PeerCredentials) else { continue };
             let allowed = match self.owner {
@@ -89,7 +80,10 @@ impl Server {
             }
             let id = self.next;
             self.next += 1;
-            events.watch(&socket, Source::Connection(id))?;
+            // A limit that keeps this one from being heard is no reason for the pod to end.
+            if events.watch(&socket, Source::Connection(id)).is_err() {
+                continue;
+            }
             self.connections.push(Peer { id, socket, watching: None, behind: false, writable_watched: false });
         }
     }
@@ -108,7 +102,7 @@ impl Server {
         match receive(&peer.socket) {
             Ok(Received::Value(request, fds)) => Some(Ok((request, fds))),
             Ok(Received::End) => Some(Err(Error::new("the end of the connection"))),
-            Err(e) if e.what().contains("= EAGAIN") => None,
+            Ok(Received::Nothing) => None,
             Err(e) => {
                 let _ = send(&peer.socket, &Reply::Refused(e.encode()), &[]);
                 Some(Err(e))
@@ -137,11 +131,8 @@ impl Server {
 
 impl Peer {
     pub(in crate::pod) fn send(&self, value: &impl Serialize, fds: &[BorrowedFd]) -> Sent {
-        match send(&self.socket, value, fds) {
-            Ok(()) => Sent::Yes,
-            Err(e) if e.what().contains("= EAGAIN") => Sent::Later,
-            Err(_) => Sent::Gone,
-        }
+        // Whatever is wrong with one client's socket is no concern of the pod's.
+        send(&self.socket, value, fds).unwrap_or(Sent::Gone)
     }
 
     /// Has the loop say when the peer takes more, or no longer.

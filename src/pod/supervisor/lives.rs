@@ -62,6 +62,9 @@ impl Supervisor<'_> {
         let place = Place { dir: &self.dir, joined, stdin: &self.stdin, events: &self.events };
         let name = container.plan.name.clone();
         container.start(n, &place).context(|| format!("container {name:?}"))?;
+        if self.containers.get(n).is_some_and(|c| c.run == 0) {
+            self.trace(&format!("{name}: clone"));
+        }
         self.happened(EventKind::Normal, "Created", Some(n), &format!("Created container {name}"));
         Ok(())
     }

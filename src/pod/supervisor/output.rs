@@ -117,8 +117,9 @@ impl Supervisor<'_> {
             }
         }
         for attached in &mut self.attached {
-            attached.stderr.flush(&self.events)?;
-            attached.stdout.flush(&self.events)?;
+            // Whatever is wrong with a client's descriptors is its own affair.
+            let _ = attached.stderr.flush(&self.events);
+            let _ = attached.stdout.flush(&self.events);
         }
         for (n, container) in self.containers.iter_mut().enumerate() {
             let waits =
@@ -180,7 +181,7 @@ impl Supervisor<'_> {
                     // Nothing runs any more, so a wish to stop can only mean the waiting.
                     Source::Client => return Ok(()),
                     Source::Signals => return Ok(()),
-                    Source::Control => self.control.accept(&self.events)?,
+                    Source::Control => self.control.accept(&self.events),
                     Source::Connection(id) => self.attend(id)?,
                     _ => {}
                 }

@@ -37,7 +37,7 @@ impl Supervisor<'_> {
     }
 
     /// Ready are the containers and sidecars, all of them; one that has succeeded for good counts as ready for nobody.
-    fn are_containers_ready(&self) -> bool {
+    pub(super) fn are_containers_ready(&self) -> bool {
         self.ended_at.is_none()
             && self.containers.iter().all(|c| match c.plan.role {
                 Role::Regular | Role::Sidecar => is_ready(c),
