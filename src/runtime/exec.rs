@@ -15,6 +15,7 @@ use super::program::Program;
 use super::start::Starting;
 use super::visit::{ended, spawn_beside};
 use crate::error::{Error, Result};
+use crate::host::confine::keep_capabilities_over_files;
 use crate::sys::clone::Child;
 use crate::sys::process::{close_all_but, default_signals};
 use crate::sys::{Named, packet};
@@ -84,8 +85,8 @@ fn become_command(
     finish(prepared, &command.0, Standing { streams, channel })
 }
 
-/// Does `work` in the view of the container whose first process is `target`: its root, its processes, its ids, as its root with all the
-/// capabilities that its user namespace gives, and with `kept` as the only descriptors.
+/// Does `work` in the view of the container whose first process is `target`: its root, its processes, its ids, as its root with the
+/// capabilities over files and no other, and with `kept` as the only descriptors.
 ///
 /// # Errors
 /// The container has ended, or the clone's.
@@ -93,7 +94,11 @@ pub fn visit(target: impl AsFd, kept: &[BorrowedFd], work: impl FnOnce() -> i32)
     let target = target.as_fd();
     spawn_beside(target, CloneFlags::empty(), || {
         let entered = setsid().named(|| "setsid()").map(drop).map_err(Error::from).and_then(|()| enter(target));
-        if entered.is_err() || close_all_but(kept).is_err() || nix::unistd::chdir("/").is_err() {
+        let ready = entered.is_ok()
+            && close_all_but(kept).is_ok()
+            && nix::unistd::chdir("/").is_ok()
+            && keep_capabilities_over_files().is_ok();
+        if !ready {
             return 125;
         }
         default_signals();
