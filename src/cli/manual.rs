@@ -81,7 +81,10 @@ fn page(root: &Command, command: &Command) -> io::Result<Vec<u8>> {
     } else if visible(command).next().is_some() {
         man.render_subcommands_section(&mut page)?;
     }
-    man.render_options_section(&mut page)?;
+    let mut options = Vec::new();
+    man.render_options_section(&mut options)?;
+    // Two breaks around an empty line are what clap_mangen puts above possible values, and what mandoc warns of.
+    page.extend(String::from_utf8_lossy(&options).replace("\n.br\n\n.br\n", "\n.sp\n").bytes());
     let mut rest = Roff::new();
     rest.control("SH", ["EXIT STATUS"]);
     rest.text([roman(after.exit.as_deref().unwrap_or(EXIT))]);

@@ -1,7 +1,10 @@
 //! What somebody meant who types the words of kubectl, docker or podman.
 
+use clap::Command;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::manifest::nearest;
 
 /// Words at the beginning of a command line, and what podling says for them. The longest row that fits is taken.
 const KNOWN: &[(&[&str], &str)] = &[
@@ -67,15 +70,32 @@ const KNOWN: &[(&[&str], &str)] = &[
 ];
 
 /// Adds podling's own words to the refusal of a command line that begins with another tool's.
-pub fn explain(mut error: clap::Error, words: &[String]) -> clap::Error {
-    if error.kind() == ErrorKind::InvalidSubcommand
-        && let Some(tip) = tip(words)
-    {
+pub fn explain(mut error: clap::Error, root: &Command, words: &[String]) -> clap::Error {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return error;
+    }
+    if let Some(tip) = tip(words) {
         // A word that merely looks like it would only lead astray.
         error.remove(ContextKind::SuggestedSubcommand);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+    } else if error.get(ContextKind::SuggestedSubcommand).is_none()
+        && let Some(verb) = swapped(root, words)
+    {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![verb.to_owned()]));
     }
     error
+}
+
+/// The verb that a word was meant to be which clap finds too unlike, since in a short one two swapped letters are much: `rnu`.
+fn swapped<'a>(root: &'a Command, words: &[String]) -> Option<&'a str> {
+    let mut command = root;
+    for word in words {
+        match command.find_subcommand(word) {
+            Some(verb) => command = verb,
+            None => return nearest(word, command.get_subcommands().map(Command::get_name)),
+        }
+    }
+    None
 }
 
 fn tip(words: &[String]) -> Option<&'static str> {
@@ -98,6 +118,16 @@ mod tests {
         assert!(tip_for("pod ps").unwrap().contains("podling ps"));
         assert_eq!(tip_for("system"), None);
         assert_eq!(tip_for("frobnicate"), None);
+    }
+
+    #[test]
+    fn two_swapped_letters_are_put_right() {
+        let root = crate::cli::grammar();
+        let meant =
+            |line: &str| swapped(&root, &line.split(' ').map(str::to_owned).collect::<Vec<_>>()).map(str::to_owned);
+        assert_eq!(meant("rnu pod.yaml").as_deref(), Some("run"));
+        assert_eq!(meant("image sl").as_deref(), Some("ls"));
+        assert_eq!(meant("frobnicate"), None);
     }
 
     /// A verb that is renamed or never comes must not be recommended for ever.

@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let words: Vec<String> = std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
-            let e = meant::explain(e, &words);
+            let e = meant::explain(e, &grammar(), &words);
             let _ = e.print();
             // Help and version are answers, not failures; a wrong command line is podling's own error.
             return if e.use_stderr() { ExitCode::from(125) } else { ExitCode::SUCCESS };
