@@ -54,6 +54,10 @@ mod tests {
             let groups = GROUPS.iter().filter(|(_, names)| names.contains(&verb.get_name())).count();
             assert_eq!(groups, 1, "put {:?} into one of GROUPS", verb.get_name());
         }
+        let help = root.render_help().to_string();
+        for line in help.lines() {
+            assert!(line.chars().count() <= 100, "too long for the first page: {line:?}");
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ enum Verb {
     Kill(down::KillArgs),
     /// Remove what is kept of ended pods
     Rm(down::RmArgs),
-    /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
+    /// Print what `run` would do, and do nothing
     Plan(plan::Args),
     /// Pull images from registries
     Pull(pull::Args),
@@ -137,6 +137,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             let words: Vec<String> = std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
+            // A word that podling does not know may be another tool's, or a slip of the finger.
             let e = meant::explain(e, &grammar(), &words);
             let _ = e.print();
             // Help and version are answers, not failures; a wrong command line is podling's own error.
@@ -185,7 +186,10 @@ fn grammar() -> clap::Command {
 }
 
 fn parse() -> std::result::Result<Cli, clap::Error> {
-    let mut grammar = grammar();
+    // Only who looks at the first page of help pays for writing it.
+    let first = std::env::args_os().nth(1);
+    let looks = first.is_none_or(|word| word == "help" || word == "--help" || word.to_string_lossy().starts_with("-h"));
+    let mut grammar = if looks { grammar() } else { Cli::command() };
     let matches = grammar.try_get_matches_from_mut(std::env::args_os())?;
     Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut grammar))
 }
