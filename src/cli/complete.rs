@@ -1,35 +1,119 @@
-//! What a shell may put in the place of a word: names of pods and containers that are there now.
+//! What a shell may put in the place of a word: names of pods, containers, images and files that are there now.
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
 
 use super::data;
 use crate::host::HostFacts;
+use crate::image::Store;
 use crate::pod::list;
+
+/// The words of the line before the one that is completed: a completer is only given that one.
+static LINE: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Tells the completers of this process which words come before the one to complete.
+pub fn remember_line(words: Vec<String>) {
+    // There is one line in a process.
+    let _ = LINE.set(words);
+}
 
 /// Completes the names of pods.
 pub fn pods() -> ArgValueCompleter {
-    ArgValueCompleter::new(|word: &OsStr| {
-        let word = word.to_string_lossy();
-        let names = data::directory(&HostFacts::gather()).map(|data| list::names(&data)).unwrap_or_default();
-        candidates(names, &word)
-    })
+    ArgValueCompleter::new(|word: &OsStr| candidates(pod_names(), word))
 }
 
-/// Completes the names of containers: those of all pods, since a shell does not tell which pod the line names.
+/// Completes the names of containers: those of the pod that the line names, of all pods where it names none.
 pub fn containers() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
-        let word = word.to_string_lossy();
-        let summaries =
-            data::directory(&HostFacts::gather()).and_then(|data| list::summaries(&data)).unwrap_or_default();
-        let mut names: Vec<String> = summaries.into_iter().flat_map(|pod| pod.containers).map(|c| c.name).collect();
+        let summaries = directory().and_then(|data| list::summaries(&data).ok()).unwrap_or_default();
+        let line = LINE.get().map(Vec::as_slice).unwrap_or_default();
+        let named = |pod: &str| line.iter().any(|word| pod_in(word) == pod);
+        let one = summaries.iter().any(|pod| named(&pod.name));
+        let mut names = Vec::new();
+        for pod in summaries.into_iter().filter(|pod| !one || named(&pod.name)) {
+            names.extend(pod.containers.into_iter().map(|container| container.name));
+        }
         names.sort_unstable();
         names.dedup();
-        candidates(names, &word)
+        candidates(names, word)
     })
 }
 
-fn candidates(names: Vec<String>, word: &str) -> Vec<CompletionCandidate> {
-    names.into_iter().filter(|name| name.starts_with(word)).map(CompletionCandidate::new).collect()
+/// Completes the names of the store's images.
+pub fn images() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| {
+        let facts = HostFacts::gather();
+        let store = directory().and_then(|data| Store::open(data, &facts.ids).ok());
+        let images = store.and_then(|store| store.list().ok()).unwrap_or_default();
+        let mut names: Vec<String> =
+            images.iter().filter_map(|image| image.name.as_ref()).map(|n| n.familiar()).collect();
+        names.sort_unstable();
+        names.dedup();
+        candidates(names, word)
+    })
+}
+
+/// Completes files that may describe pods.
+pub fn yaml_files() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| manifests(word))
+}
+
+/// Completes names of pods, and files that describe some.
+pub fn pods_or_yaml_files() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| {
+        let mut found = candidates(pod_names(), word);
+        found.extend(manifests(word));
+        found
+    })
+}
+
+/// Completes an end of `podling cp`: a pod with a colon, or a file of this machine.
+pub fn pods_or_files() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| {
+        let mut found = candidates(pod_names().into_iter().map(|name| format!("{name}:")).collect(), word);
+        found.extend(PathCompleter::any().complete(word));
+        found
+    })
+}
+
+fn manifests(word: &OsStr) -> Vec<CompletionCandidate> {
+    let is_manifest = |path: &Path| {
+        path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known)) && path.is_file()
+    };
+    PathCompleter::file().filter(is_manifest).complete(word)
+}
+
+fn pod_names() -> Vec<String> {
+    directory().map(|data| list::names(&data)).unwrap_or_default()
+}
+
+/// podling's data, if there is any: looking must not make it.
+fn directory() -> Option<PathBuf> {
+    data::directory(&HostFacts::gather()).ok().filter(|data| data.is_dir())
+}
+
+/// The pod that a word may name: `web`, `pod/web`, and `web` in `web:/srv`.
+fn pod_in(word: &str) -> &str {
+    let word = word.strip_prefix("pod/").or_else(|| word.strip_prefix("pods/")).unwrap_or(word);
+    word.split_once(':').map_or(word, |(pod, _)| pod)
+}
+
+fn candidates(names: Vec<String>, word: &OsStr) -> Vec<CompletionCandidate> {
+    let word = word.to_string_lossy();
+    names.into_iter().filter(|name| name.starts_with(&*word)).map(CompletionCandidate::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_name_pods_in_several_ways() {
+        for word in ["web", "pod/web", "pods/web", "web:/srv/a:b", "pod/web:x"] {
+            assert_eq!(pod_in(word), "web", "{word}");
+        }
+    }
 }

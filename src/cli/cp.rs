@@ -13,15 +13,15 @@ use crate::pod::Links;
 #[command(after_help = AFTER)]
 pub struct Args {
     /// POD:PATH, a path on this host, or `-` for a tar archive on standard input
-    #[arg(value_name = "SOURCE")]
+    #[arg(value_name = "SOURCE", add = super::complete::pods_or_files())]
     source: OsString,
 
     /// POD:PATH, a path on this host, or `-` for a tar archive on standard output
-    #[arg(value_name = "DESTINATION")]
+    #[arg(value_name = "DESTINATION", add = super::complete::pods_or_files())]
     destination: OsString,
 
     /// The pod's container; the first one where none is named
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = super::complete::containers())]
     container: Option<String>,
 
     /// Copy what SOURCE points to if it is a symbolic link, not the link

@@ -19,7 +19,7 @@ use crate::pod::{Claim, Connection, Reply, Request};
   podling down --all")]
 pub struct DownArgs {
     /// Pods, or files that describe them
-    #[arg(value_name = "POD|FILE", required_unless_present = "all", add = super::complete::pods())]
+    #[arg(value_name = "POD|FILE", required_unless_present = "all", add = super::complete::pods_or_yaml_files())]
     pods: Vec<String>,
 
     /// All pods
@@ -82,6 +82,10 @@ pub struct KillArgs {
 
 /// Remove what is kept of ended pods
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  podling rm web
+  podling rm --force web           stop it first if it runs
+  podling rm --all                 all that have ended")]
 pub struct RmArgs {
     /// Pods
     #[arg(value_name = "POD", required_unless_present = "all", add = super::complete::pods())]

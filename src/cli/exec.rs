@@ -15,8 +15,7 @@ use crate::sys::Named;
 /// Run a command in a running container
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The command gets the container's environment, user, capabilities, seccomp filter and limits. It is killed when
-podling exec is; the exit code is the command's, 128 + n where signal n killed it.
+    after_help = "The command gets the container's environment, user, capabilities, seccomp filter and limits. It is killed when podling exec is; the exit code is the command's, 128 + n where signal n killed it.
 
 Examples:
   podling exec web -- ls /srv

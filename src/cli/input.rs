@@ -18,7 +18,7 @@ use crate::pod::{base_layer, pod_dir};
 #[derive(Debug, clap::Args)]
 pub struct PodArgs {
     /// YAML or JSON files with Pods, ConfigMaps, Secrets and Lists; `-` is standard input
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required = true, add = super::complete::yaml_files())]
     files: Vec<PathBuf>,
 
     /// Name the pod NAME instead of what the YAML says

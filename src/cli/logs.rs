@@ -27,11 +27,11 @@ pub struct Args {
     pub pod: String,
 
     /// The container; `-c` says the same
-    #[arg(value_name = "CONTAINER", conflicts_with_all = ["container", "all_containers"])]
+    #[arg(value_name = "CONTAINER", add = super::complete::containers(), conflicts_with_all = ["container", "all_containers"])]
     inline_container: Option<String>,
 
     /// The container [default: the one that the annotation kubectl.kubernetes.io/default-container names, else the first]
-    #[arg(short, long, value_name = "NAME", conflicts_with = "all_containers")]
+    #[arg(short, long, value_name = "NAME", conflicts_with = "all_containers", add = super::complete::containers())]
     container: Option<String>,
 
     /// All containers, init containers included, merged by time

@@ -3,18 +3,22 @@
 // The verb joins the others once the control socket carries copies.
 mod asking;
 mod complete;
+mod completion;
 #[allow(dead_code)]
 mod cp;
 mod data;
 mod down;
 mod duration;
 mod exec;
+mod help;
 mod image;
 mod images;
 mod input;
 mod launch;
 mod limits;
 mod logs;
+mod manual;
+mod meant;
 mod plan;
 mod progress;
 mod ps;
@@ -30,7 +34,7 @@ mod up;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::image::ImageCommand;
 use crate::error::Result;
@@ -49,7 +53,10 @@ const EXAMPLES: &str = "Examples:
   podling pull busybox                     get an image from its registry
   podling image load busybox.docker.tar    put an image into the store
   podling run examples/hello.yaml          run a pod and show what its containers print
-  podling plan examples/hello.yaml         show what would be done, and do nothing";
+  podling run -d examples/hello.yaml       run it in the background
+  podling plan examples/hello.yaml         show what would be done, and do nothing
+
+`podling VERB --help` tells about a verb; `podling completion` how a shell completes names.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -73,7 +80,7 @@ enum Verb {
     Kill(down::KillArgs),
     /// Remove what is kept of ended pods
     Rm(down::RmArgs),
-    /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
+    /// Print what `run` would do, and do nothing
     Plan(plan::Args),
     /// Pull images from registries
     Pull(pull::Args),
@@ -97,20 +104,41 @@ enum Verb {
     #[command(hide = true)]
     Rmi(image::RmArgs),
     /// Load, save, list, inspect, name and remove images.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  podling image load app.tar
+  podling image ls
+  podling image rm app:dev"
+    )]
     Image(image::ImageCommand),
     /// List the images in the store.
     Images(image::LsArgs),
     /// See how much room is used, and prove that the store is whole
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  podling system df
+  podling system check --repair"
+    )]
     System(system::SystemCommand),
+    /// Print a script that completes podling's words in a shell
+    Completion(completion::Args),
+    /// Write podling's manual pages
+    Man(manual::Args),
 }
 
 /// Runs the command that this process was started with.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    if let Some(code) = completion::answer() {
+        return code;
+    }
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(e) => {
+            let words: Vec<String> = std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
+            // A word that podling does not know may be another tool's, or a slip of the finger.
+            let e = meant::explain(e, &grammar(), &words);
             let _ = e.print();
             // Help and version are answers, not failures; a wrong command line is podling's own error.
             return if e.use_stderr() { ExitCode::from(125) } else { ExitCode::SUCCESS };
@@ -129,6 +157,8 @@ pub fn main() -> ExitCode {
         Verb::Rm(args) => down::rm(&args),
         Verb::Plan(args) => plan::run(&args).map(|()| 0),
         Verb::System(command) => system(&command),
+        Verb::Completion(args) => completion::run(&args),
+        Verb::Man(args) => manual::run(&args),
         Verb::Image(command) => on_store(&command),
         Verb::Pull(args) => on_store(&ImageCommand::Pull(args)),
         Verb::Push(args) => on_store(&ImageCommand::Push(args)),
@@ -148,6 +178,20 @@ pub fn main() -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
+}
+
+/// The definitions of all verbs: what parses, what helps, what completes and what the manual is made of.
+fn grammar() -> clap::Command {
+    help::with_groups(Cli::command())
+}
+
+fn parse() -> std::result::Result<Cli, clap::Error> {
+    // Only who looks at the first page of help pays for writing it.
+    let first = std::env::args_os().nth(1);
+    let looks = first.is_none_or(|word| word == "help" || word == "--help" || word.to_string_lossy().starts_with("-h"));
+    let mut grammar = if looks { grammar() } else { Cli::command() };
+    let matches = grammar.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut grammar))
 }
 
 /// Tells the user something. Nobody may be there to read it, which is no reason to fail.

@@ -18,6 +18,11 @@ use crate::manifest::Said;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Nothing is started, changed or pulled.
+
+Examples:
+  podling plan pod.yaml
+  podling plan pod.yaml config.yaml | less")]
 pub struct Args {
     #[command(flatten)]
     pod: PodArgs,

@@ -11,6 +11,10 @@ use crate::pod::status::{ContainerKind, Summary};
 
 /// List the pods that run
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  podling ps
+  podling ps -a                    those that have ended, too
+  podling ps -q                    names only, for scripts")]
 pub struct Args {
     /// Show those that have ended, too
     #[arg(short, long)]

@@ -18,7 +18,7 @@ use crate::image::store::acquire::Source;
 #[command(after_help = AFTER)]
 pub struct Args {
     /// Names as in a pod's YAML: busybox, quay.io/a/b:1.2, ghcr.io/a/b@sha256:…
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required = true, value_name = "IMAGE", add = super::complete::images())]
     images: Vec<String>,
 
     /// Pull the image for this platform, not for this machine's

@@ -18,6 +18,7 @@ Examples:
   podling push app:dev localhost:5000/app:dev --tls-verify=false")]
 pub struct Args {
     /// Name, id or digest of an image of the store
+    #[arg(add = super::complete::images())]
     image: String,
     /// Where to push it to, where that is not its name
     destination: Option<String>,

@@ -25,7 +25,11 @@ pub enum SystemCommand {
 /// Arguments of `podling system df`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Images are their blobs, layers their unpacked trees; sizes are those on disk. `podling image prune -a` reclaims."
+    after_help = "Images are their blobs, layers their unpacked trees; sizes are those on disk. `podling image prune -a` reclaims.
+
+Examples:
+  podling system df
+  podling system df --format json"
 )]
 pub struct DfArgs {
     /// Show each image
@@ -39,7 +43,11 @@ pub struct DfArgs {
 /// Arguments of `podling system check`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code: 0 when everything is whole, 1 when something is damaged, 125 for podling's own errors."
+    after_help = "Exit code: 0 when everything is whole, 1 when something is damaged, 125 for podling's own errors.
+
+Examples:
+  podling system check
+  podling system check --repair"
 )]
 pub struct CheckArgs {
     /// Remove what is damaged, so that it can be pulled, loaded or unpacked again

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use super::limits::LimitArgs;
 use super::stdout::Stdout;
-use super::{pull, push};
+use super::{complete, pull, push};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::layer::limits::human;
@@ -57,6 +57,10 @@ pub enum ImageCommand {
 
 /// Arguments of `podling image load`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  podling image load app.tar
+  podling image load --name app:dev app.oci/
+  docker save app | podling image load -")]
 pub struct LoadArgs {
     /// An archive made by `docker save`, `podman save` or skopeo, or an OCI layout directory; `-` is standard input
     #[arg(required = true, value_name = "FILE|DIR")]
@@ -74,6 +78,9 @@ pub struct LoadArgs {
 
 /// Arguments of `podling image import`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  podling image import rootfs.tar.gz base:1
+  podling image import -c 'CMD [\"/bin/sh\"]' -c 'ENV LANG=C' ./rootfs base:1")]
 pub struct ImportArgs {
     /// A tar archive (plain, gzip or zstd) or a directory
     #[arg(value_name = "TAR|DIR")]
@@ -90,6 +97,9 @@ pub struct ImportArgs {
 
 /// Arguments of `podling images`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  podling images
+  podling images -q --no-trunc         ids only, for scripts")]
 pub struct LsArgs {
     /// Print only the images' ids
     #[arg(short, long)]
@@ -104,17 +114,23 @@ pub struct LsArgs {
 
 /// Arguments of `podling image inspect`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  podling image inspect busybox
+  podling image inspect busybox | jq '.[0]'")]
 pub struct InspectArgs {
     /// Names, ids or digests
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "IMAGE", add = complete::images())]
     pub images: Vec<String>,
 }
 
 /// Arguments of `podling image rm`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  podling image rm app:dev
+  podling image rm --force 0b5a1c8f4d2e    by its id, whatever its names")]
 pub struct RmArgs {
     /// Names, ids or digests
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "IMAGE", add = complete::images())]
     pub images: Vec<String>,
     /// Remove an image given by its id even if it has several names
     #[arg(short, long)]

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use super::table;
+use crate::cli::complete;
 use crate::cli::stdout::Format;
 use crate::error::{Error, Result};
 use crate::image::layer::limits::human;
@@ -14,8 +15,11 @@ use crate::image::{InUserNamespace, Store, timestamp};
 
 /// Arguments of `podling image tag`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  podling image tag app:dev app:1.0 quay.io/me/app:1.0")]
 pub struct TagArgs {
     /// Name, id or digest of an image of the store
+    #[arg(add = complete::images())]
     source: String,
     /// Its further names
     #[arg(required = true, value_name = "NAME")]
@@ -24,17 +28,24 @@ pub struct TagArgs {
 
 /// Arguments of `podling image untag`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  podling image untag app:dev")]
 pub struct UntagArgs {
     /// Names to take away; the images stay
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = complete::images())]
     names: Vec<String>,
 }
 
 /// Arguments of `podling image history`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "SIZE is that of the layer as it is stored and travels. A step without a layer has none.")]
+#[command(after_help = "SIZE is that of the layer as it is stored and travels. A step without a layer has none.
+
+Examples:
+  podling image history busybox
+  podling image history --no-trunc --format json busybox")]
 pub struct HistoryArgs {
     /// Name, id or digest of an image of the store
+    #[arg(add = complete::images())]
     image: String,
     /// Do not cut what made a layer
     #[arg(long)]
@@ -46,6 +57,9 @@ pub struct HistoryArgs {
 
 /// Arguments of `podling image prune`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  podling image prune
+  podling image prune --all --force    all that no running pod uses, without asking")]
 pub struct PruneArgs {
     /// Remove all images that no running pod uses, not only those without a name
     #[arg(short, long)]

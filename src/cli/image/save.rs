@@ -15,7 +15,7 @@ use crate::image::store::save::{Format, Saving};
   podling image save --format oci-dir -o layout web:1.2")]
 pub struct Args {
     /// Names, ids or digests
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required = true, value_name = "IMAGE", add = crate::cli::complete::images())]
     images: Vec<String>,
     /// Write to FILE, or into the new directory FILE; `-` is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
