@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::control::{Connection, Reply, Request, connect};
-use super::record::{First, Last, boot_id, read_first, read_last};
+use super::lost;
+use super::record::{First, Last, read_first, read_last};
 use super::state::{is_locked, pod_dir};
-use super::status::{ContainerKind, ContainerState, ContainerSummary, Phase, Summary};
+use super::status::Summary;
 use crate::error::{Error, Result};
 
 /// A pod, and how it can be asked.
@@ -166,45 +167,6 @@ pub fn summary(pod: &Found, asked: Asked) -> Result<Option<Summary>> {
             }
         }
         Life::Ended(last) => Ok(Some(last.summary.clone())),
-        Life::Lost(first) => Ok(Some(lost(first))),
-    }
-}
-
-/// What is known of a pod whose supervisor could not say how it ended.
-pub fn lost(first: &First) -> Summary {
-    let (reason, message) = if first.boot_id == boot_id() {
-        ("SupervisorKilled", "the pod's supervisor was killed, and the kernel killed all containers with it")
-    } else {
-        ("NodeRebooted", "the machine was started anew since")
-    };
-    let container = |name: &String| ContainerSummary {
-        name: name.clone(),
-        kind: ContainerKind::Regular,
-        image: String::new(),
-        state: ContainerState::Terminated { exit_code: 137, reason: "ContainerStatusUnknown".to_owned() },
-        restarts: 0,
-        last_ended_at: None,
-        ready: false,
-        started: false,
-        stdin: false,
-        tty: false,
-    };
-    Summary {
-        name: first.name.clone(),
-        namespace: first.namespace.clone(),
-        uid: first.uid.clone(),
-        phase: Phase::Failed,
-        state: reason.to_owned(),
-        initialized: false,
-        ready: false,
-        started_at: first.started_at,
-        ended_at: None,
-        exit_code: Some(137),
-        reason: Some(reason.to_owned()),
-        message: Some(message.to_owned()),
-        detached: true,
-        time_scale: first.time_scale.parse().unwrap_or(1.0),
-        containers: first.containers.iter().map(container).collect(),
-        trace: Vec::new(),
+        Life::Lost(first) => Ok(Some(lost::summary(first))),
     }
 }
