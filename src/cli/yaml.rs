@@ -109,11 +109,17 @@ fn is_plain(text: &str) -> bool {
     let safe = |b: u8| b.is_ascii_alphanumeric() || b" _-./:@%+=,~$()<>;^\\".contains(&b);
     let Some(first) = text.bytes().next() else { return false };
     let starts_well = first.is_ascii_alphabetic() || first == b'/' || first == b'_' || first == b'$';
-    (starts_well || is_address(text) || is_amount(text))
+    (starts_well || is_option(text) || is_address(text) || is_amount(text))
         && text.bytes().all(safe)
         && !text.ends_with([':', ' '])
         && !text.contains(": ")
         && !is_a_word_of_yaml(text)
+}
+
+/// `-c` and `--flag` are neither numbers nor the beginning of a list.
+fn is_option(text: &str) -> bool {
+    let word = text.strip_prefix("--").or_else(|| text.strip_prefix('-')).unwrap_or_default();
+    word.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 /// Four numbers with points between them are no number in any YAML.
@@ -188,7 +194,7 @@ mod tests {
         let expected = "\
 containers:
 - args:
-  - \"-c\"
+  - -c
   - \"a: b\"
   command: []
   name: c

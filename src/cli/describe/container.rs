@@ -38,7 +38,9 @@ fn one(fields: &mut Fields, container: &Value, status: &Value) {
         let words = array(&container[list]);
         if !words.is_empty() {
             fields.heading(2, title);
-            words.iter().for_each(|word| fields.line(3, string(word)));
+            for word in words {
+                string(word).lines().for_each(|line| fields.line(3, line));
+            }
         }
     }
     state(fields, "State", &status["state"]);
