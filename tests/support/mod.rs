@@ -115,6 +115,10 @@ impl Drop for Place {
         if std::thread::panicking() {
             eprintln!("the test's place was {}", self.dir.display());
         }
+        // Detached pods outlive a test that fails.
+        if self.data().join("pods").exists() {
+            let _ = self.command(&["rm", "--all", "--force"]).output();
+        }
         if self.data().join("images").exists() {
             let ids = self.command(&["images", "--quiet", "--no-trunc"]).output();
             for id in ids
