@@ -397,3 +397,23 @@ fn a_killed_supervisor_and_a_reboot_are_told_truthfully_and_cleared() {
     assert!(place.podling(&["ps", "-aq"]).stdout.is_empty());
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_damaged_record_hides_no_other_pod_and_can_be_removed() {
+    let place = Place::with(&["busybox"]);
+    for name in ["first", "last", "sound"] {
+        start(&place, &shell("exit 0").replace("name: p}", &format!("name: {name}}}")), &[]);
+        place.podling(&["wait", name, "--for=succeeded"]).expect_success();
+    }
+    // As a machine leaves it that stopped while it was written.
+    fs::remove_file(place.data().join("pods/first/status.json")).unwrap();
+    fs::write(place.data().join("pods/first/pod.json"), "").unwrap();
+    fs::write(place.data().join("pods/last/status.json"), "{").unwrap();
+    let all = place.podling(&["ps", "-a"]);
+    let states: Vec<_> = (1..4).map(|line| (words(&all, line)[0], words(&all, line)[2])).collect();
+    assert_eq!(states, [("first", "RecordDamaged"), ("last", "RecordDamaged"), ("sound", "Completed")], "{all}");
+    assert_eq!(inspect(&place, "first")["status"]["reason"], "RecordDamaged");
+    place.podling(&["describe", "last"]).expect_success();
+    place.podling(&["rm", "first", "last", "sound"]).expect_success();
+    place.assert_nothing_left();
+}

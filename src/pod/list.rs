@@ -105,16 +105,22 @@ pub fn live(data: &Path, name: &str) -> Result<(Found, Connection)> {
 
 fn look(data: &Path, name: &str) -> Result<Option<Found>> {
     let dir = pod_dir(data, name);
+    // Whoever cannot be read must not hide the others, and can be removed like them.
+    let last = || read_last(&dir).map_err(|_| ());
+    let damaged = || Life::Lost(Box::new(First::damaged(name, &dir)));
     let life = match connect(&dir)? {
         Some(connection) => Life::Live(connection),
-        None => match (read_last(&dir)?, read_first(&dir)?) {
-            (Some(last), _) => Life::Ended(Box::new(last)),
+        None => match (last(), read_first(&dir)) {
+            (Ok(Some(last)), _) => Life::Ended(Box::new(last)),
             // Between its claim and its socket, or between its socket and its record, a pod is neither here nor there.
-            (None, Some(first)) if !is_locked(&dir) => match read_last(&dir)? {
-                Some(last) => Life::Ended(Box::new(last)),
-                None => Life::Lost(Box::new(first)),
+            (_, Ok(None)) => return Ok(None),
+            _ if is_locked(&dir) => return Ok(None),
+            (Err(()), _) | (_, Err(_)) => damaged(),
+            (Ok(None), Ok(Some(first))) => match last() {
+                Ok(Some(last)) => Life::Ended(Box::new(last)),
+                Ok(None) => Life::Lost(Box::new(first)),
+                Err(()) => damaged(),
             },
-            _ => return Ok(None),
         },
     };
     Ok(Some(Found { name: name.to_owned(), dir, life }))

@@ -108,7 +108,12 @@ pub fn object(first: &First) -> Result<Value> {
 
 /// `status.reason` and `status.message`.
 fn why(first: &First) -> (&'static str, &'static str) {
-    if first.boot_id == boot_id() {
+    if first.boot_id.is_empty() {
+        (
+            "RecordDamaged",
+            "what was kept of the pod cannot be read, and nothing of it runs; podling rm removes the rest",
+        )
+    } else if first.boot_id == boot_id() {
         ("SupervisorKilled", "the pod's supervisor was killed, and the kernel killed all containers with it")
     } else {
         ("NodeRebooted", "the machine was started anew since")
