@@ -1,14 +1,15 @@
 //! `podling wait`: until pods are in a condition.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::stdout::Stdout;
 use super::watches::{News, Watches};
 use super::{data, duration};
 use crate::error::{Error, Result};
-use crate::pod::list::{self, Found, Life};
+use crate::pod::list::{self, Life};
+use crate::pod::pod_dir;
 use crate::pod::record::read_first;
 use crate::pod::status::{Phase, Summary};
 
@@ -149,8 +150,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// One pod that is waited for.
 struct Waited {
     name: String,
-    /// Where it is; `None` where there was none from the beginning.
-    found: Option<Found>,
+    /// Its directory; `None` where there was none from the beginning.
+    dir: Option<PathBuf>,
     uid: Option<String>,
     last: Option<Summary>,
     verdict: Verdict,
@@ -179,31 +180,22 @@ pub fn run(args: &Args) -> Result<u8> {
 /// Looks at a pod for the first time.
 fn begin(data: &Path, name: &str, n: usize, condition: Condition, watches: &mut Watches) -> Result<Waited> {
     let plain = name.strip_prefix("pod/").or_else(|| name.strip_prefix("pods/")).unwrap_or(name).to_owned();
-    if condition == Condition::Deleted && !list::names(data).contains(&plain) {
-        let mut pod = Waited { name: plain, found: None, uid: None, last: None, verdict: Verdict::NotYet };
+    let got = list::get(data, name);
+    if condition == Condition::Deleted
+        && got.is_err()
+        && (!list::names(data).contains(&plain) || read_first(&pod_dir(data, &plain))?.is_none())
+    {
+        // It was never there, or it has just gone.
+        let mut pod = Waited { name: plain, dir: None, uid: None, last: None, verdict: Verdict::NotYet };
         pod.decide(Verdict::Met)?;
         return Ok(pod);
     }
-    let mut found = list::get(data, name)?;
+    let found = got?;
     let uid = read_first(&found.dir)?.map(|first| first.uid);
-    let last = match &found.life {
-        Life::Live(_) => None,
-        _ => list::summary(&found, list::Asked::No)?,
-    };
-    if let Life::Live(_) = found.life {
-        let (again, connection) = match list::live(data, name) {
-            Ok(live) => live,
-            // It has just ended: its record says the rest.
-            Err(_) => return begin(data, name, n, condition, watches),
-        };
-        found = again;
-        watches.add(n, connection);
-    }
-    let has_ended = !matches!(found.life, Life::Live(_));
-    let mut pod = Waited { name: plain, found: Some(found), uid, last, verdict: Verdict::NotYet };
-    pod.look(condition)?;
-    if has_ended && condition != Condition::Deleted {
-        pod.decide(Verdict::Never)?;
+    let mut pod = Waited { name: plain, dir: Some(found.dir.clone()), uid, last: None, verdict: Verdict::NotYet };
+    match found.life {
+        Life::Live(connection) => watches.add(n, connection),
+        _ => pod.end_as(list::summary(&found, list::Asked::No)?, condition)?,
     }
     Ok(pod)
 }
@@ -238,26 +230,30 @@ impl Waited {
 
     /// Its supervisor says nothing more.
     fn end(&mut self, condition: Condition) -> Result<()> {
-        let Some(found) = &self.found else { return Ok(()) };
         // One that was killed has not said how it ended.
-        let data = found.dir.parent().and_then(Path::parent);
-        if let Some(data) = data
-            && let Ok(again) = list::get(data, &self.name)
-            && !matches!(again.life, Life::Live(_))
-        {
-            self.last = list::summary(&again, list::Asked::No)?;
-        }
+        let data = self.dir.as_deref().and_then(Path::parent).and_then(Path::parent);
+        let again = data.map(|data| list::get(data, &self.name));
+        let last = match again {
+            Some(Ok(again)) if !matches!(again.life, Life::Live(_)) => list::summary(&again, list::Asked::No)?,
+            _ => self.last.take(),
+        };
+        self.end_as(last, condition)
+    }
+
+    /// It has ended, as `last` says.
+    fn end_as(&mut self, last: Option<Summary>, condition: Condition) -> Result<()> {
+        self.last = last;
         self.look(condition)?;
-        if condition != Condition::Deleted { self.decide(Verdict::Never) } else { Ok(()) }
+        if condition == Condition::Deleted { Ok(()) } else { self.decide(Verdict::Never) }
     }
 
     /// Whether the pod has gone, or another has its name now.
     fn is_deleted(&self) -> bool {
-        let Some(found) = &self.found else { return true };
-        if !found.dir.exists() {
+        let Some(dir) = &self.dir else { return true };
+        if !dir.exists() {
             return true;
         }
-        let now = read_first(&found.dir).ok().flatten().map(|first| first.uid);
+        let now = read_first(dir).ok().flatten().map(|first| first.uid);
         self.uid.is_some() && now.is_some() && now != self.uid
     }
 }
