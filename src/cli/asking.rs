@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::pod::list::{self, Asked, Found, Life};
-use crate::pod::status::{ContainerKind, Summary};
+use crate::pod::lost;
+use crate::pod::status::{ContainerKind, Event, Summary};
 use crate::pod::{Reply, Request, connect};
 
-/// The pod as a Kubernetes object: with its status where it runs or has ended well, as it was said where its supervisor was killed.
+/// The pod as a Kubernetes object with its status.
 ///
 /// # Errors
 /// The pod has just ended, and nothing is kept of it.
@@ -24,7 +25,7 @@ pub fn object(found: &Found) -> Result<Value> {
             },
         },
         Life::Ended(last) => last.object.clone(),
-        Life::Lost(first) => first.object.clone(),
+        Life::Lost(first) => return lost::object(first),
     };
     serde_json::from_str(&text).map_err(|e| Error::new(format!("the object of pod {:?}: {e}", found.name)))
 }
@@ -45,6 +46,35 @@ pub fn summary(found: &Found) -> Result<Summary> {
         },
         _ => list::summary(found, Asked::No)?.ok_or_else(|| gone(&found.name)),
     }
+}
+
+/// The pod's events, oldest first. Nothing is known of those of a pod whose supervisor was killed.
+///
+/// # Errors
+/// A supervisor that answers what nobody can read.
+pub fn events(found: &Found) -> Result<Vec<Event>> {
+    match &found.life {
+        Life::Live(_) => {
+            let Some(connection) = connect(&found.dir)? else { return last_events(found) };
+            let mut reply = connection.call(&Request::Watch, &[])?;
+            // The summary comes last, and alone where nothing has happened yet.
+            let mut events = Vec::new();
+            loop {
+                match reply {
+                    Some((Reply::Events(more), _)) => events.extend(more),
+                    Some(_) => return Ok(events),
+                    None => return last_events(found),
+                }
+                reply = connection.answer()?;
+            }
+        }
+        Life::Ended(last) => Ok(last.events.clone()),
+        Life::Lost(_) => Ok(Vec::new()),
+    }
+}
+
+fn last_events(found: &Found) -> Result<Vec<Event>> {
+    Ok(crate::pod::record::read_last(&found.dir)?.map(|last| last.events).unwrap_or_default())
 }
 
 fn gone(name: &str) -> Error {

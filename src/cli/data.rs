@@ -14,9 +14,21 @@ use crate::host::HostFacts;
 /// # Errors
 /// Neither variable holds an absolute path, or somebody else may write what is there.
 pub fn directory(facts: &HostFacts) -> Result<PathBuf> {
+    checked(|| facts.ids.root())
+}
+
+/// The same for verbs that only speak to pods: of the host nothing is looked at unless the directory is somebody else's.
+///
+/// # Errors
+/// Those of [`directory`].
+pub fn of_pods() -> Result<PathBuf> {
+    checked(|| HostFacts::gather().ids.root())
+}
+
+fn checked(root: impl FnOnce() -> Option<u32>) -> Result<PathBuf> {
     let directory = from(|name| std::env::var_os(name).map(PathBuf::from))?;
     match std::fs::metadata(&directory) {
-        Ok(found) => check(&directory, &found, facts)?,
+        Ok(found) => check(&directory, &found, root)?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(Error::new(format!("cannot look at podling's data in {}: {e}", directory.display()))),
     }
@@ -24,9 +36,10 @@ pub fn directory(facts: &HostFacts) -> Result<PathBuf> {
 }
 
 /// Whoever can write the store chooses what containers execute.
-fn check(directory: &Path, found: &Metadata, facts: &HostFacts) -> Result<()> {
-    let owners = [geteuid().as_raw(), facts.ids.root().unwrap_or(0)];
-    if found.is_dir() && owners.contains(&found.uid()) && found.mode() & 0o022 == 0 {
+fn check(directory: &Path, found: &Metadata, root: impl FnOnce() -> Option<u32>) -> Result<()> {
+    // A pod's root is the caller, or an id of its own where the caller is real root.
+    let is_owned = found.uid() == geteuid().as_raw() || found.uid() == root().unwrap_or(0);
+    if found.is_dir() && is_owned && found.mode() & 0o022 == 0 {
         return Ok(());
     }
     let what = format!("{} is not a directory that only its owner, this user, can write", directory.display());

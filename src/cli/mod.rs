@@ -7,18 +7,22 @@ mod completion;
 #[allow(dead_code)]
 mod cp;
 mod data;
+mod describe;
 mod down;
 mod duration;
+mod events;
 mod exec;
 mod help;
 mod image;
 mod images;
 mod input;
+mod inspect;
 mod launch;
 mod limits;
 mod logs;
 mod manual;
 mod meant;
+mod objects;
 mod plan;
 mod progress;
 mod ps;
@@ -28,8 +32,13 @@ mod registry;
 mod run;
 mod stdout;
 mod system;
+mod table;
 mod terminal;
+mod top;
 mod up;
+mod wait;
+mod watches;
+mod yaml;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -68,6 +77,16 @@ enum Verb {
     Down(down::DownArgs),
     /// List the pods that run
     Ps(ps::Args),
+    /// Show pods as Kubernetes objects, with their status
+    Inspect(inspect::Args),
+    /// Show everything about pods, for people
+    Describe(describe::Args),
+    /// Show what has happened to pods
+    Events(events::Args),
+    /// Show what containers use of the machine
+    Top(top::Args),
+    /// Wait until pods are in a condition
+    Wait(wait::Args),
     /// Show what a pod's containers have written
     Logs(logs::Args),
     /// Run a command in a running container
@@ -149,6 +168,11 @@ pub fn main() -> ExitCode {
         Verb::Up(args) => up::up(&args),
         Verb::Down(args) => down::down(&args),
         Verb::Ps(args) => ps::run(&args),
+        Verb::Inspect(args) => inspect::run(&args),
+        Verb::Describe(args) => describe::run(&args),
+        Verb::Events(args) => events::run(&args),
+        Verb::Top(args) => top::run(&args),
+        Verb::Wait(args) => wait::run(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Exec(args) => exec::run(&args),
         Verb::Stop(args) => down::stop(&args),

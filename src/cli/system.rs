@@ -4,9 +4,9 @@ use std::io::{IsTerminal, Write};
 
 use serde_json::json;
 
-use super::image::table;
 use super::say;
 use super::stdout::{Format, Stdout};
+use super::table::table;
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;

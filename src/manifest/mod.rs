@@ -26,6 +26,8 @@ mod yaml;
 
 pub use mistakes::nearest;
 pub use quantity::Quantity;
+#[cfg(test)]
+pub(crate) use yaml::value as yaml_value;
 
 use decode::Object;
 use problems::Problems;

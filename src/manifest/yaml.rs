@@ -129,6 +129,25 @@ pub(super) fn documents(text: &str) -> (Vec<Node>, Option<Fault>) {
     (builder.documents, None)
 }
 
+/// The one document of `text` as a value, for tests of what writes YAML.
+#[cfg(test)]
+pub(crate) fn value(text: &str) -> Option<serde_json::Value> {
+    fn of(node: Node) -> serde_json::Value {
+        match node.value {
+            Yaml::Null => serde_json::Value::Null,
+            Yaml::Bool(value, _) => value.into(),
+            Yaml::Number(number, _) => number.into(),
+            Yaml::Text(text) => text.into(),
+            Yaml::List(items) => items.into_iter().map(of).collect(),
+            Yaml::Map(entries) => entries.into_iter().map(|entry| (entry.key, of(entry.node))).collect(),
+        }
+    }
+    match documents(text) {
+        (mut documents, None) if documents.len() == 1 => documents.pop().map(of),
+        _ => None,
+    }
+}
+
 /// A collection that is still being read.
 enum Open {
     List { line: usize, anchor: usize, items: Vec<Node> },

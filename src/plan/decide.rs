@@ -105,6 +105,7 @@ pub(super) fn container(
         },
         terminal: if said.tty == Some(true) { Terminal::Own } else { Terminal::None },
         image: image.reference.clone(),
+        image_digest: image.digest.clone(),
         layers,
         upper: state("upper"),
         work: state("work"),

@@ -160,6 +160,8 @@ pub struct ContainerPlan {
     pub terminal: Terminal,
     /// The normalized image reference.
     pub image: String,
+    /// The digest of the image's manifest, `sha256:…`.
+    pub image_digest: String,
     /// overlayfs lower directories, bottom layer first.
     pub layers: Vec<PathBuf>,
     /// overlayfs upper directory, this container's own.

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::control::{Connection, Reply, Request, connect};
-use super::record::{First, Last, boot_id, read_first, read_last};
+use super::lost;
+use super::record::{First, Last, read_first, read_last};
 use super::state::{is_locked, pod_dir};
-use super::status::{ContainerKind, ContainerState, ContainerSummary, Phase, Summary};
+use super::status::Summary;
 use crate::error::{Error, Result};
 
 /// A pod, and how it can be asked.
@@ -104,16 +105,22 @@ pub fn live(data: &Path, name: &str) -> Result<(Found, Connection)> {
 
 fn look(data: &Path, name: &str) -> Result<Option<Found>> {
     let dir = pod_dir(data, name);
+    // Whoever cannot be read must not hide the others, and can be removed like them.
+    let last = || read_last(&dir).map_err(|_| ());
+    let damaged = || Life::Lost(Box::new(First::damaged(name, &dir)));
     let life = match connect(&dir)? {
         Some(connection) => Life::Live(connection),
-        None => match (read_last(&dir)?, read_first(&dir)?) {
-            (Some(last), _) => Life::Ended(Box::new(last)),
+        None => match (last(), read_first(&dir)) {
+            (Ok(Some(last)), _) => Life::Ended(Box::new(last)),
             // Between its claim and its socket, or between its socket and its record, a pod is neither here nor there.
-            (None, Some(first)) if !is_locked(&dir) => match read_last(&dir)? {
-                Some(last) => Life::Ended(Box::new(last)),
-                None => Life::Lost(Box::new(first)),
+            (_, Ok(None)) => return Ok(None),
+            _ if is_locked(&dir) => return Ok(None),
+            (Err(()), _) | (_, Err(_)) => damaged(),
+            (Ok(None), Ok(Some(first))) => match last() {
+                Ok(Some(last)) => Life::Ended(Box::new(last)),
+                Ok(None) => Life::Lost(Box::new(first)),
+                Err(()) => damaged(),
             },
-            _ => return Ok(None),
         },
     };
     Ok(Some(Found { name: name.to_owned(), dir, life }))
@@ -166,45 +173,6 @@ pub fn summary(pod: &Found, asked: Asked) -> Result<Option<Summary>> {
             }
         }
         Life::Ended(last) => Ok(Some(last.summary.clone())),
-        Life::Lost(first) => Ok(Some(lost(first))),
-    }
-}
-
-/// What is known of a pod whose supervisor could not say how it ended.
-pub fn lost(first: &First) -> Summary {
-    let (reason, message) = if first.boot_id == boot_id() {
-        ("SupervisorKilled", "the pod's supervisor was killed, and the kernel killed all containers with it")
-    } else {
-        ("NodeRebooted", "the machine was started anew since")
-    };
-    let container = |name: &String| ContainerSummary {
-        name: name.clone(),
-        kind: ContainerKind::Regular,
-        image: String::new(),
-        state: ContainerState::Terminated { exit_code: 137, reason: "ContainerStatusUnknown".to_owned() },
-        restarts: 0,
-        last_ended_at: None,
-        ready: false,
-        started: false,
-        stdin: false,
-        tty: false,
-    };
-    Summary {
-        name: first.name.clone(),
-        namespace: first.namespace.clone(),
-        uid: first.uid.clone(),
-        phase: Phase::Failed,
-        state: reason.to_owned(),
-        initialized: false,
-        ready: false,
-        started_at: first.started_at,
-        ended_at: None,
-        exit_code: Some(137),
-        reason: Some(reason.to_owned()),
-        message: Some(message.to_owned()),
-        detached: true,
-        time_scale: first.time_scale.parse().unwrap_or(1.0),
-        containers: first.containers.iter().map(container).collect(),
-        trace: Vec::new(),
+        Life::Lost(first) => Ok(Some(lost::summary(first))),
     }
 }

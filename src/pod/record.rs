@@ -53,6 +53,28 @@ pub struct First {
     pub containers: Vec<String>,
 }
 
+impl First {
+    /// What stands for a record that cannot be read: it has no boot's name, and no containers.
+    pub(super) fn damaged(name: &str, dir: &Path) -> First {
+        let made = dir.metadata().ok().and_then(|dir| dir.modified().ok());
+        let since = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+        First {
+            boot_id: String::new(),
+            name: name.to_owned(),
+            namespace: "default".to_owned(),
+            uid: String::new(),
+            started_at: since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
+            fingerprint: String::new(),
+            object: r#"{"apiVersion":"v1","kind":"Pod","metadata":{}}"#.to_owned(),
+            inputs: Vec::new(),
+            renamed: None,
+            env: Vec::new(),
+            time_scale: "1".to_owned(),
+            containers: Vec::new(),
+        }
+    }
+}
+
 /// A file of the input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedInput {

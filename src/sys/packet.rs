@@ -51,11 +51,13 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<(), SysErr
 pub fn receive(socket: impl AsFd, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), SysError> {
     let mut space = nix::cmsg_space!([RawFd; 8]);
     let raw = socket.as_fd().as_raw_fd();
+    let mut reset = false;
     loop {
         let mut parts = [IoSliceMut::new(bytes)];
         match recvmsg::<()>(raw, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
             Err(Errno::EINTR) => {}
-            // The other end died with something of ours unread.
+            // The other end died with something of ours unread. The kernel says so once, and before what that end has sent.
+            Err(Errno::ECONNRESET) if !reset => reset = true,
             Err(Errno::ECONNRESET) => return Ok((0, Vec::new())),
             Err(errno) => return Err(SysError::new("recvmsg(AF_UNIX)", errno)),
             Ok(message) => {
@@ -87,5 +89,16 @@ mod tests {
         assert_eq!((&bytes[..length], fds.len()), (b"two".as_slice(), 1));
         drop((a, fds));
         assert_eq!(receive(&b, &mut bytes).unwrap().0, 0);
+    }
+
+    #[test]
+    fn last_words_arrive_though_the_speaker_has_not_listened() {
+        let (a, b) = pair().unwrap();
+        send(&a, b"unheard", &[]).unwrap();
+        send(&b, b"last words", &[]).unwrap();
+        drop(b);
+        let mut bytes = [0; 16];
+        assert_eq!(receive(&a, &mut bytes).unwrap().0, b"last words".len());
+        assert_eq!(receive(&a, &mut bytes).unwrap().0, 0);
     }
 }

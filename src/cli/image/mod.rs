@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 
 use super::limits::LimitArgs;
 use super::stdout::Stdout;
+use super::table::table;
 use super::{complete, pull, push};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -233,21 +234,6 @@ fn list(args: &LsArgs, store: &Store, out: &mut impl Write) -> Result<()> {
     Ok(out.write_all(table(&rows).as_bytes())?)
 }
 
-/// Columns as wide as their widest cell, three spaces apart, as docker prints them.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let cell_width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| cell_width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("   ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 fn inspect(args: &InspectArgs, store: &Store, out: &mut impl Write) -> Result<()> {
     let images = args.images.iter().map(|image| store.inspect(image)).collect::<Result<Vec<_>>>()?;
     let text = serde_json::to_string_pretty(&images).map_err(|e| Error::new(e.to_string()))?;
@@ -266,15 +252,4 @@ fn remove(args: &RmArgs, store: &Store, namespace: &dyn InUserNamespace, out: &m
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
-        assert_eq!(table(&[row(&["A", "BB"]), row(&["aaa", "b"])]), "A     BB\naaa   b\n");
-    }
 }

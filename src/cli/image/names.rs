@@ -5,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::table;
 use crate::cli::complete;
 use crate::cli::stdout::Format;
+use crate::cli::table::table;
 use crate::error::{Error, Result};
 use crate::image::layer::limits::human;
 use crate::image::store::prune::Prune;

@@ -1,21 +1,25 @@
 //! How the pod is: in short, as a Kubernetes object, and on disk when it has ended.
 
-use serde_json::{Map, Value, json};
+use std::time::Instant;
+
+use serde_json::{Value, json};
 
 use super::{Client, Keep, Supervisor};
 use crate::error::Result;
 use crate::image::timestamp;
 use crate::plan::{Role, StdinPlan, Terminal};
+use crate::pod::clock::now;
 use crate::pod::container::{Container, State, Terminated};
 use crate::pod::control::Reply;
 use crate::pod::control::server::Sent;
+use crate::pod::object;
 use crate::pod::record;
 use crate::pod::status::{ContainerKind, ContainerState, ContainerSummary, Phase, Summary};
 
 use super::ending::Why;
 
 /// The pod's address: its containers reach each other on the loopback interface that they share, and nothing else is there.
-const POD_IP: &str = "127.0.0.1";
+pub const POD_IP: &str = "127.0.0.1";
 
 impl Supervisor<'_> {
     fn phase(&self) -> Phase {
@@ -110,26 +114,26 @@ impl Supervisor<'_> {
 
     /// The Pod as said, with its status, as JSON text.
     pub(super) fn object(&mut self) -> Result<String> {
-        let mut object: Value = serde_json::from_str(&self.about.object)
-            .map_err(|e| crate::error::Error::new(format!("the pod's object: {e}")))?;
         let status = self.status();
-        let metadata = object["metadata"].as_object_mut();
-        if let Some(metadata) = metadata {
-            metadata.insert("name".into(), json!(self.plan.name));
-            metadata.insert("namespace".into(), json!(self.about.namespace));
-            metadata.insert("uid".into(), json!(self.about.uid));
-            metadata.insert("creationTimestamp".into(), json!(timestamp::format(self.started_at)));
-            let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
-            if self.about.time_scale != 1.0
-                && let Some(annotations) = annotations.as_object_mut()
-            {
-                annotations.insert("podling.dev/time-scale".into(), json!(self.about.time_scale.to_string()));
-            }
-            if annotations.as_object().is_some_and(Map::is_empty) {
-                metadata.remove("annotations");
-            }
+        let mut object = object::complete(
+            &self.about.object,
+            &object::Identity {
+                name: &self.plan.name,
+                namespace: &self.about.namespace,
+                uid: &self.about.uid,
+                started_at: self.started_at,
+                time_scale: self.about.time_scale,
+            },
+            status,
+        )?;
+        if self.ended_at.is_none()
+            && let Some(ending) = self.ending.as_ref().filter(|ending| ending.why == Why::Asked)
+        {
+            // As the API server has it: when the grace period is over.
+            let left = ending.until.saturating_duration_since(Instant::now()).as_secs();
+            let at = now().saturating_add(i64::try_from(left).unwrap_or(i64::MAX));
+            object["metadata"]["deletionTimestamp"] = json!(timestamp::format(at));
         }
-        object["status"] = status;
         serde_json::to_string(&object).map_err(|e| crate::error::Error::new(format!("the pod's object: {e}")))
     }
 
@@ -172,7 +176,7 @@ impl Supervisor<'_> {
 
     /// Keeps the time at which each condition changed last.
     fn note_conditions(&mut self) {
-        let now = crate::pod::clock::now();
+        let now = now();
         let ready = self.are_containers_ready();
         let present = [
             ("PodReadyToStartContainers", self.ended_at.is_none()),
@@ -299,11 +303,20 @@ fn container_summary(container: &Container) -> ContainerSummary {
         image: container.plan.image.clone(),
         state: container.api_state(),
         restarts: container.run,
-        last_ended_at: container.ended.as_ref().or(container.before.as_ref()).map(|end| end.finished_at),
+        last_ended_at: last_end(container).map(|(end, _)| end.finished_at),
         ready: is_ready(container),
         started: container.started,
         stdin: container.plan.stdin != StdinPlan::Empty,
         tty: container.plan.terminal == Terminal::Own,
+    }
+}
+
+/// What is over of a container beside its present state, and the run's number: between two runs the last one is what came before; while
+/// one runs, or has ended for good, it is the one before that.
+fn last_end(container: &Container) -> Option<(&Terminated, u32)> {
+    match (&container.state, &container.ended) {
+        (State::Ended, _) | (_, None) => container.before.as_ref().map(|end| (end, container.run.saturating_sub(1))),
+        (_, Some(end)) => Some((end, container.run)),
     }
 }
 
@@ -333,13 +346,8 @@ fn container_status(container: &Container, uid: &str) -> Value {
             ContainerState::Terminated { .. } => json!({}),
         },
     };
-    // Between two runs the last one is what came before; while one runs, or has ended for good, it is the one before that.
-    let last = match (&container.state, &container.ended) {
-        (State::Ended, _) | (_, None) => {
-            container.before.as_ref().map(|end| terminated(end, container.run.saturating_sub(1)))
-        }
-        (_, Some(end)) => Some(terminated(end, container.run)),
-    };
+    let last = last_end(container).map(|(end, run)| terminated(end, run));
+    let was_made = container.ended.is_some() || !matches!(container.state, State::Planned);
     json!({
         "name": container.plan.name,
         "state": state,
@@ -351,8 +359,8 @@ fn container_status(container: &Container, uid: &str) -> Value {
         },
         "restartCount": container.run,
         "image": container.plan.image,
-        "imageID": "",
-        "containerID": id(container.run),
+        "imageID": object::image_id(&container.plan.image, &container.plan.image_digest),
+        "containerID": if was_made { id(container.run) } else { String::new() },
         "started": container.running().is_some() && container.started,
     })
 }

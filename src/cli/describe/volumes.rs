@@ -1,0 +1,59 @@
+//! A description's volumes.
+
+use serde_json::Value;
+
+use super::{Fields, array, string, truth};
+
+/// All volumes, below their title.
+pub(super) fn all(volumes: &[Value]) -> String {
+    let mut fields = Fields::default();
+    if volumes.is_empty() {
+        fields.field(0, "Volumes", "<none>");
+        return fields.text();
+    }
+    fields.heading(0, "Volumes");
+    volumes.iter().for_each(|volume| one(&mut fields, volume));
+    fields.text()
+}
+
+fn one(fields: &mut Fields, volume: &Value) {
+    fields.heading(1, &string(&volume["name"]));
+    let or = |value: &Value, default: &str| if value.is_null() { default.to_owned() } else { string(value) };
+    if volume["emptyDir"].is_object() {
+        let dir = &volume["emptyDir"];
+        fields.field(2, "Type", "EmptyDir (a temporary directory that shares a pod's lifetime)");
+        fields.field(2, "Medium", string(&dir["medium"]));
+        fields.field(2, "SizeLimit", or(&dir["sizeLimit"], "<unset>"));
+    } else if volume["configMap"].is_object() {
+        let map = &volume["configMap"];
+        fields.field(2, "Type", "ConfigMap (a volume populated by a ConfigMap)");
+        fields.field(2, "Name", string(&map["name"]));
+        fields.field(2, "Optional", truth(&map["optional"]).to_lowercase());
+    } else if volume["secret"].is_object() {
+        let secret = &volume["secret"];
+        fields.field(2, "Type", "Secret (a volume populated by a Secret)");
+        fields.field(2, "SecretName", string(&secret["secretName"]));
+        fields.field(2, "Optional", truth(&secret["optional"]).to_lowercase());
+    } else if volume["downwardAPI"].is_object() {
+        fields.field(2, "Type", "DownwardAPI (a volume populated by information about the pod)");
+        fields.heading(2, "Items");
+        for item in array(&volume["downwardAPI"]["items"]) {
+            fields.line(3, format!("{} -> {}", string(&item["fieldRef"]["fieldPath"]), string(&item["path"])));
+        }
+    } else if volume["projected"].is_object() {
+        fields.field(2, "Type", "Projected (a volume that contains injected data from multiple sources)");
+        for source in array(&volume["projected"]["sources"]) {
+            for (title, field) in [("ConfigMapName", "configMap"), ("SecretName", "secret")] {
+                if source[field].is_object() {
+                    fields.field(2, title, string(&source[field]["name"]));
+                }
+            }
+            if source["downwardAPI"].is_object() {
+                fields.field(2, "DownwardAPI", "true");
+            }
+        }
+    } else {
+        let kinds = volume.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
+        fields.field(2, "Type", kinds.filter(|key| *key != "name").collect::<Vec<_>>().join(", "));
+    }
+}
