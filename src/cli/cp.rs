@@ -21,7 +21,7 @@ pub struct Args {
     destination: OsString,
 
     /// The pod's container; the first one where none is named
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = super::complete::containers())]
     container: Option<String>,
 
     /// Copy what SOURCE points to if it is a symbolic link, not the link
