@@ -1,13 +1,15 @@
 //! The command line: verbs, exit codes, and the one place where errors are printed.
 
-// The verb joins the others once the control socket carries copies.
 mod asking;
+mod attach;
 mod complete;
 mod completion;
-#[allow(dead_code)]
+mod copying;
 mod cp;
 mod data;
+mod debug;
 mod describe;
+mod detach;
 mod down;
 mod duration;
 mod events;
@@ -24,17 +26,22 @@ mod manual;
 mod meant;
 mod objects;
 mod plan;
+mod port_forward;
 mod progress;
 mod ps;
 mod pull;
+mod pump;
 mod push;
 mod registry;
 mod run;
+mod session;
+mod signals;
 mod stdout;
 mod system;
 mod table;
 mod terminal;
 mod top;
+mod tunnel;
 mod up;
 mod wait;
 mod watches;
@@ -91,6 +98,14 @@ enum Verb {
     Logs(logs::Args),
     /// Run a command in a running container
     Exec(exec::Args),
+    /// Connect to what runs in a container: see what it prints, and type to it
+    Attach(attach::Args),
+    /// Copy files out of a container, or into one
+    Cp(cp::Args),
+    /// Make ports of a pod reachable on this host
+    PortForward(port_forward::Args),
+    /// Run one more container in a running pod, of any image
+    Debug(debug::Args),
     /// Stop pods; their logs and last state are kept
     Stop(down::StopArgs),
     /// Stop detached pods and start them anew
@@ -175,6 +190,10 @@ pub fn main() -> ExitCode {
         Verb::Wait(args) => wait::run(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Exec(args) => exec::run(&args),
+        Verb::Attach(args) => attach::run(&args),
+        Verb::Cp(args) => copying::run(&args),
+        Verb::PortForward(args) => port_forward::run(&args),
+        Verb::Debug(args) => debug::run(&args),
         Verb::Stop(args) => down::stop(&args),
         Verb::Restart(args) => up::restart(&args),
         Verb::Kill(args) => down::kill(&args),

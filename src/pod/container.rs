@@ -177,7 +177,7 @@ impl Container {
         }
         let Place { events, joined, stdin, .. } = *place;
         let (child, starting) = match (self.prepared.terminal(), &self.given) {
-            (Terminal::Own, _) => start(&self.prepared, joined, Streams::Terminal)?,
+            (Terminal::Own(size), _) => start(&self.prepared, joined, Streams::Terminal(size))?,
             (Terminal::None, Some([stdin, stdout, stderr])) => {
                 let stdio = Stdio { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() };
                 start(&self.prepared, joined, Streams::Given(stdio))?

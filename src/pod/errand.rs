@@ -76,6 +76,17 @@ impl Purpose {
 }
 
 impl Errand {
+    /// Sends a signal to the process group of its command, as a terminal does.
+    pub(super) fn signal(&self, signal: i32) -> Result<()> {
+        let number =
+            Signal::try_from(signal).map_err(|_| crate::error::Error::new(format!("there is no signal {signal}")))?;
+        match killpg(Pid::from_raw(self.child.pid()), number) {
+            // It has not made itself the leader of a group yet, or has left that alone.
+            Err(Errno::ESRCH | Errno::EPERM) => Ok(self.child.signal(signal)?),
+            sent => Ok(sent.named(|| format!("kill(-{}, {signal})", self.child.pid()))?),
+        }
+    }
+
     /// Kills its process and those of its process group; the end is told by its pidfd as any other.
     pub(super) fn kill(&self) -> Result<()> {
         // It has made itself the leader of a session, unless it was hit before. Its pid is its own as long as nobody has reaped it.

@@ -14,6 +14,8 @@ use crate::sys::SysError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) parent: i32,
+    /// The session's leader.
+    pub(super) session: i32,
     /// Processor time, that of children it has waited for included, in clock ticks.
     pub(super) ticks: u64,
     /// Resident memory, in pages.
@@ -54,6 +56,21 @@ pub(super) fn kill_in_mount_namespace(namespace: u64) -> Result<()> {
     Ok(())
 }
 
+/// Kills every process of the session that `leader` leads: its background jobs are in process groups of their own.
+pub(super) fn kill_session(leader: i32) {
+    // As above; a process that does not end was not killed for want of a permission, which nothing here can mend.
+    for _ in 0..10 {
+        let found: Vec<i32> =
+            all().into_iter().filter(|(pid, p)| p.session == leader && !is_dead(*pid)).map(|(pid, _)| pid).collect();
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
 /// Whether it is a zombie, or on its way to be one.
 fn is_dead(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -67,7 +84,8 @@ fn parse(stat: &str) -> Option<Process> {
     let number = |n: usize| -> Option<u64> { fields.get(n)?.parse().ok() };
     // The third field of the man page is the first here: 4 is the parent, 14 to 17 the times, 24 the resident pages.
     let ticks = (11..=14).map(number).sum::<Option<u64>>()?;
-    Some(Process { parent: fields.get(1)?.parse().ok()?, ticks, pages: number(21)? })
+    let id = |n: usize| -> Option<i32> { fields.get(n)?.parse().ok() };
+    Some(Process { parent: id(1)?, session: id(3)?, ticks, pages: number(21)? })
 }
 
 #[cfg(test)]
@@ -78,7 +96,7 @@ mod tests {
     fn a_name_full_of_parentheses_and_spaces_confuses_nobody() {
         let line =
             "7 (a) 1 2 (b) S 3 7 7 0 -1 4194560 100 0 0 0 11 12 13 14 20 0 1 0 5000 8192000 21 18446744073709551615 1";
-        assert_eq!(parse(line), Some(Process { parent: 3, ticks: 50, pages: 21 }));
+        assert_eq!(parse(line), Some(Process { parent: 3, session: 7, ticks: 50, pages: 21 }));
         assert_eq!(parse("7 (a"), None);
     }
 

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::host::explain;
 use crate::sys::mount::{Depth, set_attributes};
 use crate::sys::process::{close_all_but, default_signals, load_filter};
-use crate::sys::terminal::{open_pair, take_control};
+use crate::sys::terminal::{WindowSize, open_pair, set_window_size, take_control};
 use crate::sys::{Named, SysError};
 
 /// Runs the container's program; returns only when that failed, after saying so on the channel.
@@ -98,8 +98,8 @@ pub(super) fn finish(prepared: &Prepared, program: &Program, standing: Standing)
     set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
     let identity = &prepared.identity;
     identity.assume()?;
-    if let Streams::Terminal = standing.streams {
-        take_terminal(standing.channel)?;
+    if let Streams::Terminal(size) = standing.streams {
+        take_terminal(size, standing.channel)?;
     }
     // Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)), so the filter then comes before the capabilities go.
     if !identity.no_new_privileges {
@@ -115,8 +115,10 @@ pub(super) fn finish(prepared: &Prepared, program: &Program, standing: Standing)
 }
 
 /// Opens a terminal in the container's own devpts, as the container's user, whose it then is; the supervisor gets the other end.
-fn take_terminal(channel: &OwnedFd) -> Result<(), SysError> {
+fn take_terminal(size: WindowSize, channel: &OwnedFd) -> Result<(), SysError> {
     let (master, terminal) = open_pair()?;
+    // Before the program looks.
+    set_window_size(&terminal, size)?;
     take_control(&terminal)?;
     dup2_stdin(&terminal).named(|| "dup2(stdin)")?;
     dup2_stdout(&terminal).named(|| "dup2(stdout)")?;

@@ -26,22 +26,32 @@ pub struct Command(Program);
 
 impl Command {
     /// `argv` with the container's environment and working directory, as the container `prepared` was started with. `more` are
-    /// variables besides, which win.
+    /// variables besides, which win, and so does a `workdir`.
     ///
     /// # Errors
-    /// No argument, or a NUL byte in one.
-    pub fn new(prepared: &Prepared, argv: &[String], more: &[(String, String)]) -> Result<Command> {
-        Ok(Command(prepared.program.another(argv, more)?))
+    /// No argument, a NUL byte in one, or a relative working directory.
+    pub fn new(
+        prepared: &Prepared,
+        argv: &[String],
+        more: &[(String, String)],
+        workdir: Option<&str>,
+    ) -> Result<Command> {
+        Ok(Command(prepared.program.another(argv, more, workdir)?))
     }
 
     /// The same on a terminal: programs want to know of which kind it is.
     ///
     /// # Errors
     /// Those of [`Command::new`].
-    pub fn on_terminal(prepared: &Prepared, argv: &[String], more: &[(String, String)]) -> Result<Command> {
+    pub fn on_terminal(
+        prepared: &Prepared,
+        argv: &[String],
+        more: &[(String, String)],
+        workdir: Option<&str>,
+    ) -> Result<Command> {
         let known = prepared.program.has_variable("TERM") || more.iter().any(|(name, _)| name == "TERM");
         let term = (!known).then(|| ("TERM".to_owned(), "xterm".to_owned()));
-        Command::new(prepared, argv, &more.iter().cloned().chain(term).collect::<Vec<_>>())
+        Command::new(prepared, argv, &more.iter().cloned().chain(term).collect::<Vec<_>>(), workdir)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::pause::Pause;
+use crate::sys::terminal::WindowSize;
 
 /// The pod's namespaces, which every container joins.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +41,8 @@ impl AsFd for SharedProcesses<'_> {
 pub enum Streams<'a> {
     /// These.
     Given(Stdio<'a>),
-    /// A terminal of the container's own, whose master comes back from the start.
-    Terminal,
+    /// A terminal of the container's own of this size, whose master comes back from the start.
+    Terminal(WindowSize),
 }
 
 /// The container's standard streams.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nix::sched::CloneFlags;
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use seccompiler::BpfProgram;
 
 use super::identity::Identity;
@@ -13,6 +13,7 @@ use super::overlay::Overlay;
 use super::program::Program;
 use super::seccomp::Compiled;
 use crate::error::{Error, Result};
+use crate::sys::terminal::WindowSize;
 
 /// A Spec made ready to start any number of times.
 #[derive(Debug)]
@@ -33,8 +34,8 @@ pub struct Prepared {
 pub enum Terminal {
     /// The streams are given.
     None,
-    /// They are a terminal of the container's.
-    Own,
+    /// They are a terminal of the container's, of the size that the Spec says (`process.consoleSize`).
+    Own(WindowSize),
 }
 
 /// Whether the container may write its root file system.
@@ -63,7 +64,7 @@ impl Prepared {
             identity: Identity::new(spec, process)?,
             filters: profile.map(|profile| filters.get(profile)).transpose()?,
             program: Program::new(process)?,
-            terminal: if process.terminal() == Some(true) { Terminal::Own } else { Terminal::None },
+            terminal: terminal(process),
         })
     }
 
@@ -71,6 +72,15 @@ impl Prepared {
     pub fn terminal(&self) -> Terminal {
         self.terminal
     }
+}
+
+fn terminal(process: &Process) -> Terminal {
+    if process.terminal() != Some(true) {
+        return Terminal::None;
+    }
+    let size = process.console_size();
+    let of = |number: Option<u64>| number.and_then(|n| u16::try_from(n).ok()).unwrap_or_default();
+    Terminal::Own(WindowSize { columns: of(size.map(|s| s.width())), rows: of(size.map(|s| s.height())) })
 }
 
 /// The namespaces that the clone makes; those that are joined come as descriptors, and the last user namespace comes later.

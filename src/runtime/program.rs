@@ -39,8 +39,8 @@ impl Program {
         })
     }
 
-    /// Another program with the same environment, beside `more`, and the same working directory.
-    pub(super) fn another(&self, argv: &[String], more: &[(String, String)]) -> Result<Program> {
+    /// Another program with the same environment, beside `more`, and the same working directory, unless it has one of its own.
+    pub(super) fn another(&self, argv: &[String], more: &[(String, String)], workdir: Option<&str>) -> Result<Program> {
         let c_string = |s: String| {
             CString::new(s).map_err(|e| {
                 let text = String::from_utf8_lossy(&e.into_vec()).into_owned();
@@ -57,7 +57,16 @@ impl Program {
         let path = envp.iter().find_map(|v| v.to_bytes().strip_prefix(b"PATH=")).unwrap_or_default();
         Ok(Program {
             candidates: candidates(name, path),
-            cwd: self.cwd.clone(),
+            cwd: match workdir {
+                Some(path) if path.starts_with('/') => c_string(path.to_owned())?,
+                Some(path) => {
+                    return Err(Error::new(format!(
+                        "the working directory {path:?} does not begin at the container's root"
+                    ))
+                    .mend("write it with a / at its beginning"));
+                }
+                None => self.cwd.clone(),
+            },
             argv: StringList::new(argv),
             envp: StringList::new(envp),
         })

@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat, major, minor};
+use serde::{Deserialize, Serialize};
 
 use super::{Named, SysError};
 
-/// Columns and rows of a terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Columns and rows of a terminal; zero stands for what is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowSize {
     /// Columns, in characters.
     pub columns: u16,

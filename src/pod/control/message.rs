@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::ContainerPlan;
 use crate::pod::copy::Job;
 use crate::pod::status::{Event, Summary};
+use crate::sys::terminal::WindowSize;
 
 /// The version of the protocol. A supervisor goes on with the podling that started it, so a newer client may find an older one.
 pub const VERSION: u8 = 1;
@@ -39,8 +40,15 @@ pub enum Request {
         argv: Vec<String>,
         /// Variables besides the container's own.
         env: Vec<(String, String)>,
-        /// Whether it gets a terminal; its master comes with the answer.
-        terminal: bool,
+        /// The working directory, instead of the container's own.
+        workdir: Option<String>,
+        /// The size of its terminal, where it gets one; the terminal's master comes with the answer.
+        terminal: Option<WindowSize>,
+    },
+    /// Send a signal to the command or container that this connection has started, and to its process group. Not answered.
+    Signal {
+        /// The signal's number.
+        signal: i32,
     },
     /// Start one more container, whose streams are as in [`Request::Exec`], and whose life is the connection's.
     Debug {
@@ -57,6 +65,8 @@ pub enum Request {
         /// The container's name.
         container: String,
     },
+    /// The client that is attached has nothing more to say: a standard input that is for one client only ends. Not answered.
+    EndOfInput,
     /// Pack or unpack files in a container's view, over the stream socket that comes along. Answered by [`Reply::Started`]; the outcome
     /// comes over the stream.
     Copy {

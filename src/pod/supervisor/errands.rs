@@ -1,7 +1,7 @@
 //! Errands begin and end: probes' attempts, hooks, and what clients want done.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Supervisor;
 use super::hooks::Which;
@@ -11,12 +11,16 @@ use crate::pod::control::Reply;
 use crate::pod::errand::{Capture, Errand, Purpose, in_network};
 use crate::pod::events::Source;
 use crate::pod::probe::{self, Outcome};
+use crate::pod::processes;
 use crate::runtime::{Command, Progress, Starting, Stdio, Streams, exec};
 use crate::sys::clone::{Child, Exit};
 use crate::sys::packet;
 
 /// The longest answer of a process without a program, in bytes.
 const ANSWER: usize = 8 * 1024;
+
+/// How long the container's end of a copy may take to clear up when its client is gone.
+const CLEARING: Duration = Duration::from_secs(5);
 
 /// What an errand is made of beside its process.
 #[derive(Debug, Default)]
@@ -40,7 +44,7 @@ impl Supervisor<'_> {
                 let Some(target) = container.running() else { return Err(Error::new("the container has ended")) };
                 let (capture, end) = Capture::new()?;
                 let stdio = Stdio { stdin: self.stdin.as_fd(), stdout: end.as_fd(), stderr: end.as_fd() };
-                let command = Command::new(&container.prepared, argv, &[])?;
+                let command = Command::new(&container.prepared, argv, &[], None)?;
                 let (child, starting) = exec(&container.prepared, target, &command, Streams::Given(stdio))?;
                 let belongings =
                     Belongings { starting: Some(starting), capture: Some(capture), deadline, ..Belongings::default() };
@@ -221,7 +225,25 @@ impl Supervisor<'_> {
             | Purpose::Sockets { connection } => connection == gone,
             _ => false,
         };
-        self.errands.iter().filter(|e| theirs(e.purpose)).try_for_each(Errand::kill)
+        for errand in self.errands.iter_mut().filter(|e| theirs(e.purpose)) {
+            match errand.purpose {
+                // Its stream has ended, too, so it clears its half-written file away by itself.
+                Purpose::Copy { .. } => errand.deadline = Some(Instant::now() + CLEARING),
+                Purpose::Session { .. } => {
+                    processes::kill_session(errand.child.pid());
+                    errand.kill()?;
+                }
+                _ => errand.kill()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to the command or container that the client of `connection` has started.
+    pub(super) fn signal_session(&mut self, connection: usize, signal: i32) -> Result<()> {
+        let theirs = |e: &&Errand| matches!(e.purpose, Purpose::Session { connection: c, .. } if c == connection);
+        self.errands.iter().filter(theirs).try_for_each(|errand| errand.signal(signal))?;
+        self.containers.iter().filter(|c| c.client == Some(connection)).try_for_each(|c| c.signal(signal))
     }
 }
 

@@ -120,7 +120,8 @@ impl Supervisor<'_> {
         let Some(container) = self.containers.get(n) else { return Ok(()) };
         let (name, run) = (container.plan.name.clone(), container.run);
         let pid = container.running().map(crate::sys::clone::Child::pid);
-        if let (Some(_), Some(pid)) = (&self.pause, pid) {
+        let is_beside = self.pause.is_some() || self.containers.get(n).is_some_and(|c| c.plan.role == Role::Ephemeral);
+        if let (true, Some(pid)) = (is_beside, pid) {
             let mounts = mount_namespace(pid);
             if let Some(container) = self.containers.get_mut(n) {
                 container.mounts = mounts;
@@ -307,10 +308,9 @@ impl Supervisor<'_> {
         }
     }
 
-    /// In a shared pid namespace a container's other processes outlive its first one, as orphans of the pause process.
+    /// In a pid namespace of others a container's other processes outlive its first one, as orphans of that namespace's.
     fn end_leftovers(&self, n: usize) -> Result<()> {
-        let (Some(_), Some(container)) = (&self.pause, self.containers.get(n)) else { return Ok(()) };
-        let Some(namespace) = container.mounts else { return Ok(()) };
+        let Some(namespace) = self.containers.get(n).and_then(|c| c.mounts) else { return Ok(()) };
         kill_in_mount_namespace(namespace)
     }
 }

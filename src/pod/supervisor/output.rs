@@ -1,6 +1,7 @@
 //! What containers print, on its way: to their logs, to the foreground's client, and to those who are attached.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use super::ending::Why;
 use super::{Client, Supervisor};
@@ -14,18 +15,24 @@ use crate::pod::output::Label;
 use crate::pod::status::EventKind;
 use crate::pod::stream::{Flow, Reader, Sink};
 
+/// How long the pod's end waits for a client that is attached and takes nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A client that sees what one container prints.
 pub(super) struct Attached {
     pub(super) connection: usize,
     pub(super) container: usize,
     stdout: Sink,
     stderr: Sink,
+    /// How the container has ended: told when all that it wrote is taken.
+    ended: Option<u8>,
 }
 
 impl Attached {
     pub(super) fn new(connection: usize, container: usize, stdout: OwnedFd, stderr: OwnedFd) -> Result<Attached> {
         let source = Source::Attached(connection);
-        Ok(Attached { connection, container, stdout: Sink::new(stdout, source)?, stderr: Sink::new(stderr, source)? })
+        let (stdout, stderr) = (Sink::new(stdout, source)?, Sink::new(stderr, source)?);
+        Ok(Attached { connection, container, stdout, stderr, ended: None })
     }
 }
 
@@ -120,6 +127,12 @@ impl Supervisor<'_> {
             // Whatever is wrong with a client's descriptors is its own affair.
             let _ = attached.stderr.flush(&self.events);
             let _ = attached.stdout.flush(&self.events);
+            if attached.stderr.is_empty()
+                && attached.stdout.is_empty()
+                && let Some(code) = attached.ended.take()
+            {
+                self.control.answer(attached.connection, &Reply::Exited(code), &[]);
+            }
         }
         for (n, container) in self.containers.iter_mut().enumerate() {
             let waits =
@@ -141,12 +154,35 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// Container `n` has ended with `code`: those who are attached to it are told, behind its last words.
+    /// Container `n` has ended with `code`: those who are attached to it are told, behind its last words, by [`Supervisor::flush`].
     pub(super) fn tell_attached(&mut self, n: usize, code: u8) {
-        for attached in self.attached.iter_mut().filter(|a| a.container == n) {
-            let _ = attached.stdout.flush(&self.events);
-            let _ = attached.stderr.flush(&self.events);
-            self.control.answer(attached.connection, &Reply::Exited(code), &[]);
+        self.attached.iter_mut().filter(|a| a.container == n).for_each(|attached| attached.ended = Some(code));
+    }
+
+    /// The client of `connection` has no more input for the container that it is attached to.
+    pub(super) fn end_input(&mut self, connection: usize) {
+        if let Some(n) = self.attached.iter().find(|a| a.connection == connection).map(|a| a.container) {
+            self.end_stdin(n);
+        }
+    }
+
+    /// At the pod's end: those who are attached get the last words, if they take them soon.
+    fn drain_attached(&mut self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.flush()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.attached.iter().all(|a| a.stdout.is_empty() && a.stderr.is_empty()) {
+                return Ok(());
+            }
+            for source in self.events.wait(Some(until))? {
+                match source {
+                    Source::Control => self.control.accept(&self.events),
+                    Source::Connection(id) => self.attend(id)?,
+                    Source::Signals => return Ok(()),
+                    _ => {}
+                }
+            }
         }
     }
 
@@ -161,6 +197,7 @@ impl Supervisor<'_> {
 
     /// At the end: waits until all that was written is taken, unless the user will not wait or is gone.
     pub(super) fn drain_output(&mut self) -> Result<()> {
+        self.drain_attached()?;
         let killed = self.ending.as_ref().is_some_and(|ending| ending.killed);
         loop {
             let Some(front) = &mut self.front else { return Ok(()) };

@@ -20,6 +20,7 @@ use crate::pod::processes;
 use crate::runtime::seccomp::Compiled;
 use crate::runtime::{Command, Overlay, Prepared, Stdio, Streams, exec};
 use crate::sys::clone::Child;
+use crate::sys::terminal::WindowSize;
 
 impl Supervisor<'_> {
     /// Connection `id` has something to say, takes more, or has ended.
@@ -67,10 +68,12 @@ impl Supervisor<'_> {
                 self.kill(signal, container.as_deref())?;
                 self.control.answer(id, &Reply::Done, &[]);
             }
-            Request::Exec { container, argv, env, terminal } => {
+            Request::Exec { container, argv, env, workdir, terminal } => {
                 let n = self.running_container(&container)?;
-                self.exec(id, n, &argv, &env, terminal, fds)?;
+                self.exec(id, n, &Wanted { argv, env, workdir, terminal }, fds)?;
             }
+            Request::Signal { signal } => self.signal_session(id, signal)?,
+            Request::EndOfInput => self.end_input(id),
             Request::Attach { container } => self.attach(id, &container, fds)?,
             Request::Copy { container, job } => {
                 let n = self.running_container(&container)?;
@@ -121,25 +124,18 @@ impl Supervisor<'_> {
         }
     }
 
-    fn exec(
-        &mut self,
-        id: usize,
-        n: usize,
-        argv: &[String],
-        env: &[(String, String)],
-        terminal: bool,
-        fds: Vec<OwnedFd>,
-    ) -> Result<()> {
+    fn exec(&mut self, id: usize, n: usize, wanted: &Wanted, fds: Vec<OwnedFd>) -> Result<()> {
         let Some(container) = self.containers.get(n) else { return Ok(()) };
         let Some(target) = container.running() else { return Err(Error::new("the container has ended")) };
-        let (child, starting) = if terminal {
-            let command = Command::on_terminal(&container.prepared, argv, env)?;
-            exec(&container.prepared, target, &command, Streams::Terminal)?
+        let Wanted { argv, env, workdir, terminal } = wanted;
+        let (prepared, workdir) = (&container.prepared, workdir.as_deref());
+        let (child, starting) = if let Some(size) = terminal {
+            let command = Command::on_terminal(prepared, argv, env, workdir)?;
+            exec(prepared, target, &command, Streams::Terminal(*size))?
         } else {
             let [stdin, stdout, stderr] = three(fds)?;
             let stdio = Stdio { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() };
-            let command = Command::new(&container.prepared, argv, env)?;
-            exec(&container.prepared, target, &command, Streams::Given(stdio))?
+            exec(prepared, target, &Command::new(prepared, argv, env, workdir)?, Streams::Given(stdio))?
         };
         let belongings = Belongings { starting: Some(starting), ..Belongings::default() };
         self.add_errand(Purpose::Session { connection: id, container: n }, child, belongings)
@@ -257,6 +253,14 @@ impl Supervisor<'_> {
         }
         usage
     }
+}
+
+/// A command that a client wants to run.
+struct Wanted {
+    argv: Vec<String>,
+    env: Vec<(String, String)>,
+    workdir: Option<String>,
+    terminal: Option<WindowSize>,
 }
 
 /// The pod's plan does not know of the container, so its file is missing among those of the others.

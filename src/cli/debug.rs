@@ -1,0 +1,224 @@
+//! `podling debug`: one more container, of any image, in a pod that runs.
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use oci_spec::runtime::BoxBuilder;
+use serde_json::Value;
+
+use super::asking::object;
+use super::images::{Having, have};
+use super::input::Given;
+use super::limits::LimitArgs;
+use super::registry::RegistryArgs;
+use super::run::Pull;
+use super::session::{OnSignal, Streams, session};
+use super::terminal::{Keys, user_size};
+use super::{data, say};
+use crate::error::{Context, Error, Result};
+use crate::host::HostFacts;
+use crate::image::Store;
+use crate::manifest::{Bundle, Input, Said, read};
+use crate::plan::{ContainerPlan, Options, PodPaths, ephemeral};
+use crate::pod::list::{self, Found};
+use crate::pod::record::{new_uid, read_first};
+use crate::pod::{Request, base_layer, pod_dir};
+
+/// Run one more container in a running pod, of any image: an ephemeral container
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "It has the pod's network, host name and volumes' names in reach, and with --target the processes of that container,
+whose files are below /proc/1/root. It ends when podling debug does; the exit code is its command's.
+
+Examples:
+  podling debug -it web --image busybox
+  podling debug -it web --image busybox --target nginx -- sh
+  podling debug web --image debian -- ls /proc/1/root/etc"
+)]
+pub struct Args {
+    /// The pod
+    #[arg(value_name = "POD", add = super::complete::pods())]
+    pod: String,
+
+    /// The image
+    #[arg(long, value_name = "IMAGE")]
+    image: String,
+
+    /// The new container's name; without it debugger- and five characters
+    #[arg(short, long, value_name = "NAME")]
+    container: Option<String>,
+
+    /// See the processes of this container
+    #[arg(long, value_name = "NAME", add = super::complete::containers())]
+    target: Option<String>,
+
+    /// Give the command podling's standard input
+    #[arg(short, long = "stdin", visible_alias = "interactive")]
+    interactive: bool,
+
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+
+    /// Set a variable for the command
+    #[arg(short, long = "env", value_name = "NAME=VALUE")]
+    env: Vec<String>,
+
+    /// When to pull the image
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pull: Option<Pull>,
+
+    /// Print errors only
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    /// The command and its arguments; without it the image's
+    #[arg(value_name = "COMMAND", last = true)]
+    command: Vec<String>,
+}
+
+/// Runs the verb; the exit code is the command's.
+///
+/// # Errors
+/// What cannot be had or made, or the supervisor refuses.
+pub fn run(args: &Args) -> Result<u8> {
+    let facts = HostFacts::gather();
+    let data = data::directory(&facts)?;
+    let (found, connection) = list::live(&data, &args.pod)?;
+    let Given { bundle, options, .. } = given(&found)?;
+    let pod = bundle.pods.first().ok_or_else(|| Error::new(format!("nothing is known of pod {:?}", found.name)))?;
+
+    let container = container(args)?;
+    let store = args.limits.apply(Store::open(&data, &facts.ids)?)?;
+    // The pod with this container alone, as far as its image goes: its namespace and its pull secrets are the pod's.
+    let alone = Bundle { pods: vec![with_only(pod, &container)], secrets: bundle.secrets.clone(), ..Bundle::default() };
+    let having = Having { registry: &args.registry, policy: args.pull.map(Pull::policy), quiet: args.quiet };
+    let images = have(&alone, &store, &facts, &having)?;
+    let _held = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
+
+    let paths = PodPaths { run_dir: "/pod".into(), state_dir: pod_dir(&data, &found.name), base: base_layer(&data) };
+    let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
+    if args.tty {
+        set_size(&mut plan)?;
+    }
+    if args.container.is_none() && !args.quiet {
+        say(format_args!("the container is called {:?}", plan.name));
+    }
+    let streams = if args.tty { Streams::Terminal } else { Streams::Own };
+    let keys = if args.interactive { Keys::Sent } else { Keys::LeftOut };
+    let request = Request::Debug { plan: Box::new(plan), target: args.target.clone(), terminal: args.tty };
+    session(&connection, &request, streams, keys, OnSignal::ForwardOnce)
+}
+
+/// What the pod was started from: its record where it has one, else what its supervisor says of it.
+fn given(found: &Found) -> Result<Given> {
+    if let Some(first) = read_first(&found.dir)? {
+        return Given::recorded(&first);
+    }
+    let mut object = object(found)?;
+    if let Some(object) = object.as_object_mut() {
+        object.remove("status");
+    }
+    let input = Input { name: format!("pod {:?}", found.name), bytes: object.to_string().into_bytes() };
+    let bundle = read_alone(input, &object)?;
+    Ok(Given { bundle, options: Options { name: None, env: Vec::new() }, inputs: Vec::new() })
+}
+
+/// A pod without the ConfigMaps and Secrets that it was started with: nothing of the new container can name them, so they may be empty.
+fn read_alone(input: Input, object: &Value) -> Result<Bundle> {
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
+    let mut inputs = vec![input];
+    for (kind, names) in references(object) {
+        for name in names {
+            let metadata = serde_json::json!({ "name": name, "namespace": namespace });
+            let empty = serde_json::json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata });
+            inputs.push(Input { name: format!("{kind} {name}"), bytes: empty.to_string().into_bytes() });
+        }
+    }
+    read(&inputs)
+}
+
+/// The names of the ConfigMaps and Secrets that an object refers to.
+fn references(object: &Value) -> [(&'static str, Vec<String>); 2] {
+    let mut found = [("ConfigMap", Vec::new()), ("Secret", Vec::new())];
+    collect(object, &mut found);
+    for (_, names) in &mut found {
+        names.sort_unstable();
+        names.dedup();
+    }
+    found
+}
+
+fn collect(value: &Value, found: &mut [(&'static str, Vec<String>); 2]) {
+    match value {
+        Value::Object(fields) => {
+            for (key, field) in fields {
+                let [maps, secrets] = found;
+                let names = match key.as_str() {
+                    "configMap" | "configMapRef" | "configMapKeyRef" => &mut maps.1,
+                    "secret" | "secretRef" | "secretKeyRef" => &mut secrets.1,
+                    _ => {
+                        collect(field, found);
+                        continue;
+                    }
+                };
+                names.extend(field["name"].as_str().or(field["secretName"].as_str()).map(str::to_owned));
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        _ => {}
+    }
+}
+
+/// The container as the API would have it.
+fn container(args: &Args) -> Result<Container> {
+    let name = match &args.container {
+        Some(name) => name.clone(),
+        None => format!("debugger-{}", new_uid()?.get(..5).unwrap_or_default()),
+    };
+    let mut env = Vec::new();
+    for word in &args.env {
+        let (name, value) = super::exec::variable(word)?;
+        // What is typed here is meant as it is: `$(NAME)` stands for nothing.
+        env.push(serde_json::json!({ "name": name, "value": value.replace("$(", "$$(") }));
+    }
+    let command: Vec<String> = args.command.iter().map(|word| word.replace("$(", "$$(")).collect();
+    let mut fields = serde_json::json!({
+        "name": name,
+        "image": args.image,
+        "stdin": args.interactive,
+        "tty": args.tty,
+        "env": env,
+    });
+    if let Some(fields) = fields.as_object_mut()
+        && !command.is_empty()
+    {
+        fields.insert("command".to_owned(), serde_json::json!(command));
+    }
+    serde_json::from_value(fields).map_err(|e| Error::new(e.to_string())).context(|| "the new container")
+}
+
+/// The pod as if `container` were its only one.
+fn with_only(pod: &Said<Pod>, container: &Container) -> Said<Pod> {
+    let mut alone = pod.clone();
+    if let Some(spec) = &mut alone.object.spec {
+        spec.containers = vec![container.clone()];
+        spec.init_containers = None;
+    }
+    alone
+}
+
+/// The terminal is as large as the user's from the beginning.
+fn set_size(plan: &mut ContainerPlan) -> Result<()> {
+    let size = user_size();
+    let size = BoxBuilder::default().width(u64::from(size.columns)).height(u64::from(size.rows)).build();
+    let size = size.map_err(|e| Error::new(e.to_string())).context(|| "the terminal's size")?;
+    if let Some(process) = plan.spec.process_mut() {
+        process.set_console_size(Some(size));
+    }
+    Ok(())
+}
