@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<u8> {
 /// Answers a shell, if one asks; anything else costs one look into the environment.
 pub fn answer() -> Option<ExitCode> {
     let shell = std::env::var_os(VARIABLE).filter(|name| !name.is_empty())?;
-    let outcome = Shell::named(&shell.to_string_lossy()).and_then(|shell| reply(shell));
+    let outcome = Shell::named(&shell.to_string_lossy()).and_then(reply);
     Some(match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
