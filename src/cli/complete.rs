@@ -5,14 +5,13 @@ use std::ffi::OsStr;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use super::data;
-use crate::host::HostFacts;
 use crate::pod::list;
 
 /// Completes the names of pods.
 pub fn pods() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
         let word = word.to_string_lossy();
-        let names = data::directory(&HostFacts::gather()).map(|data| list::names(&data)).unwrap_or_default();
+        let names = data::of_pods().map(|data| list::names(&data)).unwrap_or_default();
         candidates(names, &word)
     })
 }
@@ -22,7 +21,7 @@ pub fn containers() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
         let word = word.to_string_lossy();
         let summaries =
-            data::directory(&HostFacts::gather()).and_then(|data| list::summaries(&data)).unwrap_or_default();
+            data::of_pods().and_then(|data| list::summaries(&data)).unwrap_or_default();
         let mut names: Vec<String> = summaries.into_iter().flat_map(|pod| pod.containers).map(|c| c.name).collect();
         names.sort_unstable();
         names.dedup();
