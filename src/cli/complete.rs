@@ -20,8 +20,7 @@ pub fn pods() -> ArgValueCompleter {
 pub fn containers() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
         let word = word.to_string_lossy();
-        let summaries =
-            data::of_pods().and_then(|data| list::summaries(&data)).unwrap_or_default();
+        let summaries = data::of_pods().and_then(|data| list::summaries(&data)).unwrap_or_default();
         let mut names: Vec<String> = summaries.into_iter().flat_map(|pod| pod.containers).map(|c| c.name).collect();
         names.sort_unstable();
         names.dedup();
