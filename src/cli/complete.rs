@@ -92,7 +92,7 @@ fn pod_names() -> Vec<String> {
 
 /// podling's data, if there is any: looking must not make it.
 fn directory() -> Option<PathBuf> {
-    data::directory(&HostFacts::gather()).ok().filter(|data| data.is_dir())
+    data::of_pods().ok()
 }
 
 /// The pod that a word may name: `web`, `pod/web`, and `web` in `web:/srv`.

@@ -37,13 +37,8 @@ pub enum Life {
 /// # Errors
 /// A record that cannot be read, or a socket that cannot be connected to.
 pub fn all(data: &Path) -> Result<Vec<Found>> {
-    let Ok(entries) = fs::read_dir(data.join("pods")) else { return Ok(Vec::new()) };
-    let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
-    // What begins with a point is being made or cleared.
-    names.retain(|name| !name.starts_with('.'));
-    names.sort_unstable();
     let mut found = Vec::new();
-    for name in names {
+    for name in names(data) {
         found.extend(look(data, &name)?);
     }
     Ok(found)
@@ -53,6 +48,7 @@ pub fn all(data: &Path) -> Result<Vec<Found>> {
 pub fn names(data: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(data.join("pods")) else { return Vec::new() };
     let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    // What begins with a point is being made or cleared.
     names.retain(|name| !name.starts_with('.'));
     names.sort_unstable();
     names
@@ -132,12 +128,14 @@ fn look(data: &Path, name: &str) -> Result<Option<Found>> {
 /// # Errors
 /// A supervisor that answers something else.
 pub fn summaries(data: &Path) -> Result<Vec<Summary>> {
-    let found = all(data)?;
-    for pod in &found {
+    let mut found = Vec::new();
+    for name in names(data) {
+        let Some(pod) = look(data, &name)? else { continue };
         if let Life::Live(connection) = &pod.life {
-            // One that has just ended shows so when the answer is read.
+            // At once, so that its supervisor wakes once for both. One that has just ended shows so when the answer is read.
             let _ = connection.ask(&Request::Summary, &[]);
         }
+        found.push(pod);
     }
     let mut summaries = Vec::new();
     for pod in &found {

@@ -359,10 +359,7 @@ impl<'a> Supervisor<'a> {
             Source::Start(n) => self.proceed(n),
             Source::Process(n) => self.reap(n),
             Source::ContainerStdout(n) | Source::ContainerStderr(n) => self.pump(n, source, TURN),
-            Source::Control => {
-                self.control.accept(&self.events);
-                Ok(())
-            }
+            Source::Control => self.control.accept(&self.events).into_iter().try_for_each(|id| self.attend(id)),
             Source::Connection(id) => self.attend(id),
             Source::Errand(id) => self.errand_ended(id),
             Source::ErrandStart(id) => self.errand_proceeds(id),

@@ -57,14 +57,15 @@ impl Server {
         Ok(Server { listener, owner, connections: Vec::new(), next: 0 })
     }
 
-    /// Takes everybody who waits to be connected.
-    pub(in crate::pod) fn accept(&mut self, events: &Events) {
+    /// Takes everybody who waits to be connected, and answers with their numbers: they may have asked already.
+    pub(in crate::pod) fn accept(&mut self, events: &Events) -> Vec<usize> {
+        let mut accepted = Vec::new();
         loop {
             let socket = match packet::accept(&self.listener) {
                 Ok(socket) => socket,
                 Err(e) if matches!(e.errno, Errno::EINTR | Errno::ECONNABORTED) => continue,
                 // Nobody waits, or the limit on open files is reached: whoever waits goes on waiting, and the pod lives.
-                Err(_) => return,
+                Err(_) => return accepted,
             };
             let Ok(credentials) = getsockopt(&socket, PeerCredentials) else { continue };
             let allowed = match self.owner {
@@ -85,6 +86,7 @@ impl Server {
                 continue;
             }
             self.connections.push(Peer { id, socket, watching: None, behind: false, writable_watched: false });
+            accepted.push(id);
         }
     }
 

@@ -218,7 +218,7 @@ impl Supervisor<'_> {
                     // Nothing runs any more, so a wish to stop can only mean the waiting.
                     Source::Client => return Ok(()),
                     Source::Signals => return Ok(()),
-                    Source::Control => self.control.accept(&self.events),
+                    Source::Control => drop(self.control.accept(&self.events)),
                     Source::Connection(id) => self.attend(id)?,
                     _ => {}
                 }
