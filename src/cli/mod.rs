@@ -51,7 +51,9 @@ const EXAMPLES: &str = "Examples:
   podling run examples/hello.yaml          run a pod and show what its containers print
   podling plan examples/hello.yaml         show what would be done, and do nothing";
 
+// The options of all verbs take longer to build than most verbs to do their work: only those of the verb that is named are.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Verb {
     /// Run pods in the foreground until they have ended.
     Run(run::Args),

@@ -36,13 +36,8 @@ pub enum Life {
 /// # Errors
 /// A record that cannot be read, or a socket that cannot be connected to.
 pub fn all(data: &Path) -> Result<Vec<Found>> {
-    let Ok(entries) = fs::read_dir(data.join("pods")) else { return Ok(Vec::new()) };
-    let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
-    // What begins with a point is being made or cleared.
-    names.retain(|name| !name.starts_with('.'));
-    names.sort_unstable();
     let mut found = Vec::new();
-    for name in names {
+    for name in names(data) {
         found.extend(look(data, &name)?);
     }
     Ok(found)
@@ -52,9 +47,20 @@ pub fn all(data: &Path) -> Result<Vec<Found>> {
 pub fn names(data: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(data.join("pods")) else { return Vec::new() };
     let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+    // What begins with a point is being made or cleared.
     names.retain(|name| !name.starts_with('.'));
     names.sort_unstable();
     names
+}
+
+/// The pod called `name`, if there is one; no other is looked at.
+///
+/// # Errors
+/// As [`all`].
+pub fn find(data: &Path, name: &str) -> Result<Option<Found>> {
+    // What is asked for is looked up below `pods`, and nowhere else.
+    let name = name.strip_prefix("pod/").or_else(|| name.strip_prefix("pods/")).unwrap_or(name);
+    if name.contains('/') || name.starts_with('.') || name.is_empty() { Ok(None) } else { look(data, name) }
 }
 
 /// The pod called `name`.
@@ -62,13 +68,7 @@ pub fn names(data: &Path) -> Vec<String> {
 /// # Errors
 /// There is none, and which of the others may have been meant.
 pub fn get(data: &Path, name: &str) -> Result<Found> {
-    // What is asked for is looked up below `pods`, and nowhere else.
-    let name = name.strip_prefix("pod/").or_else(|| name.strip_prefix("pods/")).unwrap_or(name);
-    if !name.contains('/')
-        && !name.starts_with('.')
-        && !name.is_empty()
-        && let Some(found) = look(data, name)?
-    {
+    if let Some(found) = find(data, name)? {
         return Ok(found);
     }
     let names = names(data);
@@ -85,20 +85,15 @@ pub fn get(data: &Path, name: &str) -> Result<Found> {
 /// # Errors
 /// There is none, or it has ended.
 pub fn live(data: &Path, name: &str) -> Result<(Found, Connection)> {
-    let mut found = get(data, name)?;
-    let ended = |name: &str| {
-        Error::new(format!("pod {name:?} has ended")).mend(format!("run it again with: podling restart {name}"))
-    };
-    match found.life {
+    let found = get(data, name)?;
+    match &found.life {
+        // Whoever has more to ask of the pod while this one is in use connects anew.
         Life::Live(connection) => {
-            // The connection goes to the caller; whoever holds the rest asks anew.
-            found.life = match connect(&found.dir)? {
-                Some(another) => Life::Live(another),
-                None => return Err(ended(&found.name)),
-            };
+            let connection = connection.try_clone()?;
             Ok((found, connection))
         }
-        _ => Err(ended(&found.name)),
+        _ => Err(Error::new(format!("pod {:?} has ended", found.name))
+            .mend(format!("run it again with: podling restart {}", found.name))),
     }
 }
 
@@ -125,12 +120,14 @@ fn look(data: &Path, name: &str) -> Result<Option<Found>> {
 /// # Errors
 /// A supervisor that answers something else.
 pub fn summaries(data: &Path) -> Result<Vec<Summary>> {
-    let found = all(data)?;
-    for pod in &found {
+    let mut found = Vec::new();
+    for name in names(data) {
+        let Some(pod) = look(data, &name)? else { continue };
+        // At once, so that its supervisor wakes only once.
         if let Life::Live(connection) = &pod.life {
-            // One that has just ended shows so when the answer is read.
-            let _ = connection.ask(&Request::Summary, &[]);
+            connection.ask(&Request::Summary, &[])?;
         }
+        found.push(pod);
     }
     let mut summaries = Vec::new();
     for pod in &found {

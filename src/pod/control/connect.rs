@@ -81,12 +81,23 @@ pub fn connect(dir: &Path) -> Result<Option<Connection>> {
 }
 
 impl Connection {
-    /// Asks something.
+    /// The same connection once more.
     ///
     /// # Errors
-    /// The failed call; a supervisor that has just ended is one.
+    /// The failed call.
+    pub fn try_clone(&self) -> Result<Connection> {
+        Ok(Connection { socket: self.socket.try_clone().named(|| "dup(the control socket)")? })
+    }
+
+    /// Asks something. That the pod has just ended shows when the answer is read.
+    ///
+    /// # Errors
+    /// The failed call.
     pub fn ask(&self, request: &Request, fds: &[BorrowedFd]) -> Result<()> {
-        send(&self.socket, request, fds)
+        match send(&self.socket, request, fds) {
+            Err(e) if gone(&e) => Ok(()),
+            sent => sent,
+        }
     }
 
     /// The next answer and its descriptors; `None` where the pod has ended.
@@ -106,11 +117,8 @@ impl Connection {
     /// # Errors
     /// Those of [`Connection::ask`] and [`Connection::answer`].
     pub fn call(&self, request: &Request, fds: &[BorrowedFd]) -> Result<Option<(Reply, Vec<OwnedFd>)>> {
-        match self.ask(request, fds) {
-            Ok(()) => self.answer(),
-            Err(e) if gone(&e) => Ok(None),
-            Err(e) => Err(e),
-        }
+        self.ask(request, fds)?;
+        self.answer()
     }
 }
 
