@@ -148,6 +148,11 @@ many() {
     [ "$("$podling" ps -q | wc -l)" = 100 ] || fail "not all of the 100 pods run"
     for pid in $(supervisors); do private_memory "$pid"; done | sort -n |
         awk '{v[NR] = $1; sum += $1} END {print "100 pods: private memory of a supervisor: median " v[int((NR + 1) / 2)] " KiB, most " v[NR] " KiB (" NR " supervisors, " sum " KiB in all)"}'
+    # Those that one command starts share what it had in memory; one that is started alone does not.
+    pods 101 101 >"$work/alone.yaml"
+    "$podling" up -q "$work/alone.yaml"
+    pid=$(supervisors | sort -n | tail -1)
+    echo "a pod that was started alone: private memory of its supervisor: $(private_memory "$pid") KiB"
     start=$(now); "$podling" ps >/dev/null; end=$(now)
     echo "100 pods: ps in $((end - start)) us"
     start=$(now); "$podling" down --all >/dev/null; end=$(now)
@@ -160,42 +165,55 @@ log_command() {
     line=$(head -c $(($1 - 1)) /dev/zero | tr '\0' x)
     echo "yes $line | head -c 16777216 >/tmp/piece; i=0; while [ \$i -lt $(($2 / 16)) ]; do cat /tmp/piece; i=\$((i + 1)); done"
 }
-rate() { awk -v mib="$1" -v us="$2" 'BEGIN {printf "%.0f", mib * 1000000 / us}'; }
+
+# ENGINE_WAY LENGTH MIB: a container writes a log until its end, to its file only, or while `logs -f` reads it.
+podling_file() {
+    "$podling" run -q -d "$work/log-$2.yaml" >/dev/null
+    while [ -S "$XDG_DATA_HOME/podling/pods/log/control" ]; do sleep 0.01; done
+}
+podling_follow() {
+    "$podling" run -q -d "$work/log-$2.yaml" >/dev/null
+    "$podling" logs -f log 2>>"$work/lost" | cat | wc -c >"$work/bytes"
+}
+podman_start() { podman run -d --name log --network none --log-driver k8s-file busybox sh -c "$(log_command "$1" "$2")" >/dev/null; }
+podman_file() { podman_start "$1" "$2" && podman wait log >/dev/null; }
+podman_follow() { podman_start "$1" "$2" && podman logs -f log | cat | wc -c >"$work/bytes"; }
+podling_end() { "$podling" rm -f log >/dev/null; }
+podman_end() { podman rm -f log >/dev/null; }
+
+# rate ENGINE WAY LENGTH MIB: MiB/s, without what a container takes that makes the piece and writes no log.
+rate() {
+    local mib start took=()
+    for mib in 0 "$4"; do
+        printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: log}\nspec:\n  restartPolicy: Never\n  containers:\n  - {name: a, image: busybox, command: [sh, -c, "%s"]}\n' \
+            "$(log_command "$3" "$mib")" >"$work/log-$mib.yaml"
+        start=$(now)
+        "$1_$2" "$3" "$mib"
+        took+=($(($(now) - start)))
+        "$1_end"
+    done
+    awk -v mib="$4" -v us=$((took[1] - took[0])) 'BEGIN {printf "%.0f", mib * 1000000 / us}'
+    if [ "$2" = follow ] && [ "$(cat "$work/bytes")" -lt $(($4 << 20)) ]; then
+        echo "$1 logs -f lacks $((($4 << 20) - $(cat "$work/bytes"))) bytes of lines of $3 bytes" >>"$work/lacks"
+    fi
+}
 
 compare_logs() {
-    local length mib=${LOG_MIB:-1024} podman_mib=${PODMAN_LOG_MIB:-32} file follow podman_file podman_follow start bytes
+    local length mib=${LOG_MIB:-1024} podman_mib=${PODMAN_LOG_MIB:-128} way own peer
     for length in 20 100 1000 10000; do
-        {
-            printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: log}\nspec:\n  restartPolicy: Never\n  containers:\n'
-            printf '  - {name: a, image: busybox, command: [sh, -c, "%s"]}\n' "$(log_command "$length" "$mib")"
-        } >"$work/log.yaml"
-        start=$(now)
-        "$podling" run -q -d "$work/log.yaml" >/dev/null
-        while [ -S "$XDG_DATA_HOME/podling/pods/log/control" ]; do sleep 0.01; done
-        file=$(rate "$mib" $(($(now) - start)))
-        "$podling" rm log >/dev/null
-        start=$(now)
-        "$podling" run -q -d "$work/log.yaml" >/dev/null
-        bytes=$("$podling" logs -f log 2>"$work/lost" | cat | wc -c)
-        follow=$(rate "$mib" $(($(now) - start)))
-        "$podling" rm -f log >/dev/null
-        printf 'lines of %5s bytes, %s MiB: to the file %s MiB/s, with logs -f | cat %s MiB/s' "$length" "$mib" "$file" "$follow"
-        [ "$bytes" = $((mib << 20)) ] || printf ' (%s bytes missing: %s)' $(((mib << 20) - bytes)) "$(tail -1 "$work/lost")"
-        echo
-        [ -n "$has_podman" ] || continue
-        start=$(now)
-        podman run -d --name log --network none --log-driver k8s-file busybox sh -c "$(log_command "$length" "$podman_mib")" >/dev/null
-        podman wait log >/dev/null
-        podman_file=$(rate "$podman_mib" $(($(now) - start)))
-        podman rm log >/dev/null
-        start=$(now)
-        podman run -d --name log --network none --log-driver k8s-file busybox sh -c "$(log_command "$length" "$podman_mib")" >/dev/null
-        bytes=$(podman logs -f log | cat | wc -c)
-        podman_follow=$(rate "$podman_mib" $(($(now) - start)))
-        podman rm -f log >/dev/null
-        echo "    podman, $podman_mib MiB: to the file $podman_file MiB/s, with logs -f | cat $podman_follow MiB/s ($bytes bytes);" \
-            "ratios $(ratio "$file" "$podman_file"), $(ratio "$follow" "$podman_follow")"
+        for way in file follow; do
+            own=$(rate podling "$way" "$length" "$mib")
+            printf 'lines of %5s bytes, %-6s podling %4s MiB/s (%s MiB)' "$length" "$way:" "$own" "$mib"
+            if [ -n "$has_podman" ]; then
+                # podman logs -f reads short lines at 2 MiB/s.
+                peer=$(rate podman "$way" "$length" "$([ "$way" = file ] && echo "$podman_mib" || echo 32)")
+                printf ', podman %3s MiB/s, ratio %s' "$peer" "$(ratio "$own" "$peer")"
+            fi
+            echo
+        done
     done
+    [ ! -s "$work/lacks" ] || cat "$work/lacks"
+    [ ! -s "$work/lost" ] || sort "$work/lost" | uniq -c
 }
 
 find_podman

@@ -14,6 +14,9 @@ use crate::pod::output::Label;
 use crate::pod::status::EventKind;
 use crate::pod::stream::{Flow, Reader, Sink};
 
+/// A container that writes so little at a time, in bytes, needs no large buffer.
+const TRICKLE: usize = 1024;
+
 /// A client that sees what one container prints.
 pub(super) struct Attached {
     pub(super) connection: usize,
@@ -39,7 +42,13 @@ impl Supervisor<'_> {
             let slot = if is_error { &mut container.output.stderr } else { &mut container.output.stdout };
             let Some(stream) = slot else { return Ok(()) };
             let length = match stream.read(&mut self.buffer) {
-                Flow::Open(0) => return Ok(()),
+                Flow::Open(0) => {
+                    // Given back after each large piece, the buffer would be made anew all the time.
+                    if taken <= TRICKLE {
+                        container.log.iter_mut().for_each(Writer::idle);
+                    }
+                    return Ok(());
+                }
                 Flow::Open(length) => length,
                 Flow::Ended => {
                     self.events.forget(&*stream);
