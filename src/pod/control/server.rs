@@ -66,14 +66,14 @@ impl Server {
         Ok(Server { listener, owner, connections: Vec::new(), next: 0 })
     }
 
-    /// Takes everybody who waits to be connected.
-    pub(in crate::pod) fn accept(&mut self, events: &Events) -> Result<()> {
+    /// Takes the next who waits to be connected, and says which number that connection has. The loop reports those who wait behind it.
+    pub(in crate::pod) fn accept(&mut self, events: &Events) -> Result<Option<usize>> {
         loop {
             let socket = match packet::accept(&self.listener) {
                 Ok(socket) => socket,
                 Err(e) if matches!(e.errno, Errno::EINTR | Errno::ECONNABORTED) => continue,
                 // Nobody waits, or the limit on open files is reached: whoever waits goes on waiting, and the pod lives.
-                Err(_) => return Ok(()),
+                Err(_) => return Ok(None),
             };
             let Ok(credentials) = getsockopt(&socket, PeerCredentials) else { continue };
             let allowed = match self.owner {
@@ -91,6 +91,7 @@ impl Server {
             self.next += 1;
             events.watch(&socket, Source::Connection(id))?;
             self.connections.push(Peer { id, socket, watching: None, behind: false, writable_watched: false });
+            return Ok(Some(id));
         }
     }
 

@@ -54,10 +54,7 @@ pub(super) const MOST_FILES: u32 = 64;
 
 /// The most that is written by one call, and what a busy log's buffer holds: a chunk of empty lines becomes 41 times as large,
 /// which a supervisor must not hold.
-const BATCH: usize = 64 * 1024;
-
-/// What the buffer of a log holds on to while its container has nothing to say.
-const IDLE: usize = 4 * 1024;
+const BATCH: usize = 128 * 1024;
 
 /// The log of one run of one container.
 ///
@@ -161,11 +158,11 @@ impl Writer {
         self.report.take()
     }
 
-    /// Gives a large buffer back; for a moment when the container has nothing to say.
-    pub fn idle(&mut self) {
-        if self.buffer.capacity() > IDLE {
-            self.buffer = Vec::new();
-        }
+    /// As [`Writer::write`], in a buffer that the logs of a pod share: each would hold on to its own for as long as its container lives.
+    pub fn write_with(&mut self, buffer: &mut Vec<u8>, stream: LogStream, bytes: &[u8]) {
+        std::mem::swap(&mut self.buffer, buffer);
+        self.write(stream, bytes);
+        std::mem::swap(&mut self.buffer, buffer);
     }
 
     /// The container has ended and its pipes were read to their end. Returns what is left to tell of lost output.

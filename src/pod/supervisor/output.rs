@@ -14,9 +14,6 @@ use crate::pod::output::Label;
 use crate::pod::status::EventKind;
 use crate::pod::stream::{Flow, Reader, Sink};
 
-/// A container that writes so little at a time, in bytes, needs no large buffer.
-const TRICKLE: usize = 1024;
-
 /// A client that sees what one container prints.
 pub(super) struct Attached {
     pub(super) connection: usize,
@@ -42,13 +39,7 @@ impl Supervisor<'_> {
             let slot = if is_error { &mut container.output.stderr } else { &mut container.output.stdout };
             let Some(stream) = slot else { return Ok(()) };
             let length = match stream.read(&mut self.buffer) {
-                Flow::Open(0) => {
-                    // Given back after each large piece, the buffer would be made anew all the time.
-                    if taken <= TRICKLE {
-                        container.log.iter_mut().for_each(Writer::idle);
-                    }
-                    return Ok(());
-                }
+                Flow::Open(0) => return Ok(()),
                 Flow::Open(length) => length,
                 Flow::Ended => {
                     self.events.forget(&*stream);
@@ -65,7 +56,7 @@ impl Supervisor<'_> {
             };
             let mut trouble = None;
             if let Some(log) = &mut container.log {
-                log.write(name, bytes);
+                log.write_with(&mut self.batch, name, bytes);
                 trouble = log.trouble();
             }
             for attached in self.attached.iter_mut().filter(|a| a.container == n) {
@@ -189,7 +180,7 @@ impl Supervisor<'_> {
                     // Nothing runs any more, so a wish to stop can only mean the waiting.
                     Source::Client => return Ok(()),
                     Source::Signals => return Ok(()),
-                    Source::Control => self.control.accept(&self.events)?,
+                    Source::Control => self.accept()?,
                     Source::Connection(id) => self.attend(id)?,
                     _ => {}
                 }
