@@ -4,7 +4,8 @@
 #   verbs   `exec` of /bin/true and `ps` with 20 pods, beside `unshare -Urmpfn --mount-proc chroot ROOTFS /bin/true`
 #   pods    20 pods of three containers up and down, beside `podman kube play` and `down` of the same YAML (PODMAN_PODS of them, per pod)
 #   many    100 pods at once: the time of each ten, the private memory of each supervisor
-#   logs    LOG_MIB of log (1024) from a container to its file, and to `logs -f | cat`, beside podman's k8s-file driver (PODMAN_LOG_MIB)
+#   logs    LOG_MIB of log (1024) from a container to its file, and to `logs -f | cat`, beside podman's k8s-file driver (PODMAN_LOG_MIB, 512, and
+#           an eighth of that for its logs -f), for lines of LENGTHS bytes; the time of a container that writes none is taken off
 #
 # Runs as the calling user, who must not be root: rootfs/as-user benches/life.sh. PODLING names the binary; the default is the newest release
 # or quick build in target/. Needs the image archive that `rootfs/build busybox` makes (BUSYBOX names another), busybox-static, and podman, whose
@@ -199,14 +200,14 @@ rate() {
 }
 
 compare_logs() {
-    local length mib=${LOG_MIB:-1024} podman_mib=${PODMAN_LOG_MIB:-128} way own peer
-    for length in 20 100 1000 10000; do
+    local length mib=${LOG_MIB:-1024} podman_mib=${PODMAN_LOG_MIB:-512} way own peer
+    for length in ${LENGTHS:-20 100 1000 10000}; do
         for way in file follow; do
             own=$(rate podling "$way" "$length" "$mib")
             printf 'lines of %5s bytes, %-6s podling %4s MiB/s (%s MiB)' "$length" "$way:" "$own" "$mib"
             if [ -n "$has_podman" ]; then
                 # podman logs -f reads short lines at 2 MiB/s.
-                peer=$(rate podman "$way" "$length" "$([ "$way" = file ] && echo "$podman_mib" || echo 32)")
+                peer=$(rate podman "$way" "$length" "$([ "$way" = file ] && echo "$podman_mib" || echo $((podman_mib / 128 * 16)))")
                 printf ', podman %3s MiB/s, ratio %s' "$peer" "$(ratio "$own" "$peer")"
             fi
             echo
