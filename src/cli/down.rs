@@ -112,16 +112,8 @@ pub fn down(args: &DownArgs) -> Result<u8> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let names = if args.all { list::names(&data) } else { names(&args.pods)? };
-    each(&names, |name| {
-        if (args.ignore || args.all) && !is_there(&data, name)? {
-            return Ok(());
-        }
-        let found = list::get(&data, name)?;
-        end(&found, args.grace.seconds)?;
-        remove(&found, &facts)?;
-        writeln!(Stdout::lock(), "{}", found.name)?;
-        Ok(())
-    })
+    let missing = Missing::of(args.ignore || args.all);
+    end_all(&data, &names, missing, args.grace.seconds, |found| remove(found, &facts))
 }
 
 /// Runs `podling stop`.
@@ -131,12 +123,7 @@ pub fn down(args: &DownArgs) -> Result<u8> {
 pub fn stop(args: &StopArgs) -> Result<u8> {
     let data = data::directory(&HostFacts::gather())?;
     let names = if args.all { running(&data)? } else { args.pods.clone() };
-    each(&names, |name| {
-        let found = list::get(&data, name)?;
-        end(&found, args.grace.seconds)?;
-        writeln!(Stdout::lock(), "{}", found.name)?;
-        Ok(())
-    })
+    end_all(&data, &names, Missing::Refused, args.grace.seconds, |_| Ok(()))
 }
 
 /// Runs `podling kill`.
@@ -172,10 +159,7 @@ pub fn rm(args: &RmArgs) -> Result<u8> {
         }
     };
     each(&names, |name| {
-        if (args.ignore || args.all) && !is_there(&data, name)? {
-            return Ok(());
-        }
-        let found = list::get(&data, name)?;
+        let Some(found) = sought(&data, name, Missing::of(args.ignore || args.all))? else { return Ok(()) };
         if let Life::Live(_) = found.life {
             if !args.force {
                 return Err(Error::new(format!("pod {:?} is running", found.name))
@@ -189,21 +173,62 @@ pub fn rm(args: &RmArgs) -> Result<u8> {
     })
 }
 
+/// Whether a pod that is not there is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Refused,
+    Passed,
+}
+
+impl Missing {
+    fn of(ignore: bool) -> Missing {
+        if ignore { Missing::Passed } else { Missing::Refused }
+    }
+}
+
+fn sought(data: &Path, name: &str, missing: Missing) -> Result<Option<Found>> {
+    match missing {
+        Missing::Passed => list::find(data, name),
+        Missing::Refused => list::get(data, name).map(Some),
+    }
+}
+
+/// Ends pods, and does `then` with each that has ended. All are asked before the first is waited for: their grace periods pass at the
+/// same time.
+fn end_all(
+    data: &Path,
+    names: &[String],
+    missing: Missing,
+    grace_seconds: Option<u64>,
+    mut then: impl FnMut(&Found) -> Result<()>,
+) -> Result<u8> {
+    let ask = |name: &String| -> Result<Option<Found>> {
+        let found = sought(data, name, missing)?;
+        if let Some(Found { life: Life::Live(connection), .. }) = &found {
+            connection.ask(&Request::Stop { grace_seconds }, &[])?;
+        }
+        Ok(found)
+    };
+    let mut asked = names.iter().map(ask).collect::<Vec<_>>().into_iter();
+    each(names, |_| {
+        let Some(found) = asked.next().transpose()?.flatten() else { return Ok(()) };
+        if let Life::Live(connection) = &found.life {
+            while connection.answer()?.is_some() {}
+        }
+        then(&found)?;
+        writeln!(Stdout::lock(), "{}", found.name)?;
+        Ok(())
+    })
+}
+
 /// Ends the pod called `name` and removes what is kept of it, if it is there.
 ///
 /// # Errors
 /// It cannot be asked, or not be removed.
 pub fn remove_if_there(data: &Path, facts: &HostFacts, name: &str) -> Result<()> {
-    if !is_there(data, name)? {
-        return Ok(());
-    }
-    let found = list::get(data, name)?;
+    let Some(found) = list::find(data, name)? else { return Ok(()) };
     end(&found, None)?;
     remove(&found, facts)
-}
-
-fn is_there(data: &Path, name: &str) -> Result<bool> {
-    Ok(list::all(data)?.iter().any(|pod| pod.name == name))
 }
 
 fn running(data: &Path) -> Result<Vec<String>> {
@@ -227,6 +252,7 @@ pub fn end(found: &Found, grace_seconds: Option<u64>) -> Result<()> {
 /// Removes what is kept of an ended pod.
 fn remove(found: &Found, facts: &HostFacts) -> Result<()> {
     // The supervisor closes its socket before its last breath, so its lock may be held for a moment more.
+    let mut pause = Duration::from_micros(200);
     for _ in 0..500 {
         if let Some(claim) = Claim::of_ended(&found.dir)? {
             return claim.release(facts);
@@ -234,7 +260,8 @@ fn remove(found: &Found, facts: &HostFacts) -> Result<()> {
         if !found.dir.exists() {
             return Ok(());
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
     }
     Err(Error::new(format!("pod {:?} has ended, but something holds its directory {:?}", found.name, found.dir))
         .mend("another podling may be starting a pod of that name: look at podling ps -a"))

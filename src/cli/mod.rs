@@ -74,7 +74,9 @@ const EXAMPLES: &str = "Examples:
 
 `podling VERB --help` tells about a verb; `podling completion` how a shell completes names.";
 
+// The options of all verbs take longer to build than most verbs to do their work: only those of the verb that is named are.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Verb {
     /// Run pods in the foreground until they have ended.
     Run(run::Args),

@@ -105,7 +105,7 @@ pub fn up(args: &UpArgs) -> Result<u8> {
     for pod in &given.bundle.pods {
         let plan = plan_pod(pod, &given.bundle, &images, &facts, &data, &given.options)?;
         let fingerprint = crate::plan::fingerprint(&plan)?;
-        let found = list::all(&data)?.into_iter().find(|found| found.name == plan.name);
+        let found = list::find(&data, &plan.name)?;
         let word = match found {
             None => "created",
             Some(found) if !matches!(found.life, Life::Live(_)) => "started",

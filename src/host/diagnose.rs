@@ -23,7 +23,7 @@ const SWITCHES: [(&str, &str, &str); 3] = [
 ];
 
 /// What else a failed call may mean: the call (its name and arguments' beginning), its errnos, and the mend. The first match counts.
-const CAUSES: [(&str, &[&str], &str); 11] = [
+const CAUSES: [(&str, &[&str], &str); 12] = [
     (
         "clone3",
         &["ENOSPC"],
@@ -36,6 +36,8 @@ const CAUSES: [(&str, &[&str], &str); 11] = [
          --security-opt seccomp=unconfined --security-opt systempaths=unconfined",
     ),
     ("clone3", &["EAGAIN"], "the limit on this user's processes is reached: see ulimit -u"),
+    // Where a process has changed its user before (execve(2)).
+    ("execve", &["EAGAIN"], "the limit on this user's processes is reached: see ulimit -u"),
     (
         "mount(\"overlay\"",
         &["EPERM", "ENODEV", "EINVAL"],
@@ -129,6 +131,7 @@ mod tests {
             ("mount(\"proc\", the pod's /proc) = EPERM (Operation not permitted)", "systempaths"),
             ("mkdir(\"/x\") = ENOSPC (No space left on device)", "full"),
             ("write(standard output) = ENOSPC (No space left on device)", "own output"),
+            ("execve(\"/usr/bin/newuidmap\") = EAGAIN (Try again)", "ulimit -u"),
             ("mkdir(\"/x\") = EROFS (Read-only file system)", "XDG_DATA_HOME"),
         ] {
             assert!(mend(what, &|_| None).is_some_and(|mend| mend.contains(expected)), "{what}");

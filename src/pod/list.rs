@@ -54,18 +54,22 @@ pub fn names(data: &Path) -> Vec<String> {
     names
 }
 
+/// The pod called `name`, if there is one; no other is looked at.
+///
+/// # Errors
+/// As [`all`].
+pub fn find(data: &Path, name: &str) -> Result<Option<Found>> {
+    // What is asked for is looked up below `pods`, and nowhere else.
+    let name = name.strip_prefix("pod/").or_else(|| name.strip_prefix("pods/")).unwrap_or(name);
+    if name.contains('/') || name.starts_with('.') || name.is_empty() { Ok(None) } else { look(data, name) }
+}
+
 /// The pod called `name`.
 ///
 /// # Errors
 /// There is none, and which of the others may have been meant.
 pub fn get(data: &Path, name: &str) -> Result<Found> {
-    // What is asked for is looked up below `pods`, and nowhere else.
-    let name = name.strip_prefix("pod/").or_else(|| name.strip_prefix("pods/")).unwrap_or(name);
-    if !name.contains('/')
-        && !name.starts_with('.')
-        && !name.is_empty()
-        && let Some(found) = look(data, name)?
-    {
+    if let Some(found) = find(data, name)? {
         return Ok(found);
     }
     let names = names(data);
@@ -82,20 +86,15 @@ pub fn get(data: &Path, name: &str) -> Result<Found> {
 /// # Errors
 /// There is none, or it has ended.
 pub fn live(data: &Path, name: &str) -> Result<(Found, Connection)> {
-    let mut found = get(data, name)?;
-    let ended = |name: &str| {
-        Error::new(format!("pod {name:?} has ended")).mend(format!("run it again with: podling restart {name}"))
-    };
-    match found.life {
+    let found = get(data, name)?;
+    match &found.life {
+        // Whoever has more to ask of the pod while this one is in use connects anew.
         Life::Live(connection) => {
-            // The connection goes to the caller; whoever holds the rest asks anew.
-            found.life = match connect(&found.dir)? {
-                Some(another) => Life::Live(another),
-                None => return Err(ended(&found.name)),
-            };
+            let connection = connection.try_clone()?;
             Ok((found, connection))
         }
-        _ => Err(ended(&found.name)),
+        _ => Err(Error::new(format!("pod {:?} has ended", found.name))
+            .mend(format!("run it again with: podling restart {}", found.name))),
     }
 }
 

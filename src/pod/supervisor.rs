@@ -184,6 +184,8 @@ struct Supervisor<'a> {
     changed: bool,
     /// For what is read from containers, one at a time.
     buffer: Vec<u8>,
+    /// For what becomes of it in a log.
+    batch: Vec<u8>,
 }
 
 /// Where the containers' lines go.
@@ -271,6 +273,7 @@ impl<'a> Supervisor<'a> {
             verdict: None,
             changed: false,
             buffer: vec![0; TURN],
+            batch: Vec::new(),
         })
     }
 
@@ -359,7 +362,7 @@ impl<'a> Supervisor<'a> {
             Source::Start(n) => self.proceed(n),
             Source::Process(n) => self.reap(n),
             Source::ContainerStdout(n) | Source::ContainerStderr(n) => self.pump(n, source, TURN),
-            Source::Control => self.control.accept(&self.events).into_iter().try_for_each(|id| self.attend(id)),
+            Source::Control => self.accept(),
             Source::Connection(id) => self.attend(id),
             Source::Errand(id) => self.errand_ended(id),
             Source::ErrandStart(id) => self.errand_proceeds(id),

@@ -81,6 +81,14 @@ pub fn connect(dir: &Path) -> Result<Option<Connection>> {
 }
 
 impl Connection {
+    /// The same connection once more.
+    ///
+    /// # Errors
+    /// The failed call.
+    pub fn try_clone(&self) -> Result<Connection> {
+        Ok(Connection { socket: self.socket.try_clone().named(|| "dup(the control socket)")? })
+    }
+
     /// Asks something. A supervisor that has just ended shows so when the answer is read.
     ///
     /// # Errors

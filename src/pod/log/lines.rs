@@ -1,6 +1,6 @@
 //! From what a container wrote to entries, and back to how much of it some entries hold.
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr_iter, memrchr};
 
 use super::cri::{HEADER, Header, LONGEST_CONTENT, LONGEST_ENTRY, LogStream, Tag};
 use super::stamp::Stamp;
@@ -24,26 +24,28 @@ impl Headers {
     /// What does not end with a newline becomes a partial entry at once: nothing waits for the rest of a line.
     pub(super) fn append(&self, buffer: &mut Vec<u8>, bytes: &[u8], most: usize) -> usize {
         let start = buffer.len();
-        let mut rest = bytes;
-        while !rest.is_empty() && (buffer.len() == start || buffer.len() + LONGEST_ENTRY <= most) {
-            let near = rest.get(..=LONGEST_CONTENT).unwrap_or(rest);
-            let taken = match memchr(b'\n', near) {
-                Some(end) => {
+        let mut taken = 0;
+        // One search through the whole chunk, which costs short lines much less than one for each.
+        let mut ends = memchr_iter(b'\n', bytes);
+        let mut end = ends.next();
+        while taken < bytes.len() && (buffer.len() == start || buffer.len() + LONGEST_ENTRY <= most) {
+            match end {
+                Some(at) if at - taken <= LONGEST_CONTENT => {
                     buffer.extend_from_slice(&self.full);
-                    buffer.extend_from_slice(near.get(..=end).unwrap_or(near));
-                    end + 1
+                    buffer.extend_from_slice(bytes.get(taken..=at).unwrap_or_default());
+                    taken = at + 1;
+                    end = ends.next();
                 }
-                None => {
-                    let piece = near.get(..LONGEST_CONTENT).unwrap_or(near);
+                _ => {
+                    let until = end.unwrap_or(bytes.len()).min(taken + LONGEST_CONTENT);
                     buffer.extend_from_slice(&self.partial);
-                    buffer.extend_from_slice(piece);
+                    buffer.extend_from_slice(bytes.get(taken..until).unwrap_or_default());
                     buffer.push(b'\n');
-                    piece.len()
+                    taken = until;
                 }
-            };
-            rest = rest.get(taken..).unwrap_or_default();
+            }
         }
-        bytes.len() - rest.len()
+        taken
     }
 
     /// Appends an entry that ends the line of the partial entry before it and adds nothing to it.

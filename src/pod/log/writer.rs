@@ -158,9 +158,11 @@ impl Writer {
         self.report.take()
     }
 
-    /// Gives the buffer back; for a moment when the container has nothing to say.
-    pub fn idle(&mut self) {
-        self.buffer = Vec::new();
+    /// As [`Writer::write`], in a buffer that the logs of a pod share: each would hold on to its own for as long as its container lives.
+    pub fn write_with(&mut self, buffer: &mut Vec<u8>, stream: LogStream, bytes: &[u8]) {
+        std::mem::swap(&mut self.buffer, buffer);
+        self.write(stream, bytes);
+        std::mem::swap(&mut self.buffer, buffer);
     }
 
     /// The container has ended and its pipes were read to their end. Returns what is left to tell of lost output.

@@ -63,7 +63,7 @@ impl Supervisor<'_> {
             };
             let mut trouble = None;
             if let Some(log) = &mut container.log {
-                log.write(name, bytes);
+                log.write_with(&mut self.batch, name, bytes);
                 trouble = log.trouble();
             }
             for attached in self.attached.iter_mut().filter(|a| a.container == n) {
@@ -218,7 +218,7 @@ impl Supervisor<'_> {
                     // Nothing runs any more, so a wish to stop can only mean the waiting.
                     Source::Client => return Ok(()),
                     Source::Signals => return Ok(()),
-                    Source::Control => drop(self.control.accept(&self.events)),
+                    Source::Control => self.accept()?,
                     Source::Connection(id) => self.attend(id)?,
                     _ => {}
                 }

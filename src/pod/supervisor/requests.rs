@@ -23,22 +23,26 @@ use crate::sys::clone::Child;
 use crate::sys::terminal::WindowSize;
 
 impl Supervisor<'_> {
-    /// Connection `id` has something to say, takes more, or has ended.
+    /// Somebody connects, with a request on the way more often than not.
+    pub(super) fn accept(&mut self) -> Result<()> {
+        self.control.accept(&self.events).into_iter().try_for_each(|id| self.attend(id))
+    }
+
+    /// Connection `id` has something to say, takes more, or has ended. One request is heard at a time: the loop reports the next.
     pub(super) fn attend(&mut self, id: usize) -> Result<()> {
-        loop {
-            match self.control.hear(id) {
-                None => return Ok(()),
-                Some(Ok((request, fds))) => {
-                    if let Err(e) = self.answer(id, request, fds) {
-                        self.control.refuse(id, &e);
-                    }
+        match self.control.hear(id) {
+            None => Ok(()),
+            Some(Ok((request, fds))) => {
+                if let Err(e) = self.answer(id, request, fds) {
+                    self.control.refuse(id, &e);
                 }
-                Some(Err(_)) => {
-                    self.control.close(id, &self.events);
-                    self.detach(id);
-                    self.end_errands_for(id)?;
-                    return self.end_ephemeral(id);
-                }
+                Ok(())
+            }
+            Some(Err(_)) => {
+                self.control.close(id, &self.events);
+                self.detach(id);
+                self.end_errands_for(id)?;
+                self.end_ephemeral(id)
             }
         }
     }
