@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Supervisor;
 use crate::error::Result;
-use crate::plan::Role;
+use crate::plan::{RestartPolicy, Role};
 use crate::pod::errand::Purpose;
 use crate::pod::probe::Outcome;
 use crate::pod::probing::{Found, ProbeKind, Probing};
@@ -120,7 +120,11 @@ impl Supervisor<'_> {
                 let text = if let Outcome::Failure(text) = outcome { text.as_str() } else { "" };
                 self.notice(&format!("container {called:?}: its {what} probe failed: {text}"));
                 let grace = self.scaled(grace);
-                let why = format!("Container {name} failed {what} probe, will be restarted");
+                let why = match self.containers.get(n).map(|c| (c.plan.role, c.plan.restart.policy)) {
+                    Some((Role::Sidecar, _)) => format!("Init container {name} failed {what} probe"),
+                    Some((_, RestartPolicy::Never)) => format!("Container {name} failed {what} probe"),
+                    _ => format!("Container {name} failed {what} probe, will be restarted"),
+                };
                 self.leave(n, grace, Cause::Unwell, &why)
             }
         }
