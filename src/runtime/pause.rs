@@ -37,6 +37,8 @@ impl Pause {
             let _ = tell(&theirs, &Fact::StartFailed(error));
             1
         })?;
+        // Only the other side may hold it: the channel's end is what tells that all is done.
+        drop(theirs);
         let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;
         loop {
             match hear(&channel)? {

@@ -45,7 +45,7 @@ pub enum Do {
 }
 
 /// What must hold of what was seen. Lines are `CONTAINER: TEXT`, events `REASON CONTAINER`; states are what kubectl shows as STATUS, and
-/// `ready` and `not ready`.
+/// `ready`, `not ready` and `no longer ready`.
 pub enum Must {
     /// All lines, in this order.
     Lines(&'static [&'static str]),
@@ -232,7 +232,8 @@ fn note(reply: Reply, seen: &mut Seen) {
             if summary.ready {
                 states.push("ready".to_owned());
             } else if summary.containers.iter().any(|c| matches!(c.state, ContainerState::Running { .. })) {
-                states.push("not ready".to_owned());
+                let was_ready = seen.states.iter().any(|state| state == "ready");
+                states.push(if was_ready { "no longer ready" } else { "not ready" }.to_owned());
             }
             for state in states {
                 let is_news = match state.ends_with("ready") {

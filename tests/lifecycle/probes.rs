@@ -60,7 +60,7 @@ pub fn rows() -> Vec<Row> {
             PAGE,
             one("Always", "trap 'rm /v/ok' USR1; touch /v/ok; echo up; while :; do sleep 9 & wait $!; done", &probe("readiness", "test -e /v/ok", "failureThreshold: 1")),
             vec![
-                Must::States(&["ready", "not ready"]),
+                Must::States(&["ready", "no longer ready"]),
                 Must::Event("Unhealthy c", "Readiness probe failed: "),
                 Must::NoEvent("Killing c"),
                 Must::Condition("Ready", "False"),
@@ -70,7 +70,7 @@ pub fn rows() -> Vec<Row> {
             ],
         )
         .then("ready", Do::Signal("c", 10))
-        .then("Readiness probe failed", Do::Look)
+        .then("no longer ready", Do::Look)
         .then("c: up", Do::End),
         row(
             "a container is unready before its readiness probe has succeeded",
