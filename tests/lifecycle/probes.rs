@@ -32,7 +32,7 @@ pub fn rows() -> Vec<Row> {
             PAGE,
             one("Always", ILL, &probe("liveness", SICK, "failureThreshold: 1")),
             vec![
-                Must::Events(&["Started c", "Unhealthy c", "Killing c", "Started c"]),
+                Must::Events(&["Unhealthy c", "Killing c", "Started c"]),
                 Must::Event("Unhealthy c", "Liveness probe failed: "),
                 Must::Event("Killing c", "Container c failed liveness probe, will be restarted"),
                 Must::Order(&["c: up", "c: term", "c: up"]),
@@ -98,7 +98,7 @@ pub fn rows() -> Vec<Row> {
         row(
             "a success between failures begins the count anew",
             TASK,
-            one("Never", "echo up; until [ $(cat /v/n | wc -l) -ge 9 ]; do sleep 0.02; done", &probe("liveness", "echo >>/v/n; [ $(($(wc -l </v/n) % 2)) = 0 ]", "failureThreshold: 2")),
+            one("Never", "echo up; until [ -e /v/n ] && [ $(wc -l </v/n) -ge 9 ]; do sleep 0.02; done", &probe("liveness", "echo >>/v/n; [ $(($(wc -l </v/n) % 2)) = 0 ]", "failureThreshold: 2")),
             vec![Must::NoEvent("Killing c"), Must::Ended(0, "Succeeded")],
         ),
         row(
@@ -154,7 +154,7 @@ pub fn rows() -> Vec<Row> {
                 Must::Gap("c: up", "c: term", 28.0),
                 Must::Event("Unhealthy c", "Startup probe failed: "),
                 Must::Event("Killing c", "Container c failed startup probe, will be restarted"),
-                Must::Events(&["Started c", "Killing c", "Started c"]),
+                Must::Events(&["Killing c", "Started c"]),
             ],
         )
         .then("BackOff c", Do::End)

@@ -73,7 +73,7 @@ pub fn rows() -> Vec<Row> {
                 &[c("c", "echo c", "")],
             ),
             vec![
-                Must::Events(&["Started s", "Unhealthy s", "Killing s", "Started s"]),
+                Must::Events(&["Unhealthy s", "Killing s", "Started s"]),
                 Must::Event("Killing s", "Init container s failed startup probe"),
                 Must::NoEvent("Started c"),
                 Must::Looked("/phase", json!("Pending")),
