@@ -331,11 +331,17 @@ impl Container {
     }
 
     /// What it is doing, as the API says it.
-    pub(super) fn api_state(&self) -> ContainerState {
+    ///
+    /// `unstarted` is the reason of one whose turn has not come.
+    pub(super) fn api_state(&self, unstarted: &str) -> ContainerState {
         match (&self.state, &self.ended) {
+            // Until its postStart hook has ended it "cannot reach a running state" (Kubernetes, "Container Lifecycle Hooks").
+            (State::Running(..), _) if !self.settled && self.leaving.is_none() => {
+                ContainerState::Waiting { reason: "ContainerCreating".to_owned() }
+            }
             (State::Running(_, since), _) => ContainerState::Running { started_at: since.time },
             (State::Starting(..), _) => ContainerState::Waiting { reason: "ContainerCreating".to_owned() },
-            (State::Planned, _) => ContainerState::Waiting { reason: "PodInitializing".to_owned() },
+            (State::Planned, _) => ContainerState::Waiting { reason: unstarted.to_owned() },
             (State::BackingOff(..), _) => ContainerState::Waiting { reason: "CrashLoopBackOff".to_owned() },
             (State::Ended, Some(end)) => {
                 ContainerState::Terminated { exit_code: end.code, reason: end.reason.to_owned() }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::rules::Cause;
 
-/// What is left of a grace period at least when a hook, or the wait for others, has used it up: the kubelet's minimum.
+/// What is left of a grace period at least when the stop signal is sent, whatever a hook or the wait for others has used up: the kubelet's
+/// minimum.
 pub(super) const LAST_CHANCE: Duration = Duration::from_secs(2);
 
 /// How far a container is on its way out.

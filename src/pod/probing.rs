@@ -76,6 +76,11 @@ impl Probing {
         }
     }
 
+    /// An attempt found nothing.
+    pub(super) fn give_up(&mut self) {
+        self.busy = false;
+    }
+
     /// An attempt found `found`. Whether that changes what the probe has decided.
     pub(super) fn end(&mut self, found: Found, now: Instant) -> Option<Found> {
         self.busy = false;

@@ -88,6 +88,16 @@ fn parse(stat: &str) -> Option<Process> {
     Some(Process { parent: id(1)?, session: id(3)?, ticks, pages: number(21)? })
 }
 
+/// Whether a process is on its way out: one that is the first of a pid namespace ends only when all others of it have been reaped
+/// (pid_namespaces(7)), the commands that podling has put there included.
+pub(super) fn is_ending(pid: i32) -> bool {
+    /// `PF_EXITING` of the kernel's linux/sched.h, in the field `flags` of proc_pid_stat(5).
+    const EXITING: u64 = 0x4;
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let flags = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & EXITING != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

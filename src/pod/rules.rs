@@ -7,16 +7,21 @@ use crate::plan::{Operator, Restart, RestartPolicy, Role};
 /// Why a container's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// By itself, or by a signal that podling did not send.
+    /// By itself or by a signal, whoever sent it: the code of the end says it all. That holds after a failed postStart hook, too, where
+    /// the kubelet kills the container and looks at its code like at any other's (kuberuntime_container.go, `startContainer`).
     Own,
-    /// podling ended it, since its liveness or startup probe or its postStart hook failed.
+    /// Its liveness or startup probe failed: the kubelet has decided to start it again before it kills it, unless the policy is `Never`
+    /// (kuberuntime_manager.go, `computePodActions`).
     Unwell,
 }
 
 /// Whether a container that has ended with `code` starts again.
 pub(super) fn starts_again(role: Role, restart: &Restart, code: u8, cause: Cause) -> bool {
-    if role == Role::Sidecar {
-        return true;
+    match role {
+        Role::Sidecar => return true,
+        // One that has succeeded is done, whatever a policy or rule says: the kubelet asks them about failed ones alone.
+        Role::Init if code == 0 => return false,
+        _ => {}
     }
     let code = i32::from(code);
     let applies = |codes: &[i32], operator| codes.contains(&code) == (operator == Operator::In);
@@ -24,8 +29,7 @@ pub(super) fn starts_again(role: Role, restart: &Restart, code: u8, cause: Cause
         return true;
     }
     match restart.policy {
-        // An init container that has succeeded is done, whatever the pod's policy.
-        RestartPolicy::Always => role != Role::Init || code != 0,
+        RestartPolicy::Always => true,
         RestartPolicy::OnFailure => code != 0 || cause == Cause::Unwell,
         RestartPolicy::Never => false,
     }
@@ -101,6 +105,9 @@ mod tests {
         }
         let restart = Restart { rules: vec![rule(Operator::NotIn, &[0, 7])], policy: RestartPolicy::Never };
         assert_eq!([0, 7, 8].map(|code| starts_again(Role::Regular, &restart, code, Cause::Own)), [false, false, true]);
+        let restart = Restart { rules: vec![rule(Operator::In, &[0])], policy: RestartPolicy::Never };
+        assert!(starts_again(Role::Regular, &restart, 0, Cause::Own));
+        assert!(!starts_again(Role::Init, &restart, 0, Cause::Own));
     }
 
     #[test]

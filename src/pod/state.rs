@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use super::control::listen;
+use super::control::{listen, socket_name};
 use super::record::{self, First};
 use crate::error::{Context, Error, Result};
 use crate::host::{Caller, HostFacts, userns::run_mapped};
@@ -158,8 +158,14 @@ fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
         Ok(()) => return Ok(()),
         // A supervisor whose client was gone has removed it.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(_) => clean(lock, facts).context(|| format!("clearing {dir:?}"))?,
+        Err(_) => {}
     }
+    // The socket of a pod that never came to life is the caller's own, and all there is; where no id map can be had, nobody could do more.
+    let _ = fs::remove_file(dir.join(socket_name()));
+    if fs::remove_dir(dir).is_ok() {
+        return Ok(());
+    }
+    clean(lock, facts).context(|| format!("clearing {dir:?}"))?;
     Ok(fs::remove_dir(dir).named(|| format!("rmdir({dir:?})"))?)
 }
 

@@ -42,7 +42,7 @@ fn become_program(
     let shared = joined.processes;
     // A path of the container's, as its command or its working directory, may name /proc/self/fd/N: nothing of the host may be there.
     match &shared {
-        Some(shared) => close_all_but(&[channel.as_fd(), shared.as_fd()])?,
+        Some(shared) => close_all_but(&[channel.as_fd(), shared.user_namespace()])?,
         None => close_all_but(&[channel.as_fd()])?,
     }
     // The container's own /proc is not there yet, or not to be trusted.
@@ -64,7 +64,7 @@ fn become_program(
 fn join_wall(wall: &Wall, shared: Option<SharedProcesses>, proc: BorrowedFd, channel: &OwnedFd) -> Result<(), Error> {
     if let Some(shared) = shared.filter(|shared| is_wall_of(wall, shared)) {
         set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
-        return Ok(setns(shared, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?);
+        return Ok(setns(shared.user_namespace(), CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?);
     }
     wall.enter(proc)?;
     if wall.writer == Writer::Supervisor {

@@ -1,6 +1,7 @@
 //! The first process of a pid namespace that containers share: it reaps what they leave to it, and holds their last user namespace.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sched::CloneFlags;
@@ -19,6 +20,8 @@ use crate::sys::{Named, SysError, packet};
 pub struct Pause {
     child: Child,
     wall: Option<Wall>,
+    pid_namespace: File,
+    user_namespace: File,
 }
 
 impl Pause {
@@ -37,10 +40,15 @@ impl Pause {
             let _ = tell(&theirs, &Fact::StartFailed(error));
             1
         })?;
+        // Only the other side may hold it: the channel's end is what tells that all is done.
+        drop(theirs);
         let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;
+        let mut namespaces = None;
         loop {
             match hear(&channel)? {
                 Some(Fact::WallEntered) => {
+                    // Later it does not let itself be looked into any more (ptrace(2), "Ptrace access mode checking"), by its pidfd neither.
+                    namespaces = Some((namespace(&child, "pid")?, namespace(&child, "user")?));
                     if let Some(wall) = wall.as_ref().filter(|wall| wall.writer == Writer::Supervisor) {
                         wall.write_maps(child.pid())?;
                     }
@@ -48,7 +56,11 @@ impl Pause {
                 }
                 Some(Fact::StartFailed(error)) => return Err(error),
                 // Its end of the channel is closed when everything is done.
-                _ => return Ok(Pause { child, wall }),
+                _ => {
+                    let ended = || Error::new("the first process of the pod's pid namespace has ended");
+                    let (pid_namespace, user_namespace) = namespaces.ok_or_else(ended)?;
+                    return Ok(Pause { child, wall, pid_namespace, user_namespace });
+                }
             }
         }
     }
@@ -56,6 +68,14 @@ impl Pause {
     /// Whether a container with this last user namespace can share the one that is here.
     pub(super) fn has(&self, wall: &Wall) -> bool {
         self.wall.as_ref() == Some(wall)
+    }
+
+    pub(super) fn pid_namespace(&self) -> BorrowedFd<'_> {
+        self.pid_namespace.as_fd()
+    }
+
+    pub(super) fn user_namespace(&self) -> BorrowedFd<'_> {
+        self.user_namespace.as_fd()
     }
 
     /// The process.
@@ -70,16 +90,21 @@ impl AsFd for Pause {
     }
 }
 
+fn namespace(child: &Child, kind: &str) -> std::result::Result<File, SysError> {
+    let path = format!("/proc/{}/ns/{kind}", child.pid());
+    File::open(&path).named(|| format!("open({path:?})"))
+}
+
 fn live(wall: Option<&Wall>, channel: &OwnedFd) -> Result<Infallible> {
-    let proc = std::fs::File::open("/proc").named(|| "open(\"/proc\")")?;
+    let proc = File::open("/proc").named(|| "open(\"/proc\")")?;
     close_all_but(&[channel.as_fd(), proc.as_fd()])?;
     nix::unistd::setsid().named(|| "setsid()")?;
     if let Some(wall) = wall {
         wall.enter(proc.as_fd())?;
-        tell(channel, &Fact::WallEntered)?;
-        if !matches!(hear(channel)?, Some(Fact::MapsWritten)) {
-            return Err(Error::new("the supervisor went away during the pod's start"));
-        }
+    }
+    tell(channel, &Fact::WallEntered)?;
+    if !matches!(hear(channel)?, Some(Fact::MapsWritten)) {
+        return Err(Error::new("the supervisor went away during the pod's start"));
     }
     become_harmless()?;
     // The closed channel says that all is done.

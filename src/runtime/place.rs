@@ -1,6 +1,6 @@
 //! Where a container's process finds itself: the namespaces that it joins, and its standard streams.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use super::pause::Pause;
 use crate::sys::terminal::WindowSize;
@@ -27,10 +27,19 @@ pub enum SharedProcesses<'a> {
     Of(BorrowedFd<'a>),
 }
 
-impl AsFd for SharedProcesses<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl SharedProcesses<'_> {
+    /// What setns(2) finds their pid namespace by.
+    pub(super) fn pid_namespace(&self) -> BorrowedFd<'_> {
         match self {
-            SharedProcesses::Pause(pause) => pause.as_fd(),
+            SharedProcesses::Pause(pause) => pause.pid_namespace(),
+            SharedProcesses::Of(process) => *process,
+        }
+    }
+
+    /// What setns(2) finds their last user namespace by.
+    pub(super) fn user_namespace(&self) -> BorrowedFd<'_> {
+        match self {
+            SharedProcesses::Pause(pause) => pause.user_namespace(),
             SharedProcesses::Of(process) => *process,
         }
     }

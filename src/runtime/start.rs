@@ -45,7 +45,7 @@ pub fn start(prepared: &Prepared, joined: Joined, streams: Streams) -> Result<(C
         live(prepared, joined, streams, &theirs)
     };
     let child = match joined.processes {
-        Some(shared) => spawn_beside(shared, prepared.namespaces - CloneFlags::CLONE_NEWPID, life)?,
+        Some(shared) => spawn_beside(shared.pid_namespace(), prepared.namespaces - CloneFlags::CLONE_NEWPID, life)?,
         None => spawn(prepared.namespaces, life)?,
     };
     let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;

@@ -6,6 +6,7 @@ use super::{Supervisor, hooks};
 use crate::error::Result;
 use crate::plan::Role;
 use crate::pod::container::{Container, State};
+use crate::pod::errand::{Errand, Purpose};
 use crate::pod::leaving::{LAST_CHANCE, Leaving, Stage};
 use crate::pod::rules::Cause;
 use crate::pod::status::EventKind;
@@ -103,8 +104,10 @@ impl Supervisor<'_> {
         if grace.is_zero() {
             return self.kill_container(n);
         }
-        // The hook of one whose postStart hook has not ended would meet a container that is not ready for it.
-        match hook.filter(|_| self.containers.get(n).is_some_and(|c| c.settled)) {
+        // Two hooks at once would meet each other; the kubelet's context of a start is cancelled, too, when its pod is to end.
+        let starts = |purpose| matches!(purpose, Purpose::PostStart { container, .. } if container == n);
+        self.errands.iter().filter(|e| starts(e.purpose)).try_for_each(Errand::kill)?;
+        match hook {
             Some(action) => self.begin_hook(n, hooks::Which::PreStop, &action),
             None => self.ask(n),
         }
@@ -121,10 +124,9 @@ impl Supervisor<'_> {
             leaving.stage = Stage::Turn;
             return Ok(());
         }
-        // What came before may have used the period up.
-        let used_up = leaving.stage == Stage::Turn || container.plan.hooks.pre_stop.is_some();
-        let kill = if used_up { leaving.until.max(now + chance) } else { leaving.until };
-        leaving.stage = Stage::Asked(kill);
+        // What came before may have used the period up, and the period may be shorter: the kubelet always leaves this much
+        // (kuberuntime_container.go, `minimumGracePeriodInSeconds`).
+        leaving.stage = Stage::Asked(leaving.until.max(now + chance));
         container.signal(container.plan.stop_signal)
     }
 
@@ -178,7 +180,7 @@ impl Supervisor<'_> {
     pub(super) fn exceed_deadline(&mut self) -> Result<()> {
         self.active_until = None;
         let message = "Pod was active on the node longer than the specified deadline".to_owned();
-        self.happened(EventKind::Warning, "DeadlineExceeded", None, &message);
+        self.happened(EventKind::Normal, "DeadlineExceeded", None, &message);
         self.say(&format!("the pod was active for longer than its activeDeadlineSeconds, {} s", {
             self.plan.active_deadline.unwrap_or_default().as_secs()
         }));

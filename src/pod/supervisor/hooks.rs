@@ -47,8 +47,9 @@ impl Supervisor<'_> {
         let name = container.plan.name.clone();
         let stage = container.leaving.map(|leaving| leaving.stage);
         match (which, outcome) {
-            (Which::PostStart, Ok(())) if stage.is_none() => self.settle(n),
-            (Which::PostStart, Ok(())) => Ok(()),
+            // Whoever ends the container has ended its hook first.
+            (Which::PostStart, _) if stage.is_some() => Ok(()),
+            (Which::PostStart, Ok(())) => self.settle(n),
             (Which::PostStart, Err(why)) => {
                 self.happened(
                     EventKind::Warning,
@@ -61,7 +62,7 @@ impl Supervisor<'_> {
                     container.was_started |= container.plan.role == crate::plan::Role::Regular;
                 }
                 let grace = self.scaled(self.plan.grace_period);
-                self.leave(n, grace, Cause::Unwell, &format!("FailedPostStartHook: container {name} will be killed"))
+                self.leave(n, grace, Cause::Own, &format!("FailedPostStartHook: container {name} will be killed"))
             }
             (Which::PreStop, outcome) => {
                 if let Err(why) = outcome {

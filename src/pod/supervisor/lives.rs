@@ -7,6 +7,7 @@ use super::ending::Why;
 use super::{Supervisor, hooks};
 use crate::error::{Context, Result};
 use crate::plan::{MessagePolicy, Role, StdinPlan};
+use crate::pod::backoff::EndedBy;
 use crate::pod::clock::now;
 use crate::pod::container::{Container, End, Place, State, Terminated};
 use crate::pod::control::Reply;
@@ -19,6 +20,9 @@ use crate::runtime::{Joined, Progress, SharedProcesses};
 
 /// A longer last message is cut to its end (Kubernetes API, `terminationMessagePolicy`), in bytes.
 const LONGEST_MESSAGE: usize = 4096;
+
+/// What all last messages of a pod have together at most (Kubernetes, "Determine the Reason for Pod Failure"), in bytes.
+const ALL_MESSAGES: usize = 12 * 1024;
 
 /// What of a log stands in for a last message.
 const LOG_LINES: usize = 80;
@@ -74,7 +78,7 @@ impl Supervisor<'_> {
         let Err(error) = self.start(n) else { return };
         let scale = self.about.time_scale;
         let Some(container) = self.containers.get_mut(n) else { return };
-        let (at, wait) = container.backoff.restart(Instant::now(), scale);
+        let (at, wait) = container.backoff.restart(Instant::now(), EndedBy::Itself, scale);
         // A first restart at once would fail for the same reason.
         let at = if wait.is_zero() { at + Duration::from_secs(1) } else { at };
         container.state = State::BackingOff(at);
@@ -235,14 +239,15 @@ impl Supervisor<'_> {
         }
         if self.ending.is_none() && restarts {
             let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
-            let (at, wait) = container.backoff.restart(Instant::now(), scale);
+            let by = if cause == Cause::Unwell { EndedBy::Probe } else { EndedBy::Itself };
+            let (at, wait) = container.backoff.restart(Instant::now(), by, scale);
             container.state = State::BackingOff(at);
             let called = self.called(n);
             if wait.is_zero() {
                 self.notice(&format!("container {called:?} ended with code {code}; it starts again"));
             } else {
-                let pod = self.plan.name.clone();
-                let message = format!("Back-off restarting failed container {name} in pod {pod}");
+                // As kuberuntime_manager.go, `doBackOff`, says it.
+                let message = format!("Back-off restarting failed container {name} in pod {}", self.full_name());
                 self.happened(EventKind::Warning, "BackOff", Some(n), &message);
                 let wait = seconds(wait);
                 self.notice(&format!("container {called:?} ended with code {code}; it starts again in {wait} s"));
@@ -275,10 +280,16 @@ impl Supervisor<'_> {
             return error.what().to_owned();
         }
         let Some(container) = self.containers.get(n) else { return String::new() };
-        let message = read_end(&container.plan.message.file, LONGEST_MESSAGE);
+        let mut message = read_end(&container.plan.message.file, LONGEST_MESSAGE);
         if message.is_empty() && code != 0 && container.plan.message.policy == MessagePolicy::FallbackToLogsOnError {
-            return self.end_of_log(n);
+            message = self.end_of_log(n);
         }
+        // Each container's share; the beginning stays (the kubelet's status_manager.go, `normalizeStatus`).
+        let mut share = ALL_MESSAGES / self.containers.len().max(1);
+        while !message.is_char_boundary(share.min(message.len())) {
+            share -= 1;
+        }
+        message.truncate(share);
         message
     }
 
@@ -291,6 +302,11 @@ impl Supervisor<'_> {
         let _ = print(self.path, &[source], &options, &mut text);
         let end = text.get(text.len().saturating_sub(LOG_BYTES)..).unwrap_or_default();
         String::from_utf8_lossy(end).into_owned()
+    }
+
+    /// As the kubelet writes a pod in its messages: name, namespace, uid.
+    pub(super) fn full_name(&self) -> String {
+        format!("{}_{}({})", self.plan.name, self.about.namespace, self.about.uid)
     }
 
     /// How container `n` is called where a person reads it.

@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use super::Supervisor;
 use crate::error::Result;
-use crate::plan::Role;
+use crate::plan::{RestartPolicy, Role};
 use crate::pod::errand::Purpose;
 use crate::pod::probe::Outcome;
 use crate::pod::probing::{Found, ProbeKind, Probing};
+use crate::pod::processes::is_ending;
 use crate::pod::rules::Cause;
 use crate::pod::status::EventKind;
 
@@ -76,7 +77,13 @@ impl Supervisor<'_> {
         let Some(container) = self.containers.get_mut(n).filter(|c| c.run == run && c.running().is_some()) else {
             return Ok(());
         };
+        let is_ending = container.running().is_some_and(|child| is_ending(child.pid()));
         let Some((_, probing)) = container.probes.iter_mut().find(|(k, _)| *k == kind) else { return Ok(()) };
+        if is_ending && matches!(outcome, Outcome::Failure(_)) {
+            // The kernel has killed the attempt together with the container, whose own end is about to be heard: nothing was found.
+            probing.give_up();
+            return Ok(());
+        }
         let found = if matches!(outcome, Outcome::Failure(_)) { Found::Failure } else { Found::Success };
         let decided = probing.end(found, now);
         let name = container.plan.name.clone();
@@ -120,7 +127,11 @@ impl Supervisor<'_> {
                 let text = if let Outcome::Failure(text) = outcome { text.as_str() } else { "" };
                 self.notice(&format!("container {called:?}: its {what} probe failed: {text}"));
                 let grace = self.scaled(grace);
-                let why = format!("Container {name} failed {what} probe, will be restarted");
+                let why = match self.containers.get(n).map(|c| (c.plan.role, c.plan.restart.policy)) {
+                    Some((Role::Sidecar, _)) => format!("Init container {name} failed {what} probe"),
+                    Some((_, RestartPolicy::Never)) => format!("Container {name} failed {what} probe"),
+                    _ => format!("Container {name} failed {what} probe, will be restarted"),
+                };
                 self.leave(n, grace, Cause::Unwell, &why)
             }
         }

@@ -27,17 +27,14 @@ impl Supervisor<'_> {
             return if self.exit_code() == 0 { Phase::Succeeded } else { Phase::Failed };
         }
         // A container that is being started again has run before.
-        let begun = |c: &Container| {
-            c.plan.role != Role::Regular || c.run > 0 || !matches!(c.state, State::Planned | State::Starting(..))
-        };
+        let begun = |c: &Container| c.plan.role != Role::Regular || c.was_started;
         if self.containers.iter().all(begun) { Phase::Running } else { Phase::Pending }
     }
 
     fn is_initialized(&self) -> bool {
-        self.containers.iter().all(|c| match c.plan.role {
-            Role::Init | Role::Sidecar => c.was_started,
-            Role::Regular | Role::Ephemeral => true,
-        })
+        // Once one of the others has started, the pod has been initialized for good (the kubelet's status/generate.go).
+        let begun = |c: &Container| c.plan.role == Role::Regular && !matches!(c.state, State::Planned);
+        self.containers.iter().any(begun) || self.containers.iter().all(is_initialized)
     }
 
     /// Ready are the containers and sidecars, all of them; one that has succeeded for good counts as ready for nobody.
@@ -68,7 +65,7 @@ impl Supervisor<'_> {
             message: verdict.map(|(_, message)| message.clone()),
             detached: self.client == Client::LetGo,
             time_scale: self.about.time_scale,
-            containers: self.containers.iter().map(container_summary).collect(),
+            containers: self.containers.iter().map(|c| container_summary(c, self.unstarted())).collect(),
             trace: self.about.trace.clone(),
         }
     }
@@ -78,29 +75,26 @@ impl Supervisor<'_> {
         if self.ended_at.is_none() && self.ending.as_ref().is_some_and(|ending| ending.why != Why::Completed) {
             return "Terminating".to_owned();
         }
+        if let Some((reason, _)) = self.verdict.as_ref().filter(|_| phase == Phase::Failed) {
+            return (*reason).to_owned();
+        }
+        let mut state = phase.to_string();
         let inits = || self.containers.iter().filter(|c| matches!(c.plan.role, Role::Init | Role::Sidecar));
         let total = inits().count();
-        for (done, container) in inits().enumerate() {
-            if container.was_started || self.ended_at.is_some() && container.ended.as_ref().is_some_and(|e| e.code == 0)
-            {
-                continue;
-            }
-            return match (&container.state, &container.ended) {
+        let is_done = |c: &Container| is_initialized(c) || is_over(c) && c.ended.as_ref().is_some_and(|e| e.code == 0);
+        if let Some((done, container)) = inits().enumerate().find(|(_, c)| !is_done(c)) {
+            state = match (&container.state, &container.ended) {
                 (State::Ended, Some(end)) => format!("Init:{}", end.reason),
                 (State::BackingOff(_), _) => "Init:CrashLoopBackOff".to_owned(),
                 _ => format!("Init:{done}/{total}"),
             };
-        }
-        let mut state = match &self.verdict {
-            Some((reason, _)) => (*reason).to_owned(),
-            None => phase.to_string(),
-        };
-        if self.verdict.is_some() && phase == Phase::Failed {
-            return state;
+            if !self.is_initialized() {
+                return state;
+            }
         }
         let mut running = false;
         for container in self.containers.iter().filter(|c| c.plan.role == Role::Regular).rev() {
-            match container.api_state() {
+            match container.api_state(self.unstarted()) {
                 ContainerState::Waiting { reason } => state = reason,
                 ContainerState::Terminated { reason, .. } => state = reason,
                 ContainerState::Running { .. } => running |= container.ready,
@@ -141,11 +135,7 @@ impl Supervisor<'_> {
         let phase = self.phase();
         self.note_conditions();
         let of = |roles: &[Role]| -> Vec<Value> {
-            self.containers
-                .iter()
-                .filter(|c| roles.contains(&c.plan.role))
-                .map(|c| container_status(c, &self.about.uid))
-                .collect()
+            self.containers.iter().filter(|c| roles.contains(&c.plan.role)).map(|c| self.container_status(c)).collect()
         };
         let conditions: Vec<Value> = self.conditions.iter().map(|c| self.condition(c)).collect();
         let mut status = json!({
@@ -205,6 +195,9 @@ impl Supervisor<'_> {
             "lastTransitionTime": timestamp::format(*at),
         });
         if *holds {
+            if *name == "Initialized" && self.phase() == Phase::Succeeded {
+                condition["reason"] = json!("PodCompleted");
+            }
             return condition;
         }
         // As the kubelet words them.
@@ -214,7 +207,7 @@ impl Supervisor<'_> {
             _ => return condition,
         };
         let names = self.containers.iter().filter(|c| roles.contains(&c.plan.role));
-        let lacking = names.filter(|c| if what == "incomplete" { !c.was_started } else { !is_ready(c) });
+        let lacking = names.filter(|c| if what == "incomplete" { !is_initialized(c) } else { !is_ready(c) });
         let lacking: Vec<&str> = lacking.map(|c| c.plan.name.as_str()).collect();
         match self.phase() {
             Phase::Succeeded => condition["reason"] = json!("PodCompleted"),
@@ -291,7 +284,20 @@ fn is_ready(container: &Container) -> bool {
     container.running().is_some() && container.settled && container.started && container.ready
 }
 
-fn container_summary(container: &Container) -> ContainerSummary {
+/// Whether one of the init containers lets those after it start, now.
+fn is_initialized(container: &Container) -> bool {
+    match container.plan.role {
+        Role::Init => container.was_started,
+        Role::Sidecar => container.running().is_some() && container.started,
+        Role::Regular | Role::Ephemeral => true,
+    }
+}
+
+fn is_over(container: &Container) -> bool {
+    matches!(container.state, State::Ended)
+}
+
+fn container_summary(container: &Container, unstarted: &str) -> ContainerSummary {
     ContainerSummary {
         name: container.plan.name.clone(),
         kind: match container.plan.role {
@@ -301,7 +307,7 @@ fn container_summary(container: &Container) -> ContainerSummary {
             Role::Ephemeral => ContainerKind::Ephemeral,
         },
         image: container.plan.image.clone(),
-        state: container.api_state(),
+        state: container.api_state(unstarted),
         restarts: container.run,
         last_ended_at: last_end(container).map(|(end, _)| end.finished_at),
         ready: is_ready(container),
@@ -320,47 +326,76 @@ fn last_end(container: &Container) -> Option<(&Terminated, u32)> {
     }
 }
 
-/// One of `status.containerStatuses`.
-fn container_status(container: &Container, uid: &str) -> Value {
-    let id = |run: u32| format!("podling://{uid}/{}/{run}", container.plan.name);
-    let terminated = |end: &Terminated, run: u32| {
-        let mut state = json!({
-            "exitCode": end.code,
-            "reason": end.reason,
-            "startedAt": timestamp::format(end.started_at),
-            "finishedAt": timestamp::format(end.finished_at),
-            "containerID": id(run),
-        });
-        if !end.message.is_empty() {
-            state["message"] = json!(end.message);
-        }
-        json!({ "terminated": state })
-    };
-    let state = match (&container.state, &container.ended) {
-        (State::Ended, Some(end)) => terminated(end, container.run),
-        _ => match container.api_state() {
-            ContainerState::Running { started_at } => {
-                json!({ "running": { "startedAt": timestamp::format(started_at) } })
+impl Supervisor<'_> {
+    /// Why a container whose turn has not come waits, as the kubelet calls it.
+    fn unstarted(&self) -> &'static str {
+        let has_inits = self.containers.iter().any(|c| matches!(c.plan.role, Role::Init | Role::Sidecar));
+        if has_inits { "PodInitializing" } else { "ContainerCreating" }
+    }
+
+    /// As kuberuntime_manager.go, `doBackOff`, says it.
+    fn backing_off(&self, container: &Container) -> String {
+        let (wait, name) = (go_duration(container.backoff.wait()), &container.plan.name);
+        format!("back-off {wait} restarting failed container={name} pod={}", self.full_name())
+    }
+
+    /// One of `status.containerStatuses`.
+    fn container_status(&self, container: &Container) -> Value {
+        let uid = &self.about.uid;
+        let id = |run: u32| format!("podling://{uid}/{}/{run}", container.plan.name);
+        let terminated = |end: &Terminated, run: u32| {
+            let mut state = json!({
+                "exitCode": end.code,
+                "reason": end.reason,
+                "startedAt": timestamp::format(end.started_at),
+                "finishedAt": timestamp::format(end.finished_at),
+                "containerID": id(run),
+            });
+            if !end.message.is_empty() {
+                state["message"] = json!(end.message);
             }
-            ContainerState::Waiting { reason } => json!({ "waiting": { "reason": reason } }),
-            ContainerState::Terminated { .. } => json!({}),
-        },
-    };
-    let last = last_end(container).map(|(end, run)| terminated(end, run));
-    let was_made = container.ended.is_some() || !matches!(container.state, State::Planned);
-    json!({
-        "name": container.plan.name,
-        "state": state,
-        "lastState": last.unwrap_or_else(|| json!({})),
-        "ready": match container.plan.role {
-            // A plain init container is ready when it has succeeded.
-            Role::Init => container.was_started,
-            _ => is_ready(container),
-        },
-        "restartCount": container.run,
-        "image": container.plan.image,
-        "imageID": object::image_id(&container.plan.image, &container.plan.image_digest),
-        "containerID": if was_made { id(container.run) } else { String::new() },
-        "started": container.running().is_some() && container.started,
-    })
+            json!({ "terminated": state })
+        };
+        let state = match (&container.state, &container.ended) {
+            (State::Ended, Some(end)) => terminated(end, container.run),
+            _ => match container.api_state(self.unstarted()) {
+                ContainerState::Running { started_at } => {
+                    json!({ "running": { "startedAt": timestamp::format(started_at) } })
+                }
+                ContainerState::Waiting { reason } => {
+                    let mut waiting = json!({ "reason": reason });
+                    if let State::BackingOff(_) = container.state {
+                        waiting["message"] = json!(self.backing_off(container));
+                    }
+                    json!({ "waiting": waiting })
+                }
+                ContainerState::Terminated { .. } => json!({}),
+            },
+        };
+        let last = last_end(container).map(|(end, run)| terminated(end, run));
+        let was_made = container.ended.is_some() || !matches!(container.state, State::Planned);
+        json!({
+            "name": container.plan.name,
+            "state": state,
+            "lastState": last.unwrap_or_else(|| json!({})),
+            "ready": match container.plan.role {
+                // A plain init container is ready when it has succeeded.
+                Role::Init => container.was_started,
+                _ => is_ready(container),
+            },
+            "restartCount": container.run,
+            "image": container.plan.image,
+            "imageID": object::image_id(&container.plan.image, &container.plan.image_digest),
+            "containerID": if was_made { id(container.run) } else { String::new() },
+            "started": container.running().is_some() && container.started,
+        })
+    }
+}
+
+/// Whole seconds as Go writes a duration: 40s, 1m20s, 5m0s.
+fn go_duration(wait: std::time::Duration) -> String {
+    match wait.as_secs() {
+        seconds @ ..60 => format!("{seconds}s"),
+        seconds => format!("{}m{}s", seconds / 60, seconds % 60),
+    }
 }
