@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -517,4 +518,34 @@ fn a_pod_in_the_foreground_can_be_debugged_too() {
     running.signal(Signal::SIGINT).signal(Signal::SIGINT);
     running.finish();
     place.assert_nothing_left();
+}
+
+#[test]
+fn podlings_own_file_is_out_of_the_containers_reach() {
+    let pod = Pod { place: Place::with(&["busybox"]) };
+    // As one that its user has installed.
+    let own = pod.place.path().join("own-podling");
+    std::fs::copy(support::binary(), &own).unwrap();
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).unwrap();
+    pod.place.write(&sleeper());
+    let podling = |args: &[&str]| {
+        let mut command = Command::new(&own);
+        pod.place.environment(&mut command).args(args);
+        command
+    };
+    output_of(&mut podling(&["run", "-d", "-q", "pod.yaml"])).expect_success();
+    pod.sh("printf '#!/proc/self/exe\\n' > /tmp/run; chmod 755 /tmp/run");
+    // It waits for its standard input.
+    let mut inside =
+        podling(&["exec", "-i", "p", "--", "/proc/self/exe", "run", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let find =
+        "for d in /proc/[0-9]*; do tr '\\0' ' ' < $d/cmdline | grep -q '^/proc/self/exe run' && echo $d; done; true";
+    until("podling inside the container", || !pod.sh(find).is_empty());
+    let attack = format!(
+        "exe=$({find})/exe; test -x $exe && echo there; chmod 4777 $exe && echo changed; (: >> $exe) && echo opened; touch $exe && echo touched; true"
+    );
+    assert_eq!(pod.sh(&attack), "there\n");
+    assert_eq!(std::fs::metadata(&own).unwrap().permissions().mode() & 0o7777, 0o755);
+    inside.kill().unwrap();
+    inside.wait().unwrap();
 }
