@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -187,11 +188,13 @@ fn a_command_is_what_the_containers_first_process_is() {
     let of = |process: &str| {
         let fields = "^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|Seccomp_filters):";
         let script = format!(
-            "grep -E '{fields}' /proc/{process}/status; readlink /proc/{process}/ns/*; cat /proc/{process}/limits"
+            "grep -E '{fields}' /proc/{process}/status; for n in /proc/{process}/ns/*; do readlink $n; done; cat /proc/{process}/limits"
         );
         pod.sh(&script)
     };
-    assert_eq!(of("self"), of("1"));
+    let (own, first) = (of("self"), of("1"));
+    assert_eq!(own, first);
+    assert!(own.contains("Seccomp:\t2") && own.contains("mnt:["), "{own}");
     // Its descriptors are the three, and the one that ls itself has open.
     assert_eq!(pod.sh("ls /proc/self/fd"), "0\n1\n2\n3\n");
     // Nothing of podling's own environment.
@@ -212,8 +215,15 @@ fn streams_are_piped_whole_and_standard_input_only_where_it_is_asked_for() {
     pod.place.write_file("in", "from a file\n");
     let file =
         |name: &str| File::options().create(true).append(true).read(true).open(pod.place.path().join(name)).unwrap();
-    let mut command =
-        pod.place.command(&["exec", "-i", "p", "--", "sh", "-c", "cat; readlink /proc/self/fd/0 /proc/self/fd/1"]);
+    let mut command = pod.place.command(&[
+        "exec",
+        "-i",
+        "p",
+        "--",
+        "sh",
+        "-c",
+        "cat; for n in 0 1; do readlink /proc/self/fd/$n; done",
+    ]);
     let status = command.stdin(file("in")).stdout(file("out")).status().unwrap();
     let out = std::fs::read_to_string(pod.place.path().join("out")).unwrap();
     assert!(status.success() && out.starts_with("from a file\npipe:[") && !out.contains("/out"), "{out}");
@@ -268,15 +278,12 @@ fn a_terminal_has_the_users_size_and_keys() {
     // The terminal is restored when podling is asked to end, too.
     terminal.signal(Signal::SIGTERM);
     assert_eq!(terminal.finish(), 143);
-    until("the end of the command", || !pod.sh("ps").contains("trap"));
+    until("the end of the command", || !pod.sh("ps").contains("WINCH"));
 
     let mut terminal = OnTerminal::spawn(&pod, &["exec", "-it", "p", "--", "sh"]);
     terminal.wait_for("# ");
     terminal.type_in("tty; exit 5\n");
-    assert!({
-        terminal.wait_for("/dev/pts/");
-        true
-    });
+    terminal.wait_for("/dev/pts/");
     assert_eq!(terminal.finish(), 5);
     pod.podling(&["exec", "-it", "p", "--", "sh"]).expect_refusal(&["standard input is not a terminal"]);
 }
@@ -367,6 +374,18 @@ fn files_are_copied_both_ways() {
     assert_eq!(pod.with_input(&["cp", "-", "p:/tmp/two"], archive).0, Some(0));
     assert_eq!(pod.sh("cat /tmp/two/tree/below/file"), "words\nmore\n");
     pod.podling(&["cp", "p:/nosuch", "."]).expect_refusal(&["/nosuch"]);
+}
+
+#[test]
+fn an_image_without_a_shell_is_copied_from_and_to() {
+    let yaml = pod("p", "restartPolicy: Never", &[container_yaml("c", "busybox", "exec sleep 1000", "")]);
+    let pod = Pod::start(&["busybox"], &yaml);
+    pod.podling(&["exec", "p", "--", "rm", "-rf", "/bin", "/sbin", "/usr", "/lib"]).expect_success();
+    pod.podling(&["exec", "p", "--", "sh"]).expect_code(127);
+    pod.place.write_file("file", "words\n");
+    pod.podling(&["cp", "file", "p:/srv"]).expect_success();
+    pod.podling(&["cp", "p:/srv", "back"]).expect_success();
+    assert_eq!(std::fs::read_to_string(pod.place.path().join("back")).unwrap(), "words\n");
 }
 
 #[test]
@@ -499,4 +518,34 @@ fn a_pod_in_the_foreground_can_be_debugged_too() {
     running.signal(Signal::SIGINT).signal(Signal::SIGINT);
     running.finish();
     place.assert_nothing_left();
+}
+
+#[test]
+fn podlings_own_file_is_out_of_the_containers_reach() {
+    let pod = Pod { place: Place::with(&["busybox"]) };
+    // As one that its user has installed.
+    let own = pod.place.path().join("own-podling");
+    std::fs::copy(support::binary(), &own).unwrap();
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).unwrap();
+    pod.place.write(&sleeper());
+    let podling = |args: &[&str]| {
+        let mut command = Command::new(&own);
+        pod.place.environment(&mut command).args(args);
+        command
+    };
+    output_of(&mut podling(&["run", "-d", "-q", "pod.yaml"])).expect_success();
+    pod.sh("printf '#!/proc/self/exe\\n' > /tmp/run; chmod 755 /tmp/run");
+    // It waits for its standard input.
+    let mut inside =
+        podling(&["exec", "-i", "p", "--", "/proc/self/exe", "run", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let find =
+        "for d in /proc/[0-9]*; do tr '\\0' ' ' < $d/cmdline | grep -q '^/proc/self/exe run' && echo $d; done; true";
+    until("podling inside the container", || !pod.sh(find).is_empty());
+    let attack = format!(
+        "exe=$({find})/exe; test -x $exe && echo there; chmod 4777 $exe && echo changed; (: >> $exe) && echo opened; touch $exe && echo touched; true"
+    );
+    assert_eq!(pod.sh(&attack), "there\n");
+    assert_eq!(std::fs::metadata(&own).unwrap().permissions().mode() & 0o7777, 0o755);
+    inside.kill().unwrap();
+    inside.wait().unwrap();
 }
