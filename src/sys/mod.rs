@@ -4,7 +4,6 @@
 #![allow(unsafe_code)]
 
 pub mod clone;
-pub mod executable;
 pub mod fs;
 pub mod mount;
 pub mod packet;

@@ -177,7 +177,7 @@ impl Supervisor<'_> {
             }
             for source in self.events.wait(Some(until))? {
                 match source {
-                    Source::Control => self.control.accept(&self.events),
+                    Source::Control => self.accept()?,
                     Source::Connection(id) => self.attend(id)?,
                     Source::Signals => return Ok(()),
                     _ => {}
