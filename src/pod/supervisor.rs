@@ -383,6 +383,8 @@ impl<'a> Supervisor<'a> {
                 self.events.forget(&self.link);
                 self.client = Client::LetGo;
                 self.front = None;
+                // What the client had read and freed before the clone would be this process's for as long as the pod lives.
+                crate::sys::process::give_memory_back();
                 Ok(tell(&self.link, &Fact::ClientLeft)?)
             }
             // The client is gone, and with it everybody who waits for this pod.

@@ -116,6 +116,15 @@ pub fn ignore(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
+/// Gives memory that the allocator holds and nothing uses back to the kernel (malloc_trim(3)).
+pub fn give_memory_back() {
+    // SAFETY: it has no preconditions; no other thread of this process is in the allocator, since there is none.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Makes this process reap its children without waiting for them (sigaction(2), `SIG_IGN` for `SIGCHLD`).
 pub fn reap_by_itself() {
     // SAFETY: SIG_IGN is a valid disposition of SIGCHLD.
