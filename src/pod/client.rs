@@ -367,6 +367,8 @@ fn detach(
         let outcome = match pod.state {
             State::Running { child, .. } => {
                 child.let_go();
+                // Dropped, it would be unlocked for the supervisor, too, which goes on holding it: this process only ends.
+                std::mem::forget(pod.claim);
                 continue;
             }
             // Its record says the rest.
