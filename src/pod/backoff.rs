@@ -117,7 +117,7 @@ mod tests {
             waits.push(wait.as_secs());
             now = at;
         }
-        // Known waits: none, 10, 20, 40 (30 s since the end before are too few), 80 (70 s are too few), 160 (180 s are enough).
+        // The waits so far: none, 10, 20, 40 (30 s are too few), 80 (70 s since the end before are too few), 160 (180 s are enough).
         assert_eq!(waits, [0, 0, 0, 0, 40, 80, 0]);
     }
 }

@@ -161,6 +161,10 @@ fn observe(place: &Place, name: &str, row: &Row) -> Seen {
                 Some((when, _)) => format!("{when:?} was never seen"),
                 None => "the pod has not ended".to_owned(),
             });
+            // Its start may have failed.
+            seen.trouble
+                .iter_mut()
+                .for_each(|trouble| trouble.push_str(&format!("; podling said: {}", starting.stderr())));
             ask(&dir, &Request::Stop { grace_seconds: Some(0) });
             return sorted(seen);
         }
