@@ -246,6 +246,23 @@ fn a_killed_supervisor_is_told_truthfully_and_its_name_is_free() {
 }
 
 #[test]
+fn another_podling_that_clears_up_leaves_a_detached_pod_alone() {
+    let place = Place::with(&["busybox"]);
+    let script = "if [ -e /v/was ]; then echo again; sleep 1000; fi; touch /v/was; echo mine >/mine; sleep 1000";
+    let container = container_yaml("c", "busybox", script, "volumeMounts: [{name: v, mountPath: /v}]");
+    let spec = "terminationGracePeriodSeconds: 0\nvolumes: [{name: v, emptyDir: {}}]";
+    detached::start(&place, &pod("p", spec, &[container]));
+    place.write_file("next.yaml", &shell("true").replace("name: p}", "name: next}"));
+    place.podling(&["run", "next.yaml"]).expect_success();
+    let directory = place.data().join("pods/p");
+    assert!(directory.join("c.upper").is_dir() && directory.join("c.work").is_dir());
+    place.podling(&["exec", "p", "--", "cat", "/mine"]).expect_success().expect_line("mine");
+    // Its name is taken, too.
+    place.podling(&["run", "-d", "pod.yaml"]).expect_refusal(&["already running"]);
+    detached::end_all(&place);
+}
+
+#[test]
 fn containers_that_misbehave_leave_the_others_alone() {
     let place = Place::with(&["busybox"]);
     let bad = [
