@@ -180,7 +180,15 @@ pub fn run(args: &Args) -> Result<u8> {
 /// Looks at a pod for the first time.
 fn begin(data: &Path, name: &str, n: usize, condition: Condition, watches: &mut Watches) -> Result<Waited> {
     let plain = name.strip_prefix("pod/").or_else(|| name.strip_prefix("pods/")).unwrap_or(name).to_owned();
-    let got = list::get(data, name);
+    let mut got = list::get(data, name);
+    // One that is just being removed is not there to be asked, and not gone yet.
+    for _ in 0..500 {
+        if condition != Condition::Deleted || got.is_ok() || read_first(&pod_dir(data, &plain))?.is_none() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        got = list::get(data, name);
+    }
     if condition == Condition::Deleted
         && got.is_err()
         && (!list::names(data).contains(&plain) || read_first(&pod_dir(data, &plain))?.is_none())

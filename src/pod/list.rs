@@ -74,7 +74,8 @@ pub fn get(data: &Path, name: &str) -> Result<Found> {
     }
     let names = names(data);
     let error = Error::new(format!("there is no pod {name:?}"));
-    Err(match crate::manifest::nearest(name, names.iter().map(String::as_str)) {
+    // One that is just being made or removed has its directory already, or still.
+    Err(match crate::manifest::nearest(name, names.iter().map(String::as_str).filter(|other| *other != name)) {
         Some(meant) => error.mend(format!("did you mean {meant:?}?")),
         None if names.is_empty() => error.mend("no pod runs here; start one with: podling run -d FILE"),
         None => error.mend("podling ps -a lists them all"),

@@ -51,7 +51,14 @@ impl Claim {
     pub fn new(data: &Path, name: &str, facts: &HostFacts, kept: Kept) -> Result<Claim> {
         let dir = pod_dir(data, name);
         for _ in 0..TRIES {
-            make_pod_dir(data, &dir, facts)?;
+            match make_pod_dir(data, &dir, facts) {
+                // Another podling that clears up took the new directory for a dead pod's, before it was locked.
+                Err(_) if !dir.exists() && data.is_dir() => {
+                    std::thread::sleep(BETWEEN_TRIES);
+                    continue;
+                }
+                made => made?,
+            }
             match lock(&dir)? {
                 Some(lock) => {
                     if kept == Kept::Stays && record::is_kept(&dir) {
@@ -67,6 +74,8 @@ impl Claim {
                 None => std::thread::sleep(BETWEEN_TRIES),
             }
         }
+        // Where it cannot be made at all, this says why.
+        make_pod_dir(data, &dir, facts)?;
         Err(Error::new(format!("a pod named {name:?} is already running"))
             .mend(format!("stop it first, or give this one another name: --name {name}-2")))
     }

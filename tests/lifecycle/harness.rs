@@ -190,7 +190,8 @@ fn observe(place: &Place, name: &str, row: &Row) -> Seen {
 }
 
 fn sorted(mut seen: Seen) -> Seen {
-    seen.lines.sort();
+    // What was read at once has one time, and keeps its order.
+    seen.lines.sort_by(|a, b| a.0.cmp(&b.0));
     seen
 }
 
