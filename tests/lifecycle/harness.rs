@@ -191,7 +191,7 @@ fn observe(place: &Place, name: &str, row: &Row) -> Seen {
 
 fn sorted(mut seen: Seen) -> Seen {
     // What was read at once has one time, and keeps its order.
-    seen.lines.sort_by(|a, b| a.0.cmp(&b.0));
+    seen.lines.sort_by_key(|(time, _)| *time);
     seen
 }
 
