@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Container;
 
-use super::mounts::cleaned;
-use super::scope::{Scope, Subject, plain_name};
+use super::scope::{Scope, Subject, cleaned, plain_name};
 use super::{FilePlan, MessagePlan, MessagePolicy};
 use crate::error::Result;
 

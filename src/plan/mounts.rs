@@ -1,11 +1,11 @@
 //! Everything that is mounted over a container's root, in order.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
 use super::message;
-use super::scope::Subject;
+use super::scope::{Subject, cleaned};
 use super::security;
 use super::volumes::{self, Access};
 use crate::error::Result;
@@ -148,21 +148,6 @@ fn reserved(path: &Path) -> Option<&'static str> {
     }
     let kernels = path.starts_with("/proc") || path.starts_with("/sys");
     kernels.then_some("belongs to the kernel's own file systems")
-}
-
-/// An absolute path without `.` and `..`, as the kubelet cleans it.
-pub(super) fn cleaned(path: &str) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for component in Path::new(path).components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
 }
 
 fn bind_mount(bind: &Bind) -> Mount {

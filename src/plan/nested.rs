@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::VolumePlan;
-use super::mounts::cleaned;
-use super::scope::Scope;
+use super::scope::{Scope, cleaned};
 use crate::error::Result;
 
 /// Adds to each volume the directories at which some container mounts another volume inside it.

@@ -1,7 +1,7 @@
 //! What every decision looks at: the pod as said and the world around it, and one container of it.
 
 use std::fmt::Display;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret};
 
@@ -104,4 +104,19 @@ pub(super) fn plain_name<'a>(scope: &Scope, path: &str, name: &'a str) -> Result
             .error(path, format!("{name:?} cannot be a directory's name"))
             .mend("use lower case letters, digits and '-'")),
     }
+}
+
+/// An absolute path without `.` and `..`, as the kubelet cleans it.
+pub(super) fn cleaned(path: &str) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
 }

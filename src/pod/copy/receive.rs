@@ -32,7 +32,7 @@ use nix::unistd::{Gid, LinkatFlags, Uid, fchown, fchownat, linkat, mkfifoat, sym
 use super::base::{Base, Top};
 use super::notes::Notes;
 use super::place::{self, Place, Source};
-use super::temporary::Temporary;
+use super::temporary::{Temporary, write_failed};
 use super::{Copied, Owner, Shape};
 use crate::error::{Error, Result};
 use crate::image::layer::below::{join, kind, name_of, relative, split};
@@ -407,17 +407,6 @@ fn stat_of(dir: &OwnedFd, name: &[u8]) -> Result<Option<FileStat>> {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::ENOENT) => Ok(None),
         Err(errno) => Err(SysError::new("fstatat()", errno).into()),
-    }
-}
-
-/// A failed write, with the mend where the disk or the quota is full.
-pub(super) fn write_failed(error: SysError) -> Error {
-    let full = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT);
-    let error = Error::from(error);
-    if full {
-        error.mend("make room on that file system, or copy to another; what came before is complete")
-    } else {
-        error
     }
 }
 

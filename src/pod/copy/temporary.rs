@@ -9,7 +9,6 @@ use nix::errno::Errno;
 use nix::fcntl::renameat;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::receive::write_failed;
 use crate::error::{Error, Result};
 use crate::image::layer::below::name_of;
 use crate::sys::SysError;
@@ -69,6 +68,17 @@ impl Drop for Temporary {
         if !self.renamed {
             let _ = unlinkat(self.dir.as_fd(), self.name(), UnlinkatFlags::NoRemoveDir);
         }
+    }
+}
+
+/// A failed write, with the mend where the disk or the quota is full.
+pub(super) fn write_failed(error: SysError) -> Error {
+    let full = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT);
+    let error = Error::from(error);
+    if full {
+        error.mend("make room on that file system, or copy to another; what came before is complete")
+    } else {
+        error
     }
 }
 
