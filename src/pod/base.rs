@@ -8,7 +8,6 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::Flock;
 use tempfile::TempDir;
 
 use super::state::lock;
@@ -63,7 +62,7 @@ pub fn make_base_layer(data: &Path, facts: &HostFacts) -> Result<()> {
 }
 
 /// A new directory that no sweep of another podling takes away.
-fn locked_directory(pods: &Path) -> Result<(TempDir, Flock<File>)> {
+fn locked_directory(pods: &Path) -> Result<(TempDir, File)> {
     for _ in 0..16 {
         let made = tempfile::Builder::new().prefix(".base-").tempdir_in(pods).named(|| format!("mkdtemp({pods:?})"))?;
         // Between its making and its locking it may have looked like a dead pod's.

@@ -1,28 +1,27 @@
 //! A pod's directory on disk, claimed by a lock that the kernel drops with its holders, and the clearing of what dead pods left.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 
-use super::control::{listen, socket_name};
+use super::control::listen;
 use super::record::{self, First};
 use crate::error::{Context, Error, Result};
 use crate::host::{Caller, HostFacts, userns::run_mapped};
 use crate::image::layer::remove_tree::{empty, remove_tree};
-use crate::sys::{Named, SysError};
+use crate::sys::Named;
 
 /// The directory `DATA/pods/NAME` of one live pod, which holds what its containers write. The lock on the directory itself lasts
-/// as long as any process that inherited it.
+/// as long as any process that inherited it: it is never taken off (nix's `Flock` would, when it is dropped, for all of them), only closed.
 #[derive(Debug)]
 pub struct Claim {
     dir: PathBuf,
-    lock: Flock<File>,
+    lock: File,
 }
 
 /// What becomes of what is kept of an ended pod, when another wants its name.
@@ -156,6 +155,9 @@ pub fn sweep(data: &Path, facts: &HostFacts) -> Vec<String> {
 }
 
 fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
+    if remove_empty(dir)? {
+        return Ok(());
+    }
     // Files can be removed by whoever may write the directory, and often nothing else is left: a process in the pod's user namespace
     // costs more, and may be what could not be made.
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -163,19 +165,21 @@ fn clear(lock: &File, dir: &Path, facts: &HostFacts) -> Result<()> {
             let _ = fs::remove_file(entry.path());
         }
     }
-    match fs::remove_dir(dir) {
-        Ok(()) => return Ok(()),
-        // A supervisor whose client was gone has removed it.
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(_) => {}
-    }
-    // The socket of a pod that never came to life is the caller's own, and all there is; where no id map can be had, nobody could do more.
-    let _ = fs::remove_file(dir.join(socket_name()));
-    if fs::remove_dir(dir).is_ok() {
+    if remove_empty(dir)? {
         return Ok(());
     }
     clean(lock, facts).context(|| format!("clearing {dir:?}"))?;
     Ok(fs::remove_dir(dir).named(|| format!("rmdir({dir:?})"))?)
+}
+
+/// Removes a directory unless something is in it; one that a supervisor whose client was gone has removed is no failure.
+fn remove_empty(dir: &Path) -> Result<bool> {
+    match fs::remove_dir(dir) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+        Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
+        removed => Ok(removed.map(|()| true).named(|| format!("rmdir({dir:?})"))?),
+    }
 }
 
 /// Removes the directories of a dead pod's containers, and nothing that is kept.
@@ -199,26 +203,28 @@ fn clean(dir: &File, facts: &HostFacts) -> Result<()> {
 pub(super) fn is_locked(dir: &Path) -> bool {
     // A shared lock is refused as long as an exclusive one is held. That it is held itself for a moment keeps nobody from the name:
     // who wants to claim it tries again.
-    let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
-    let Ok(file) = fs::OpenOptions::new().read(true).custom_flags(flags).open(dir) else { return false };
-    matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
+    open_dir(dir).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Locks a pod directory; `None` where another process holds the lock, or has just removed the directory.
-pub(super) fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
-    let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
-    let file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(dir) {
+pub(super) fn lock(dir: &Path) -> Result<Option<File>> {
+    let file = match open_dir(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.named(|| format!("open({dir:?})"))?,
     };
-    let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => lock,
-        Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
-        Err((_, errno)) => return Err(SysError::new(format!("flock({dir:?})"), errno).into()),
-    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(e)) => Err(e).named(|| format!("flock({dir:?})"))?,
+    }
     // Whoever held it before may have removed the directory that is locked now.
-    let still_there = fs::metadata(dir).is_ok_and(|now| lock.metadata().is_ok_and(|held| held.ino() == now.ino()));
-    Ok(still_there.then_some(lock))
+    let still_there = fs::metadata(dir).is_ok_and(|now| file.metadata().is_ok_and(|held| held.ino() == now.ino()));
+    Ok(still_there.then_some(file))
+}
+
+fn open_dir(dir: &Path) -> std::io::Result<File> {
+    let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+    fs::OpenOptions::new().read(true).custom_flags(flags).open(dir)
 }
 
 fn make_pod_dir(data: &Path, dir: &Path, facts: &HostFacts) -> Result<()> {

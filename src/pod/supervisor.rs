@@ -39,7 +39,7 @@ use super::stream::Sink;
 use super::volumes;
 use crate::error::{Context, Result};
 use crate::host::confine::{Tree, become_root};
-use crate::plan::{PodPlan, Processes};
+use crate::plan::{PodPlan, Processes, Role};
 use crate::runtime::{Pause, Prepared};
 use crate::sys::Named;
 use crate::sys::process::is_ignored;
@@ -451,13 +451,21 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// A step of the start has ended.
-    fn trace(&mut self, step: &str) {
-        trace(&mut self.about, step);
+    /// A step of the start of container `n` has ended.
+    fn trace(&mut self, n: usize, step: &str) {
+        let Some(plan) = self.containers.get(n).map(|c| Rc::clone(&c.plan)) else { return };
+        // What is added to a running pod is no part of its start.
+        if plan.role != Role::Ephemeral {
+            trace(&mut self.about, &format!("{}: {step}", plan.name));
+        }
     }
 }
 
 fn trace(about: &mut About, step: &str) {
+    // Only the first time is the start's: containers may start again, and probes change their minds, for as long as the pod lives.
+    if about.trace.iter().any(|point| point.step == step) {
+        return;
+    }
     let at_us = u64::try_from(about.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     about.trace.push(TracePoint { step: step.to_owned(), at_us });
 }

@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::Serialize;
 
@@ -12,7 +11,7 @@ pub(in crate::pod) use super::packet::Sent;
 use super::packet::{Received, receive, send};
 use crate::error::{Error, Result};
 use crate::pod::events::{Events, Source};
-use crate::sys::{Named, packet};
+use crate::sys::packet;
 
 /// More connections at once are refused: each costs the supervisor memory and a descriptor.
 const MOST: usize = 256;
@@ -151,9 +150,4 @@ impl AsFd for Peer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Makes a client's descriptor one that never blocks the supervisor.
-pub(in crate::pod) fn nonblocking(fd: &OwnedFd) -> Result<()> {
-    fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop).named(|| "fcntl(F_SETFL, O_NONBLOCK)").map_err(Into::into)
 }

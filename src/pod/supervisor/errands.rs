@@ -51,8 +51,8 @@ impl Supervisor<'_> {
                 self.add_errand(purpose, child, belongings)
             }
             Action::Net(action) => self.begin_attempt(purpose, action, deadline),
-            Action::Sleep(_) => {
-                let wake = self.wake_at(action);
+            Action::Sleep(duration) => {
+                let wake = Instant::now() + self.scaled(*duration);
                 let child = crate::sys::clone::spawn(nix::sched::CloneFlags::empty(), || sleep_until(wake))?;
                 self.add_errand(purpose, child, Belongings { deadline, ..Belongings::default() })
             }
@@ -63,14 +63,14 @@ impl Supervisor<'_> {
         let is_hook = !matches!(purpose, Purpose::Probe { .. });
         // A postStart hook has no deadline of its own, but an attempt over the network must end some time: the kubelet's client has
         // no limit of its own either, and the pod's end kills the attempt.
-        let timeout = deadline
-            .map_or(std::time::Duration::from_secs(24 * 3600), |at| at.saturating_duration_since(Instant::now()));
+        let timeout =
+            deadline.map_or(Duration::from_secs(24 * 3600), |at| at.saturating_duration_since(Instant::now()));
         let (child, answer) = in_network(self.sandbox.joined().network, |socket| {
             let outcome = if is_hook { probe::attempt_hook(action, timeout) } else { probe::attempt(action, timeout) };
             let _ = packet::send(socket, &outcome.encode(), &[]);
         })?;
         // The process minds the time itself, and says what it was waiting for; this is for one that cannot.
-        let deadline = deadline.map(|at| at + std::time::Duration::from_millis(500));
+        let deadline = deadline.map(|at| at + Duration::from_millis(500));
         self.add_errand(purpose, child, Belongings { answer: Some(answer), deadline, ..Belongings::default() })
     }
 
@@ -292,12 +292,10 @@ fn hook_outcome(errand: &Errand, exit: Exit) -> std::result::Result<(), String> 
 }
 
 /// The life of the process that a sleeping hook is.
-fn sleep_until(wake: Option<Instant>) -> i32 {
+fn sleep_until(wake: Instant) -> i32 {
     // It needs nothing but the time.
     let _ = crate::sys::process::close_all_but(&[]);
-    if let Some(wake) = wake {
-        std::thread::sleep(wake.saturating_duration_since(Instant::now()));
-    }
+    std::thread::sleep(wake.saturating_duration_since(Instant::now()));
     0
 }
 

@@ -1,7 +1,5 @@
 //! Lifecycle hooks (Kubernetes, "Container Lifecycle Hooks").
 
-use std::time::Instant;
-
 use super::Supervisor;
 use crate::error::Result;
 use crate::plan::Action;
@@ -76,14 +74,6 @@ impl Supervisor<'_> {
                 }
                 if stage == Some(Stage::Hook) { self.ask(n) } else { Ok(()) }
             }
-        }
-    }
-
-    /// When a sleeping hook wakes.
-    pub(super) fn wake_at(&self, action: &Action) -> Option<Instant> {
-        match action {
-            Action::Sleep(duration) => Some(Instant::now() + self.scaled(*duration)),
-            Action::Exec(_) | Action::Net(_) => None,
         }
     }
 }

@@ -66,9 +66,7 @@ impl Supervisor<'_> {
         let place = Place { dir: &self.dir, joined, stdin: &self.stdin, events: &self.events };
         let name = container.plan.name.clone();
         container.start(n, &place).context(|| format!("container {name:?}"))?;
-        if self.containers.get(n).is_some_and(|c| c.run == 0) {
-            self.trace(&format!("{name}: clone"));
-        }
+        self.trace(n, "clone");
         self.happened(EventKind::Normal, "Created", Some(n), &format!("Created container {name}"));
         Ok(())
     }
@@ -122,7 +120,7 @@ impl Supervisor<'_> {
     /// The program of container `n` runs.
     fn runs(&mut self, n: usize) -> Result<()> {
         let Some(container) = self.containers.get(n) else { return Ok(()) };
-        let (name, run) = (container.plan.name.clone(), container.run);
+        let name = container.plan.name.clone();
         let pid = container.running().map(crate::sys::clone::Child::pid);
         let is_beside = self.pause.is_some() || self.containers.get(n).is_some_and(|c| c.plan.role == Role::Ephemeral);
         if let (true, Some(pid)) = (is_beside, pid) {
@@ -135,9 +133,7 @@ impl Supervisor<'_> {
             self.control.answer(connection, &Reply::Running, &[]);
         }
         self.happened(EventKind::Normal, "Started", Some(n), &format!("Started container {name}"));
-        if run == 0 {
-            self.trace(&format!("{name}: mounts, exec"));
-        }
+        self.trace(n, "mounts, exec");
         if self.ending.is_some() {
             return Ok(());
         }

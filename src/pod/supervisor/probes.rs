@@ -107,7 +107,7 @@ impl Supervisor<'_> {
             (_, None) => Ok(()),
             (ProbeKind::Startup, Some(Found::Success)) => {
                 self.has_started(n);
-                self.trace(&format!("{name}: startup probe"));
+                self.trace(n, "startup probe");
                 Ok(())
             }
             (ProbeKind::Liveness, Some(Found::Success)) => Ok(()),
@@ -115,8 +115,8 @@ impl Supervisor<'_> {
                 if let Some(container) = self.containers.get_mut(n) {
                     container.ready = found == Found::Success;
                 }
-                if run == 0 && found == Found::Success {
-                    self.trace(&format!("{name}: readiness probe"));
+                if found == Found::Success {
+                    self.trace(n, "readiness probe");
                 }
                 self.changed = true;
                 Ok(())

@@ -13,7 +13,6 @@ use super::{Supervisor, make_root_directory};
 use crate::error::{Context, Error, Result};
 use crate::plan::ContainerPlan;
 use crate::pod::container::{Container, State};
-use crate::pod::control::server::nonblocking;
 use crate::pod::control::{Reply, Request, Usage};
 use crate::pod::errand::Purpose;
 use crate::pod::processes;
@@ -149,8 +148,6 @@ impl Supervisor<'_> {
         let n = self.running_container(name)?;
         let [stdout, stderr] =
             <[OwnedFd; 2]>::try_from(fds).map_err(|_| Error::new("a client that attaches sends two descriptors"))?;
-        nonblocking(&stdout)?;
-        nonblocking(&stderr)?;
         let attached = Attached::new(id, n, stdout, stderr)?;
         self.attached.push(attached);
         let stdin = self.containers.get(n).and_then(|c| c.stdin.as_ref());
@@ -198,7 +195,8 @@ impl Supervisor<'_> {
         container.given = given;
         let beside = target.map(|name| self.running_container(name)).transpose()?;
         self.containers.push(container);
-        self.start_beside(self.containers.len() - 1, beside)
+        // One that could not even be cloned was never there.
+        self.start_beside(self.containers.len() - 1, beside).inspect_err(|_| drop(self.containers.pop()))
     }
 
     /// An ephemeral container has ended.
@@ -239,15 +237,10 @@ impl Supervisor<'_> {
             let mut of =
                 Usage { container: container.plan.name.clone(), cpu_nanoseconds: 0, memory_bytes: 0, processes: 0 };
             for (pid, process) in &processes {
-                let mut at = *pid;
-                // A process's parents lead to the supervisor's child that it descends from.
-                while !roots.contains(&at) {
-                    match processes.get(&at) {
-                        Some(p) if p.parent > 1 => at = p.parent,
-                        _ => break,
-                    }
-                }
-                if roots.contains(&at) {
+                // A process's parents lead to the supervisor's child that it descends from. They were not all read at one moment, so a pid
+                // may have been given again meanwhile: no way is longer than there are processes.
+                let parents = std::iter::successors(Some(*pid), |at| processes.get(at).map(|p| p.parent));
+                if parents.take(processes.len()).any(|at| roots.contains(&at)) {
                     of.cpu_nanoseconds += process.ticks.saturating_mul(1_000_000_000 / ticks);
                     of.memory_bytes += process.pages.saturating_mul(page);
                     of.processes += 1;
