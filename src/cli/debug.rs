@@ -5,17 +5,13 @@ use oci_spec::runtime::BoxBuilder;
 use serde_json::Value;
 
 use super::asking::object;
-use super::images::{Having, have};
+use super::images::{ImageArgs, have};
 use super::input::Given;
-use super::limits::LimitArgs;
-use super::registry::RegistryArgs;
-use super::run::Pull;
-use super::session::{OnSignal, Streams, session};
-use super::terminal::{Keys, user_size};
+use super::session::{CommandArgs, OnSignal, session};
+use super::terminal::user_size;
 use super::{data, say};
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
-use crate::image::Store;
 use crate::manifest::{Bundle, Input, Said, read};
 use crate::plan::{ContainerPlan, Options, PodPaths, ephemeral};
 use crate::pod::list::{self, Found};
@@ -50,31 +46,15 @@ pub struct Args {
     #[arg(long, value_name = "NAME", add = super::complete::containers())]
     target: Option<String>,
 
-    /// Give the command podling's standard input
-    #[arg(short, long = "stdin", visible_alias = "interactive")]
-    interactive: bool,
-
-    /// Give the command a terminal
-    #[arg(short, long)]
-    tty: bool,
-
-    /// Set a variable for the command
-    #[arg(short, long = "env", value_name = "NAME=VALUE")]
-    env: Vec<String>,
-
-    /// When to pull the image
-    #[arg(long, value_enum, value_name = "WHEN")]
-    pull: Option<Pull>,
+    #[command(flatten)]
+    given: CommandArgs,
 
     /// Print errors only
     #[arg(short, long)]
     quiet: bool,
 
     #[command(flatten)]
-    registry: RegistryArgs,
-
-    #[command(flatten)]
-    limits: LimitArgs,
+    images: ImageArgs,
 
     /// The command and its arguments; without it the image's
     #[arg(value_name = "COMMAND", last = true)]
@@ -93,30 +73,27 @@ pub fn run(args: &Args) -> Result<u8> {
     let pod = bundle.pods.first().ok_or_else(|| Error::new(format!("nothing is known of pod {:?}", found.name)))?;
 
     let container = container(args)?;
-    let store = args.limits.apply(Store::open(&data, &facts.ids)?)?;
+    let store = args.images.store(&data, &facts)?;
     // The pod with this container alone, as far as its image goes: its namespace and its pull secrets are the pod's.
     let alone = Bundle { pods: vec![with_only(pod, &container)], secrets: bundle.secrets.clone(), ..Bundle::default() };
-    let having = Having { registry: &args.registry, policy: args.pull.map(Pull::policy), quiet: args.quiet };
-    let images = have(&alone, &store, &facts, &having)?;
+    let images = have(&alone, &store, &facts, &args.images.having(args.quiet))?;
     let _held = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
 
     let paths = PodPaths { run_dir: "/pod".into(), state_dir: pod_dir(&data, &found.name), base: base_layer(&data) };
     let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
-    if args.tty {
+    if args.given.tty {
         set_size(&mut plan)?;
     }
     if args.container.is_none() && !args.quiet {
         say(format_args!("the container is called {:?}", plan.name));
     }
-    let streams = if args.tty { Streams::Terminal } else { Streams::Own };
-    let keys = if args.interactive { Keys::Sent } else { Keys::LeftOut };
-    let request = Request::Debug { plan: Box::new(plan), target: args.target.clone(), terminal: args.tty };
-    session(&connection, &request, streams, keys, OnSignal::ForwardOnce)
+    let request = Request::Debug { plan: Box::new(plan), target: args.target.clone(), terminal: args.given.tty };
+    session(&connection, &request, &args.given, OnSignal::ForwardOnce)
 }
 
 /// What the pod was started from: its record where it has one, else what its supervisor says of it.
 fn given(found: &Found) -> Result<Given> {
-    if let Some(first) = read_first(&found.dir)? {
+    if let Some(first) = read_first(&found.dir)?.filter(|first| first.inputs.iter().all(|input| input.text.is_some())) {
         return Given::recorded(&first);
     }
     let mut object = object(found)?;
@@ -181,8 +158,7 @@ fn container(args: &Args) -> Result<Container> {
         None => format!("debugger-{}", new_uid()?.get(..5).unwrap_or_default()),
     };
     let mut env = Vec::new();
-    for word in &args.env {
-        let (name, value) = super::exec::variable(word)?;
+    for (name, value) in args.given.variables()? {
         // What is typed here is meant as it is: `$(NAME)` stands for nothing.
         env.push(serde_json::json!({ "name": name, "value": value.replace("$(", "$$(") }));
     }
@@ -190,8 +166,8 @@ fn container(args: &Args) -> Result<Container> {
     let mut fields = serde_json::json!({
         "name": name,
         "image": args.image,
-        "stdin": args.interactive,
-        "tty": args.tty,
+        "stdin": args.given.interactive,
+        "tty": args.given.tty,
         "env": env,
     });
     if let Some(fields) = fields.as_object_mut()

@@ -2,9 +2,9 @@
 
 use super::asking::container_or_default;
 use super::data;
-use super::session::{OnSignal, Streams, session};
-use super::terminal::{Keys, user_size};
-use crate::error::{Error, Result};
+use super::session::{CommandArgs, OnSignal, session};
+use super::terminal::user_size;
+use crate::error::Result;
 use crate::host::HostFacts;
 use crate::pod::{Request, list};
 
@@ -31,17 +31,8 @@ pub struct Args {
     #[arg(short, long, value_name = "NAME", add = super::complete::containers())]
     container: Option<String>,
 
-    /// Give the command podling's standard input
-    #[arg(short, long = "stdin", visible_alias = "interactive")]
-    interactive: bool,
-
-    /// Give the command a terminal
-    #[arg(short, long)]
-    tty: bool,
-
-    /// Set a variable for the command
-    #[arg(short, long = "env", value_name = "NAME=VALUE")]
-    env: Vec<String>,
+    #[command(flatten)]
+    given: CommandArgs,
 
     /// The command's working directory
     #[arg(short, long, value_name = "PATH")]
@@ -60,18 +51,8 @@ pub fn run(args: &Args) -> Result<u8> {
     let data = data::directory(&HostFacts::gather())?;
     let (found, connection) = list::live(&data, &args.pod)?;
     let container = container_or_default(&found, args.container.as_deref())?;
-    let env = args.env.iter().map(|word| variable(word)).collect::<Result<Vec<_>>>()?;
     let (argv, workdir) = (args.command.clone(), args.workdir.clone());
-    let request = Request::Exec { container, argv, env, workdir, terminal: args.tty.then(user_size) };
-    let streams = if args.tty { Streams::Terminal } else { Streams::Own };
-    let keys = if args.interactive { Keys::Sent } else { Keys::LeftOut };
-    session(&connection, &request, streams, keys, OnSignal::Forward)
-}
-
-/// `NAME=VALUE`.
-pub(super) fn variable(word: &str) -> Result<(String, String)> {
-    match word.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(Error::new(format!("--env {word:?}: a variable needs a name and a value")).mend("write NAME=VALUE")),
-    }
+    let env = args.given.variables()?;
+    let request = Request::Exec { container, argv, env, workdir, terminal: args.given.tty.then(user_size) };
+    session(&connection, &request, &args.given, OnSignal::Forward)
 }

@@ -1,7 +1,9 @@
 //! The images that pods want: which, when to pull them, and with whose logins.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::limits::LimitArgs;
 use super::progress::Shown;
 use super::registry::{Lazily, RegistryArgs};
 use super::say;
@@ -22,7 +24,59 @@ struct Wanted {
     policy: PullPolicy,
 }
 
+/// The options of every verb that may need images: `run`, `up`, `debug`.
+#[derive(Debug, Default, clap::Args)]
+pub struct ImageArgs {
+    /// When to pull images, whatever the YAML says
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pull: Option<Pull>,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+impl ImageArgs {
+    /// The store, with the limits that the command line gives.
+    ///
+    /// # Errors
+    /// It cannot be opened, or there is no such limit.
+    pub fn store(&self, data: &Path, facts: &HostFacts) -> Result<Store> {
+        self.limits.apply(Store::open(data, &facts.ids)?)
+    }
+
+    /// How images are had.
+    pub fn having(&self, quiet: bool) -> Having<'_> {
+        Having { registry: &self.registry, policy: self.pull.map(Pull::policy), quiet }
+    }
+}
+
+/// When images are pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Pull {
+    /// Each time.
+    Always,
+    /// If the store lacks it.
+    Missing,
+    /// Never.
+    Never,
+}
+
+impl Pull {
+    /// As the store knows it.
+    fn policy(self) -> PullPolicy {
+        match self {
+            Pull::Always => PullPolicy::Always,
+            Pull::Missing => PullPolicy::IfNotPresent,
+            Pull::Never => PullPolicy::Never,
+        }
+    }
+}
+
 /// How images are had.
+#[derive(Debug)]
 pub struct Having<'a> {
     /// What the command line says about registries.
     pub registry: &'a RegistryArgs,

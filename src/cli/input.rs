@@ -43,7 +43,8 @@ impl PodArgs {
                 .mend("give each its metadata.name in the YAML"));
         }
         refuse_same_names(&bundle)?;
-        Ok(Given { bundle, options: self.options()?, inputs: inputs.iter().map(recorded).collect() })
+        let inputs = inputs.iter().zip(&self.files).map(|(input, file)| recorded(input, file, &bundle)).collect();
+        Ok(Given { options: self.options()?, bundle, inputs })
     }
 
     /// What `--name` and `--env` say.
@@ -81,16 +82,12 @@ pub struct Given {
 }
 
 impl Given {
-    /// What a pod was started from.
+    /// What a pod was started from: as it was kept, or, where Secrets were among it, as its files are now.
     ///
     /// # Errors
-    /// An input that was valid then, and is not now.
+    /// An input that was valid then, and is not now, or that cannot be read again.
     pub fn recorded(first: &First) -> Result<Given> {
-        let inputs: Vec<Input> = first
-            .inputs
-            .iter()
-            .map(|input| Input { name: input.name.clone(), bytes: input.text.clone().into_bytes() })
-            .collect();
+        let inputs = first.inputs.iter().map(read_again).collect::<Result<Vec<_>>>()?;
         let mut bundle = manifest::read(&inputs)?;
         if first.renamed.is_none() {
             bundle.pods.retain(|pod| pod.object.metadata.name.as_deref() == Some(&first.name));
@@ -100,8 +97,26 @@ impl Given {
     }
 }
 
-fn recorded(input: &Input) -> RecordedInput {
-    RecordedInput { name: input.name.clone(), text: String::from_utf8_lossy(&input.bytes).into_owned() }
+fn recorded(input: &Input, file: &Path, bundle: &Bundle) -> RecordedInput {
+    RecordedInput {
+        name: input.name.clone(),
+        path: if file == Path::new("-") { None } else { std::path::absolute(file).ok() },
+        text: bundle.secrets.is_empty().then(|| String::from_utf8_lossy(&input.bytes).into_owned()),
+    }
+}
+
+fn read_again(input: &RecordedInput) -> Result<Input> {
+    let bytes = match (&input.text, &input.path) {
+        (Some(text), _) => text.clone().into_bytes(),
+        (None, Some(path)) => std::fs::read(path).context(|| format!("cannot read {path:?} again"))?,
+        (None, None) => {
+            return Err(Error::new(
+                "the pod was started with Secrets from standard input, which are not kept on the disk",
+            )
+            .mend("start it again as it was started, with --replace"));
+        }
+    };
+    Ok(Input { name: input.name.clone(), bytes })
 }
 
 /// A running pod's name is all that podling knows it by, whatever its namespace.

@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::images::{Having, have};
 use super::input::{Given, plan_pod};
-use super::registry::RegistryArgs;
 use super::say;
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
-use crate::image::store::acquire::PullPolicy;
 use crate::plan::PodPlan;
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
@@ -27,10 +25,8 @@ pub struct Launch<'a> {
     pub data: &'a Path,
     /// The images.
     pub store: &'a Store,
-    /// Logins and certificates.
-    pub registry: &'a RegistryArgs,
-    /// When images are pulled, where the command line says so.
-    pub policy: Option<PullPolicy>,
+    /// How they are had.
+    pub having: Having<'a>,
     /// How the output looks.
     pub style: Style,
     /// What else the command line says of the pods' lives.
@@ -103,8 +99,7 @@ impl Launch<'_> {
     /// # Errors
     /// An image that cannot be had, or a field that cannot be honoured here.
     pub fn plan(&mut self, given: &Given) -> Result<Planned> {
-        let having = Having { registry: self.registry, policy: self.policy, quiet: self.style.quiet };
-        let images = have(&given.bundle, self.store, self.facts, &having)?;
+        let images = have(&given.bundle, self.store, self.facts, &self.having)?;
         self.trace.step("images: pull, unpack");
         let mut plans = Vec::new();
         for pod in &given.bundle.pods {

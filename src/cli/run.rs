@@ -1,17 +1,15 @@
 //! `podling run`: pods in the foreground.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::data;
+use super::images::ImageArgs;
 use super::input::PodArgs;
 use super::launch::{Launch, LifeArgs, Trace, WaitArgs};
-use super::limits::LimitArgs;
-use super::registry::RegistryArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::{HostFacts, protect};
-use crate::image::Store;
-use crate::image::store::acquire::PullPolicy;
 use crate::pod::list::{self, Asked};
 use crate::pod::status::trace_table;
 use crate::pod::{Kept, Mode, Style};
@@ -45,37 +43,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Network::None)]
     network: Network,
 
-    /// When to pull images, whatever the YAML says
-    #[arg(long, value_enum, value_name = "WHEN")]
-    pull: Option<Pull>,
-
     #[command(flatten)]
-    registry: RegistryArgs,
-
-    #[command(flatten)]
-    limits: LimitArgs,
-}
-
-/// When images are pulled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Pull {
-    /// Each time.
-    Always,
-    /// If the store lacks it.
-    Missing,
-    /// Never.
-    Never,
-}
-
-impl Pull {
-    /// As the store knows it.
-    pub fn policy(self) -> PullPolicy {
-        match self {
-            Pull::Always => PullPolicy::Always,
-            Pull::Missing => PullPolicy::IfNotPresent,
-            Pull::Never => PullPolicy::Never,
-        }
-    }
+    images: ImageArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -108,13 +77,12 @@ pub fn run(args: &Args) -> Result<u8> {
     let given = args.pod.read()?;
     trace.step("read");
     let data = data::directory(&facts)?;
-    let store = args.limits.apply(Store::open(&data, &facts.ids)?)?;
+    let store = args.images.store(&data, &facts)?;
     let mut launch = Launch {
         facts: &facts,
         data: &data,
         store: &store,
-        registry: &args.registry,
-        policy: args.pull.map(Pull::policy),
+        having: args.images.having(args.quiet),
         style: Style::of_terminal(args.quiet),
         life: &args.life,
         trace,
@@ -127,23 +95,28 @@ pub fn run(args: &Args) -> Result<u8> {
         }
     }
     let mode = if args.detach { args.wait.mode() } else { Mode::Foreground };
-    let outcome = launch.run(&given, planned, mode, if args.replace { Kept::Goes } else { Kept::Stays });
-    if args.detach && outcome.is_ok() {
-        started(&data, &names, args.life.trace, args.quiet)?;
-    }
-    outcome
+    let code = launch.run(&given, planned, mode, if args.replace { Kept::Goes } else { Kept::Stays })?;
+    if args.detach { started(&data, &names, args.life.trace, args.quiet, code) } else { Ok(code) }
 }
 
-/// Says which pods run on, and where their start-up time went.
-pub fn started(data: &std::path::Path, names: &[String], trace: bool, quiet: bool) -> Result<()> {
+/// Says which pods run on, and where their start-up time went; or, where `code` says that one failed before it came so far, why. The exit
+/// code is `code`.
+pub fn started(data: &Path, names: &[String], trace: bool, quiet: bool, code: u8) -> Result<u8> {
     let mut out = Stdout::lock();
     for name in names {
-        if !quiet {
+        let summary = if trace || code != 0 { list::summary(&list::get(data, name)?, Asked::No)? } else { None };
+        let failed = summary.as_ref().filter(|summary| summary.exit_code.is_some_and(|code| code != 0));
+        if let Some(summary) = failed {
+            let why = summary.message.as_deref().unwrap_or(&summary.state);
+            super::say(format_args!(
+                "pod {name:?} failed at its start: {why}\n  what is kept of it: podling describe {name}; podling rm {name} removes it"
+            ));
+        } else if !quiet {
             writeln!(out, "{name}")?;
         }
-        if trace && let Some(summary) = list::summary(&list::get(data, name)?, Asked::No)? {
+        if trace && let Some(summary) = &summary {
             super::say(trace_table(name, &summary.trace));
         }
     }
-    Ok(())
+    Ok(code)
 }

@@ -17,9 +17,49 @@ use crate::error::{Error, Kind, Result};
 use crate::pod::{Connection, Reply, Request};
 use crate::sys::Named;
 
+/// What the command line says of a command that runs in a pod.
+#[derive(Debug, clap::Args)]
+pub struct CommandArgs {
+    /// Give the command podling's standard input
+    #[arg(short, long = "stdin", visible_alias = "interactive")]
+    pub interactive: bool,
+
+    /// Give the command a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+
+    /// Set a variable for the command
+    #[arg(short, long = "env", value_name = "NAME=VALUE")]
+    env: Vec<String>,
+}
+
+impl CommandArgs {
+    /// What `--env` says.
+    ///
+    /// # Errors
+    /// What is no variable.
+    pub fn variables(&self) -> Result<Vec<(String, String)>> {
+        let variable = |word: &String| match word.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => {
+                Err(Error::new(format!("--env {word:?}: a variable needs a name and a value")).mend("write NAME=VALUE"))
+            }
+        };
+        self.env.iter().map(variable).collect()
+    }
+
+    fn keys(&self) -> Keys {
+        if self.interactive { Keys::Sent } else { Keys::LeftOut }
+    }
+
+    fn streams(&self) -> Streams {
+        if self.tty { Streams::Terminal } else { Streams::Own }
+    }
+}
+
 /// What the command's streams are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Streams {
+enum Streams {
     /// podling's own.
     Own,
     /// A terminal in the container.
@@ -40,13 +80,8 @@ pub enum OnSignal {
 ///
 /// # Errors
 /// What the supervisor refuses.
-pub fn session(
-    connection: &Connection,
-    request: &Request,
-    streams: Streams,
-    keys: Keys,
-    on_signal: OnSignal,
-) -> Result<u8> {
+pub fn session(connection: &Connection, request: &Request, command: &CommandArgs, on_signal: OnSignal) -> Result<u8> {
+    let (streams, keys) = (command.streams(), command.keys());
     let signals = Signals::watch()?;
     let (mut input, mut outputs) = (None, Vec::new());
     // Before anything runs, so that nothing is begun that cannot be shown.

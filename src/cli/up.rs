@@ -4,12 +4,11 @@ use std::io::Write;
 
 use super::data;
 use super::down::remove_if_there;
-use super::images::{Having, have};
-use super::input::{Given, PodArgs, plan_pod};
+use super::images::{Having, ImageArgs};
+use super::input::{Given, PodArgs};
 use super::launch::{Launch, LifeArgs, Trace, WaitArgs};
-use super::limits::LimitArgs;
 use super::registry::RegistryArgs;
-use super::run::{Pull, started};
+use super::run::started;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::{HostFacts, protect};
@@ -41,19 +40,12 @@ pub struct UpArgs {
     #[command(flatten)]
     life: LifeArgs,
 
-    /// When to pull images, whatever the YAML says
-    #[arg(long, value_enum, value_name = "WHEN")]
-    pull: Option<Pull>,
-
     /// Print errors only
     #[arg(short, long)]
     quiet: bool,
 
     #[command(flatten)]
-    registry: RegistryArgs,
-
-    #[command(flatten)]
-    limits: LimitArgs,
+    images: ImageArgs,
 }
 
 /// Stop detached pods and start them anew, from what they were started from
@@ -91,22 +83,24 @@ pub fn up(args: &UpArgs) -> Result<u8> {
     let facts = HostFacts::gather();
     // Before standard input is read: this may begin the command anew.
     protect(&facts)?;
-    let mut given = args.pod.read()?;
+    let given = args.pod.read()?;
     trace.step("read");
     let data = data::directory(&facts)?;
-    let store = args.limits.apply(Store::open(&data, &facts.ids)?)?;
-    let style = Style::of_terminal(args.quiet);
-    let policy = args.pull.map(Pull::policy);
+    let store = args.images.store(&data, &facts)?;
+    let mut launch = Launch {
+        facts: &facts,
+        data: &data,
+        store: &store,
+        having: args.images.having(args.quiet),
+        style: Style::of_terminal(args.quiet),
+        life: &args.life,
+        trace,
+    };
     // Images first: a tag that leads elsewhere now is a change like any other.
-    let having = Having { registry: &args.registry, policy, quiet: args.quiet };
-    let images = have(&given.bundle, &store, &facts, &having)?;
+    let mut planned = launch.plan(&given)?;
     let mut words = Vec::new();
-    let mut keep = Vec::new();
-    for pod in &given.bundle.pods {
-        let plan = plan_pod(pod, &given.bundle, &images, &facts, &data, &given.options)?;
-        let fingerprint = crate::plan::fingerprint(&plan)?;
-        let found = list::find(&data, &plan.name)?;
-        let word = match found {
+    for plan in &planned.plans {
+        let word = match list::find(&data, &plan.name)? {
             None => "created",
             Some(found) if !matches!(found.life, Life::Live(_)) => "started",
             Some(found) => match read_first(&found.dir)? {
@@ -115,48 +109,27 @@ pub fn up(args: &UpArgs) -> Result<u8> {
                         .mend("end it first, or give this one another name with --name"));
                 }
                 Some(first) => {
-                    let scale = args.life.time_scale.to_string();
-                    let same = first.fingerprint == fingerprint && first.time_scale == scale && !args.force;
-                    if same { "unchanged" } else { "replaced" }
+                    let same = first.fingerprint == crate::plan::fingerprint(plan)?
+                        && first.time_scale == args.life.time_scale.to_string();
+                    if same && !args.force { "unchanged" } else { "replaced" }
                 }
             },
         };
-        keep.push(word != "unchanged");
-        words.push((plan.name, word));
+        words.push((plan.name.clone(), word));
     }
-    for (name, word) in &words {
-        if matches!(*word, "replaced" | "started") {
-            remove_if_there(&data, &facts, name)?;
-        }
+    for (name, _) in words.iter().filter(|(_, word)| matches!(*word, "replaced" | "started")) {
+        remove_if_there(&data, &facts, name)?;
     }
-    let mut keeps = keep.into_iter();
-    given.bundle.pods.retain(|_| keeps.next().unwrap_or(true));
-    let mut launch = Launch {
-        facts: &facts,
-        data: &data,
-        store: &store,
-        registry: &args.registry,
-        policy,
-        style,
-        life: &args.life,
-        trace,
-    };
-    if !given.bundle.pods.is_empty() {
-        let planned = launch.plan(&given)?;
-        launch.run(&given, planned, args.wait.mode(), Kept::Goes)?;
-    }
-    if !args.quiet {
+    let changed: Vec<String> = words.iter().filter(|(_, word)| *word != "unchanged").map(|(n, _)| n.clone()).collect();
+    planned.plans.retain(|plan| changed.contains(&plan.name));
+    let code = if changed.is_empty() { 0 } else { launch.run(&given, planned, args.wait.mode(), Kept::Goes)? };
+    if !args.quiet && code == 0 {
         let mut out = Stdout::lock();
         for (name, word) in &words {
             writeln!(out, "pod/{name} {word}")?;
         }
     }
-    if args.life.trace {
-        let names: Vec<String> =
-            words.iter().filter(|(_, word)| *word != "unchanged").map(|(n, _)| n.clone()).collect();
-        started(&data, &names, true, true)?;
-    }
-    Ok(0)
+    started(&data, &changed, args.life.trace, true, code)
 }
 
 /// Runs `podling restart`.
@@ -178,12 +151,12 @@ pub fn restart(args: &RestartArgs) -> Result<u8> {
         let given = Given::recorded(&first)?;
         let life = LifeArgs { time_scale: first.time_scale.parse().unwrap_or(1.0), trace: false };
         let registry = RegistryArgs::default();
+        let having = Having { registry: &registry, policy: Some(PullPolicy::IfNotPresent), quiet: args.quiet };
         let mut launch = Launch {
             facts: &facts,
             data: &data,
             store: &store,
-            registry: &registry,
-            policy: Some(PullPolicy::IfNotPresent),
+            having,
             style: Style::of_terminal(args.quiet),
             life: &life,
             trace: Trace::begin(),
@@ -191,9 +164,9 @@ pub fn restart(args: &RestartArgs) -> Result<u8> {
         // What cannot be started again is not stopped.
         let planned = launch.plan(&given)?;
         remove_if_there(&data, &facts, &found.name)?;
-        launch.run(&given, planned, args.wait.mode(), Kept::Goes)?;
-        if !args.quiet {
-            writeln!(Stdout::lock(), "{}", found.name)?;
+        let code = launch.run(&given, planned, args.wait.mode(), Kept::Goes)?;
+        if started(&data, &[found.name], false, args.quiet, code)? != 0 {
+            return Ok(code);
         }
     }
     Ok(0)

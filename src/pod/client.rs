@@ -19,7 +19,7 @@ use super::link::{Fact, hear, tell};
 use super::output::{Label, Style, labels};
 use super::record::First;
 use super::state::Claim;
-use super::status::{Phase, Summary, TracePoint};
+use super::status::{ContainerKind, ContainerState, Phase, Summary, TracePoint};
 use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, ShowTrace, live, stop_signals};
 use crate::error::{Context, Error, Result};
 use crate::host::confine::Tree;
@@ -131,13 +131,18 @@ fn finish(pods: Vec<Pod>, facts: &HostFacts) -> Result<u8> {
             State::Running { .. } => Err(Error::new("the pod's supervisor was not waited for")),
         };
         let cleared = pod.claim.release(facts);
-        code = match (code, outcome.and_then(|c| cleared.map(|()| c))) {
-            (Ok(0), Ok(new)) => Ok(new),
-            (Ok(_), Err(e)) => Err(e.context(format!("pod {:?}", pod.name))),
-            (first, _) => first,
-        };
+        code = worse(code, outcome.and_then(|c| cleared.map(|()| c)), &pod.name);
     }
     code
+}
+
+/// Of what came of pods so far and of one more: the first error, else the first code that is not 0.
+fn worse(so_far: Result<u8>, next: Result<u8>, name: &str) -> Result<u8> {
+    match (so_far, next) {
+        (Ok(0), Ok(next)) => Ok(next),
+        (Ok(_), Err(e)) => Err(e.context(format!("pod {name:?}"))),
+        (first, _) => first,
+    }
 }
 
 struct Pod {
@@ -355,7 +360,7 @@ fn detach(
             }
         }
     }
-    drop(watches);
+    let last: Vec<Option<Summary>> = watches.into_iter().map(|(_, last)| last).collect();
     for pod in &mut pods {
         pod.request(&Fact::LeaveRequested);
         while matches!(&pod.state, State::Running { left: false, .. }) {
@@ -363,27 +368,38 @@ fn detach(
         }
     }
     let mut code = Ok(0);
-    for pod in pods {
+    for (pod, last) in pods.into_iter().zip(&last) {
         let outcome = match pod.state {
             State::Running { child, .. } => {
                 child.let_go();
-                // Dropped, it would be unlocked for the supervisor, too, which goes on holding it: this process only ends.
-                std::mem::forget(pod.claim);
                 continue;
             }
-            // Its record says the rest.
-            State::Ended(outcome) => pod.claim.keep(facts).and(outcome),
+            // Its record says the rest. One that came far enough and has ended since was started, however it ended.
+            State::Ended(outcome) => {
+                let came = last.as_ref().is_some_and(|last| match until {
+                    Until::Running => has_run(last),
+                    Until::Ready => last.ready,
+                });
+                pod.claim.keep(facts).and(outcome).map(|code| if came { 0 } else { code })
+            }
         };
-        if let Err(e) = outcome {
-            code = code.and(Err(e.context(format!("pod {:?}", pod.name))));
-        }
+        code = worse(code, outcome, &pod.name);
     }
-    code?;
+    let code = code?;
     if late {
         return Err(Error::new("not every pod came far enough in the time that --timeout gives; they go on")
             .mend("see why with: podling describe POD"));
     }
-    Ok(0)
+    Ok(code)
+}
+
+/// Whether the program of one of the pod's containers has run.
+fn has_run(summary: &Summary) -> bool {
+    summary.containers.iter().filter(|c| c.kind == ContainerKind::Regular).any(|c| match &c.state {
+        ContainerState::Running { .. } => true,
+        ContainerState::Waiting { .. } => c.restarts > 0,
+        ContainerState::Terminated { reason, .. } => reason != "StartError",
+    })
 }
 
 /// Waits until every supervisor has ended, and forwards the user's signals: the first asks, the second insists, and a third does not

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate, openat, renameat};
@@ -80,8 +80,10 @@ impl First {
 pub struct RecordedInput {
     /// Its name, for messages.
     pub name: String,
-    /// What it said; the input was valid, so it is text.
-    pub text: String,
+    /// Where it is, an absolute path; standard input is nowhere.
+    pub path: Option<PathBuf>,
+    /// What it said; the input was valid, so it is text. Where Secrets are in the input, nothing of it is kept: they are never written to the disk.
+    pub text: Option<String>,
 }
 
 /// How a pod ended.
@@ -232,7 +234,7 @@ mod tests {
             started_at: 1,
             fingerprint: String::new(),
             object: "{}".to_owned(),
-            inputs: vec![RecordedInput { name: "pod.yaml".to_owned(), text: "kind: Pod".to_owned() }],
+            inputs: vec![RecordedInput { name: "pod.yaml".to_owned(), path: None, text: Some("kind: Pod".to_owned()) }],
             renamed: None,
             env: vec![("A".to_owned(), "b".to_owned())],
             time_scale: "1".to_owned(),
