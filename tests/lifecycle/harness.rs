@@ -36,9 +36,9 @@ pub enum Do {
     Stop(Option<u64>),
     /// A signal to the first process of a container.
     Signal(&'static str, i32),
-    /// Its object is kept for [`Must::Looked`].
+    /// Its object is kept for [`Must::Looked`], once it shows what the row asks there (the object may follow what was seen a moment later).
     Look,
-    /// The row has seen enough; nothing after this is observed.
+    /// The row ends as soon as all that it asks has been seen, and is given a while for it.
     End,
     /// Nothing: it is only waited for.
     Nothing,
@@ -63,7 +63,8 @@ pub enum Must {
     NoEvent(&'static str),
     /// Among the states these, in this order.
     States(&'static [&'static str]),
-    /// From the first line that begins with the first to the next that begins with the second: at least so many seconds of the pod's clock.
+    /// From the first line that begins with the first to the next that begins with the second: so many seconds of the pod's clock, or more.
+    /// A line's time is when it was read, and a busy machine may read the first one late: half of the wait proves that there is one.
     Gap(&'static str, &'static str, f64),
     /// The pod's exit code and phase.
     Ended(u8, &'static str),
@@ -91,6 +92,9 @@ struct Seen {
 
 /// No row takes longer on any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// For what follows at once what was waited for.
+const A_WHILE: Duration = Duration::from_secs(10);
 
 /// Runs a group's rows.
 #[track_caller]
@@ -129,6 +133,7 @@ fn observe(place: &Place, name: &str, row: &Row) -> Seen {
     let mut watch = None;
     let mut tails = BTreeMap::new();
     let mut is_over = false;
+    let (mut looking, mut ending): (Option<Instant>, Option<Instant>) = (None, None);
     while !is_over {
         if watch.is_none() {
             watch = connect(&dir).ok().flatten().filter(|c| c.ask(&Request::Watch, &[]).is_ok());
@@ -145,16 +150,30 @@ fn observe(place: &Place, name: &str, row: &Row) -> Seen {
                 _ => watch = None,
             }
         }
-        while let Some((when, act)) = next
+        if let Some(until) = looking {
+            look(&dir, &mut seen);
+            let holds = row.must.iter().all(|must| !must.is_looked() || unmet(must, &seen, row.scale).is_none());
+            looking = Some(until).filter(|until| !holds && Instant::now() < *until);
+        }
+        while looking.is_none()
+            && ending.is_none()
+            && let Some((when, act)) = next
             && has(&seen, when)
         {
             next = steps.next();
-            if let Do::End = act {
+            match act {
+                Do::End => ending = Some(Instant::now() + A_WHILE),
+                Do::Look => looking = Some(Instant::now() + A_WHILE),
+                act => perform(&dir, *act, &mut seen),
+            }
+        }
+        if let Some(until) = ending {
+            seen = sorted(seen);
+            if Instant::now() > until || row.must.iter().all(|must| unmet(must, &seen, row.scale).is_none()) {
                 ask(&dir, &Request::Stop { grace_seconds: Some(0) });
                 drop(starting);
-                return sorted(seen);
+                return seen;
             }
-            perform(&dir, *act, &mut seen);
         }
         if Instant::now() > deadline {
             seen.trouble = Some(match next {
@@ -205,12 +224,13 @@ fn perform(dir: &Path, act: Do, seen: &mut Seen) {
         Do::Signal(container, signal) => {
             ask(dir, &Request::Kill { signal, container: Some(container.to_owned()) });
         }
-        Do::Look => {
-            if let Some(Reply::Object(object)) = ask(dir, &Request::Object) {
-                seen.looks.push(serde_json::from_str(&object).unwrap());
-            }
-        }
-        Do::End | Do::Nothing => {}
+        Do::Look | Do::End | Do::Nothing => {}
+    }
+}
+
+fn look(dir: &Path, seen: &mut Seen) {
+    if let Some(Reply::Object(object)) = ask(dir, &Request::Object) {
+        seen.looks = vec![serde_json::from_str(&object).unwrap()];
     }
 }
 
@@ -343,7 +363,7 @@ fn unmet(must: &Must, seen: &Seen, scale: f64) -> Option<String> {
         Must::Event(event, part) => seen.events.iter().any(|(e, m)| e.trim_end() == *event && m.contains(part)),
         Must::NoEvent(event) => !events.contains(event),
         Must::States(expected) => in_order(expected, &states),
-        Must::Gap(from, to, least) => gap(seen, from, to).is_some_and(|gap| gap >= least * scale * 0.95),
+        Must::Gap(from, to, least) => gap(seen, from, to).is_some_and(|gap| gap >= least * scale * 0.5),
         Must::Ended(code, phase) => seen
             .last
             .as_ref()
@@ -437,6 +457,12 @@ pub const DEAF: &str = "trap 'echo term' TERM; echo up; while :; do sleep 9 & wa
 /// A row on a fast clock, to which nothing is done.
 pub fn row(rule: &'static str, source: &'static str, spec: String, must: Vec<Must>) -> Row {
     Row { rule, source, scale: 0.02, spec, steps: Vec::new(), must }
+}
+
+impl Must {
+    fn is_looked(&self) -> bool {
+        matches!(self, Must::Looked(..) | Must::LookedPart(..) | Must::Condition(..))
+    }
 }
 
 impl Row {

@@ -107,6 +107,7 @@ pub fn rows() -> Vec<Row> {
             one("Always", LIVES, &probe("readiness", "echo probed >/proc/1/fd/1", "initialDelaySeconds: 40")),
             vec![Must::Gap("c: up", "c: probed", 38.0)],
         )
+        .scaled(0.05)
         .then("c: probed", Do::End),
         row(
             "periodSeconds lie between two attempts",
@@ -114,13 +115,14 @@ pub fn rows() -> Vec<Row> {
             one("Always", LIVES, &probe("readiness", "echo probed >/proc/1/fd/1", "").replace("periodSeconds: 1", "periodSeconds: 40")),
             vec![Must::Gap("c: probed", "c: probed", 36.0)],
         )
+        .scaled(0.05)
         .then("2 x c: probed", Do::End),
         row(
             "a startup probe keeps the others back until it succeeds",
             PAGE,
             one(
                 "Always",
-                "echo up; sleep 0.5; echo open; touch /v/open; sleep 99",
+                "echo up; sleep 2; echo open; touch /v/open; sleep 99",
                 &format!(
                     "{}, {}, {}",
                     probe("startup", "test -e /v/open", "failureThreshold: 9999"),
