@@ -25,12 +25,13 @@ pub struct Error {
     what: String,
     mend: Option<String>,
     kind: Kind,
+    place: Option<(String, String)>,
 }
 
 impl Error {
     /// A failure described by `what`, for example `"image \"web\" is not in the store"`.
     pub fn new(what: impl Into<String>) -> Self {
-        Error { what: what.into(), mend: None, kind: Kind::Podling }
+        Error { what: what.into(), mend: None, kind: Kind::Podling, place: None }
     }
 
     /// Adds what the user can do: one sentence or one command line.
@@ -52,6 +53,22 @@ impl Error {
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.what = format!("{context}: {}", self.what);
         self
+    }
+
+    /// Remembers that the error is about the field `path` of the input, which is written at `at` (`file:line`).
+    #[must_use]
+    pub fn place(mut self, at: String, path: String) -> Self {
+        self.place = Some((at, path));
+        self
+    }
+
+    /// Where the field is written (`file:line`), its path, and what is wrong with it, for an error about a field of the input.
+    ///
+    /// This is lost on the way to another process.
+    pub fn field(&self) -> Option<(&str, &str, &str)> {
+        let (at, path) = self.place.as_ref()?;
+        let why = self.what.strip_prefix(&format!("{at}: {path}: ")).unwrap_or(&self.what);
+        Some((at, path, why))
     }
 
     /// The description without the mend.
@@ -85,7 +102,7 @@ impl Error {
         };
         let (what, mend) = chars.as_str().split_once('\0').unwrap_or((chars.as_str(), ""));
         let mend = (!mend.is_empty()).then(|| mend.to_owned());
-        Error { what: what.to_owned(), mend, kind }
+        Error { what: what.to_owned(), mend, kind, place: None }
     }
 
     /// The exit code that a podling command ends with because of this error.

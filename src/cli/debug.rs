@@ -102,7 +102,7 @@ fn given(found: &Found) -> Result<Given> {
     }
     let input = Input { name: format!("pod {:?}", found.name), bytes: object.to_string().into_bytes() };
     let bundle = read_alone(input, &object)?;
-    Ok(Given { bundle, options: Options { name: None, env: Vec::new() }, inputs: Vec::new() })
+    Ok(Given { bundle, options: Options::default(), inputs: Vec::new() })
 }
 
 /// A pod without the ConfigMaps and Secrets that it was started with: nothing of the new container can name them, so they may be empty.

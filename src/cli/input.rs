@@ -10,7 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
-use crate::plan::{Options, PodPaths, PodPlan};
+use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
 use crate::pod::record::{First, RecordedInput};
 use crate::pod::{base_layer, pod_dir};
 
@@ -28,6 +28,22 @@ pub struct PodArgs {
     /// Set a variable in every container; without =VALUE it is taken from podling's own environment
     #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+
+    /// Allow what the policy refuses: hostPath[=DIR], hostNetwork, hostPID, hostIPC, privileged, capabilities, …
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    allow: Vec<Allow>,
+
+    /// Refuse pods that a level of the Pod Security Standards forbids [default: baseline, but with host ports]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    policy: Option<PolicyLevel>,
+
+    /// Give this host a node label, for nodeSelector, affinity and topologySpreadConstraints
+    #[arg(long, value_name = "KEY=VALUE", value_parser = node_label)]
+    node_label: Vec<(String, String)>,
+
+    /// Refuse what would be emulated
+    #[arg(long)]
+    strict: bool,
 }
 
 impl PodArgs {
@@ -66,7 +82,14 @@ impl PodArgs {
             }
             env.extend(value.map(|value| (name.to_owned(), value)));
         }
-        Ok(Options { name: self.name.clone(), env })
+        Ok(Options {
+            name: self.name.clone(),
+            env,
+            allow: self.allow.clone(),
+            policy: self.policy,
+            node_labels: self.node_label.iter().cloned().collect(),
+            emulation: if self.strict { Emulation::Refused } else { Emulation::Reported },
+        })
     }
 }
 
@@ -89,12 +112,18 @@ impl Given {
     pub fn recorded(first: &First) -> Result<Given> {
         let inputs = first.inputs.iter().map(read_again).collect::<Result<Vec<_>>>()?;
         let mut bundle = manifest::read(&inputs)?;
-        if first.renamed.is_none() {
+        if first.options.name.is_none() {
             bundle.pods.retain(|pod| pod.object.metadata.name.as_deref() == Some(&first.name));
         }
-        let options = Options { name: first.renamed.clone(), env: first.env.clone() };
-        Ok(Given { bundle, options, inputs: first.inputs.clone() })
+        Ok(Given { bundle, options: first.options.clone(), inputs: first.inputs.clone() })
     }
+}
+
+/// `KEY=VALUE`, of which either may be what a label of a Kubernetes node may be.
+fn node_label(text: &str) -> std::result::Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is written KEY=VALUE")?;
+    manifest::check_label(key, value)?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn recorded(input: &Input, file: &Path, bundle: &Bundle) -> RecordedInput {

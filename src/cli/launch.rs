@@ -186,8 +186,7 @@ fn first(given: &Given, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<F
         fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
         object,
         inputs: if is_kept { given.inputs.clone() } else { Vec::new() },
-        renamed: given.options.name.clone(),
-        env: given.options.env.clone(),
+        options: given.options.clone(),
         time_scale: life.time_scale.to_string(),
         containers: names.collect(),
     })

@@ -2,9 +2,6 @@
 
 use std::io::Write;
 
-use k8s_openapi::api::core::v1::Pod;
-use serde_json::{Value, json};
-
 use super::data;
 use super::images::{Having, have};
 use super::input::{Given, PodArgs, plan_pod};
@@ -14,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
-use crate::manifest::Said;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
@@ -39,17 +35,9 @@ pub fn run(args: &Args) -> Result<()> {
     let images = have(&bundle, &store, &facts, &having)?;
     let mut plans = Vec::new();
     for pod in &bundle.pods {
-        let mut plan = crate::plan::render(&plan_pod(pod, &bundle, &images, &facts, &data, &options)?)?;
-        plan["accepted"] = accepted(pod);
-        plans.push(plan);
+        plans.push(crate::plan::render(&plan_pod(pod, &bundle, &images, &facts, &data, &options)?)?);
     }
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };
     let text = serde_json::to_string_pretty(&value).map_err(|e| Error::new(format!("printing the plan: {e}")))?;
     Ok(writeln!(Stdout::lock(), "{text}")?)
-}
-
-/// The fields that are written and make no difference here, each with the reason.
-fn accepted(pod: &Said<Pod>) -> Value {
-    let row = |(path, why): &(String, &str)| json!({ "at": pod.source.at(path), "path": path, "why": why });
-    pod.source.accepted().iter().map(row).collect()
 }

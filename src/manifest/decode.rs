@@ -20,9 +20,32 @@ pub(super) enum Object {
     Secret(Said<Secret>),
 }
 
+impl Object {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Object::Pod(_) => Kind::Pod,
+            Object::ConfigMap(_) => Kind::ConfigMap,
+            Object::Secret(_) => Kind::Secret,
+        }
+    }
+
+    /// Where it was written.
+    pub fn source(&self) -> &Source {
+        match self {
+            Object::Pod(said) => &said.source,
+            Object::ConfigMap(said) => &said.source,
+            Object::Secret(said) => &said.source,
+        }
+    }
+}
+
+/// Objects, and where those are that could not be decoded.
+type Decoded = (Vec<Object>, Vec<(Kind, Source)>);
+
 /// The objects of all inputs, in their order.
-pub(super) fn decode(inputs: &[Input], problems: &mut Problems) -> Vec<Object> {
-    let mut objects = Vec::new();
+pub(super) fn decode(inputs: &[Input], problems: &mut Problems) -> Decoded {
+    let mut objects = Decoded::default();
     for (order, input) in inputs.iter().enumerate() {
         let text = match str::from_utf8(&input.bytes) {
             Ok(text) => text,
@@ -49,7 +72,7 @@ pub(super) fn decode(inputs: &[Input], problems: &mut Problems) -> Vec<Object> {
 }
 
 /// Decodes one object, or each item of a List.
-fn document_objects(node: Node, mut source: Source, problems: &mut Problems, objects: &mut Vec<Object>) {
+fn document_objects(node: Node, mut source: Source, problems: &mut Problems, objects: &mut Decoded) {
     source.lines.insert(String::new(), node.line);
     if node.value == Yaml::Null {
         return;
@@ -62,21 +85,28 @@ fn document_objects(node: Node, mut source: Source, problems: &mut Problems, obj
                 document_objects(item, Source { prefix, ..source.clone() }, problems, objects);
             }
         }
-        Some(mistakes::Said::One(Kind::Pod)) => {
-            objects.extend(object(Kind::Pod, &node, source, problems).map(Box::new).map(Object::Pod))
-        }
-        Some(mistakes::Said::One(Kind::ConfigMap)) => {
-            objects.extend(object(Kind::ConfigMap, &node, source, problems).map(Object::ConfigMap));
-        }
-        Some(mistakes::Said::One(Kind::Secret)) => {
-            objects.extend(object(Kind::Secret, &node, source, problems).map(Object::Secret));
+        Some(mistakes::Said::One(kind)) => {
+            let object = match kind {
+                Kind::Pod => object(kind, &node, source, problems).map(Box::new).map(Object::Pod),
+                Kind::ConfigMap => object(kind, &node, source, problems).map(Object::ConfigMap),
+                Kind::Secret => object(kind, &node, source, problems).map(Object::Secret),
+            };
+            match object {
+                Ok(object) => objects.0.push(object),
+                Err(source) => objects.1.push((kind, source)),
+            }
         }
         None => {}
     }
 }
 
-/// Decodes `node` into the type of `kind`.
-fn object<T: DeserializeOwned>(kind: Kind, node: &Node, source: Source, problems: &mut Problems) -> Option<Said<T>> {
+/// Decodes `node` into the type of `kind`, or says where its fields were written.
+fn object<T: DeserializeOwned>(
+    kind: Kind,
+    node: &Node,
+    source: Source,
+    problems: &mut Problems,
+) -> std::result::Result<Said<T>, Source> {
     let mut walk = Walk { kind, source, unknown: BTreeSet::new(), problems };
     let mut path = String::new();
     let mut pattern = String::new();
@@ -92,10 +122,10 @@ fn object<T: DeserializeOwned>(kind: Kind, node: &Node, source: Source, problems
         mistakes::unknown_field(kind, &path, &source, problems);
     }
     match decoded {
-        Ok(object) => Some(Said { object, source }),
+        Ok(object) => Ok(Said { object, source }),
         Err(_) => {
             mistakes::wrong_types::<T>(kind, value, node, &source, problems);
-            None
+            Err(source)
         }
     }
 }
@@ -177,17 +207,22 @@ impl Walk<'_> {
         });
         match rule {
             // A list where a mapping belongs, or the other way about, is the decoder's to report, once.
-            Some(Rule::Honoured) => {
+            Some(Rule::Group | Rule::Enforced(_) | Rule::Emulated(_)) => {
+                if let Some(Rule::Emulated(how)) = rule
+                    && !is_unset(node)
+                {
+                    self.source.emulated.push((path.to_owned(), how));
+                }
                 return match node.value {
                     Yaml::List(_) => self.is_list(pattern),
                     Yaml::Map(_) => !self.is_list(pattern),
                     _ => false,
                 };
             }
-            Some(Rule::Accepted(why)) => self.source.accepted.push((path.to_owned(), why)),
+            Some(Rule::Trivial(_)) => {}
             Some(Rule::Only(taken, why)) => self.only(node, path, taken, why),
             Some(Rule::Refused(why)) if !is_unset(node) => {
-                self.problems.add(&self.source, path, why);
+                self.problems.refuse(&self.source, path, why);
             }
             Some(Rule::Refused(_)) => {}
             None => {
@@ -215,7 +250,7 @@ impl Walk<'_> {
         };
         if !taken.contains(&value.as_str()) {
             let written = if matches!(node.value, Yaml::Bool(..)) { value } else { format!("{value:?}") };
-            self.problems.add(&self.source, path, format!("{written}: {why}"));
+            self.problems.refuse(&self.source, path, format!("{written}: {why}"));
         }
     }
 }

@@ -21,15 +21,19 @@ mod names;
 mod problems;
 pub mod quantity;
 mod references;
+mod report;
 mod scalar;
 mod yaml;
 
 pub use mistakes::nearest;
+pub use problems::{Class, Objection, Problem};
 pub use quantity::Quantity;
+pub use report::{Answer, Verdict, overlay};
 #[cfg(test)]
 pub(crate) use yaml::value as yaml_value;
 
 use decode::Object;
+use kind::Kind;
 use problems::Problems;
 
 /// One file (or standard input) to read objects from.
@@ -80,7 +84,19 @@ pub struct Source {
     prefix: String,
     /// The line of each field that was written; the object itself is the empty path.
     lines: BTreeMap<String, usize>,
-    accepted: Vec<(String, &'static str)>,
+    /// The fields that are emulated whatever their value, and how.
+    emulated: Vec<(String, &'static str)>,
+}
+
+/// What podling has to say about every object of an input, right or wrong.
+#[derive(Debug)]
+pub struct Examined {
+    /// The answer of the field table to each field, object by object in the order of the input.
+    pub answers: Vec<Vec<Answer>>,
+    /// What is wrong, in the order of the input.
+    pub problems: Vec<Problem>,
+    /// The objects, where an API server would take them all.
+    pub bundle: Option<Bundle>,
 }
 
 /// Reads the YAML or JSON documents of all `inputs` into one bundle.
@@ -93,7 +109,7 @@ pub struct Source {
 /// line and path, in the order of the input.
 pub fn read(inputs: &[Input]) -> Result<Bundle> {
     let mut problems = Problems::default();
-    let objects = decode::decode(inputs, &mut problems);
+    let (objects, _) = decode::decode(inputs, &mut problems);
     problems.into_result()?;
 
     let mut problems = Problems::default();
@@ -109,6 +125,26 @@ pub fn read(inputs: &[Input]) -> Result<Bundle> {
             .mend("at least one document must have `apiVersion: v1` and `kind: Pod`"));
     }
     Ok(bundle)
+}
+
+/// Reads all `inputs` as [`read`] does, but tells everything that is wrong, and the table's answer to every field.
+pub fn examine(inputs: &[Input]) -> Examined {
+    let mut problems = Problems::default();
+    let (objects, broken) = decode::decode(inputs, &mut problems);
+    let whole = objects.iter().map(|object| (object.kind(), object.source()));
+    let mut sources: Vec<(Kind, &Source)> = whole.chain(broken.iter().map(|(kind, source)| (*kind, source))).collect();
+    sources.sort_by_key(|(_, source)| (source.order, source.line("")));
+    let answers = sources.into_iter().map(|(kind, source)| report::answers(kind, source)).collect();
+    if problems.any_invalid() {
+        return Examined { answers, problems: problems.into_sorted(), bundle: None };
+    }
+    for object in &objects {
+        check::check(object, &mut problems);
+    }
+    let bundle = bundle(objects, &mut problems);
+    references::check(&bundle, &mut problems);
+    let bundle = (!problems.any_invalid()).then_some(bundle);
+    Examined { answers, problems: problems.into_sorted(), bundle }
 }
 
 /// Sorts the objects into a bundle; two of the same kind and name are a problem.
@@ -187,6 +223,15 @@ pub fn check_pod_name(name: &str) -> std::result::Result<(), String> {
     names::dns_subdomain(name)
 }
 
+/// Whether `key` and `value` can be a label; the error says what is wrong with them.
+///
+/// # Errors
+/// The key is no qualified name, or the value no label value.
+pub fn check_label(key: &str, value: &str) -> std::result::Result<(), String> {
+    names::qualified_name(key)?;
+    names::label_value(value)
+}
+
 impl Source {
     /// `file:line` of the field at `path` (`spec.containers[0].image`), or of its nearest enclosing field that was written.
     pub fn at(&self, path: &str) -> String {
@@ -195,12 +240,37 @@ impl Source {
 
     /// An error about the field at `path`: `file:line: path: why`.
     pub fn error(&self, path: &str, why: impl std::fmt::Display) -> Error {
-        Error::new(format!("{}: {}: {why}", self.at(path), self.full_path(path)))
+        let (at, path) = (self.at(path), self.full_path(path));
+        Error::new(format!("{at}: {path}: {why}")).place(at, path)
     }
 
-    /// The fields that were written but make no difference here, each with the reason.
-    pub fn accepted(&self) -> &[(String, &'static str)] {
-        &self.accepted
+    /// The fields that are emulated whatever their value and the host, each with how.
+    pub fn emulated(&self) -> &[(String, &'static str)] {
+        &self.emulated
+    }
+
+    /// All `objections` as one error, in the order of the lines.
+    ///
+    /// # Errors
+    /// Where there is any.
+    pub fn refuse(&self, objections: Vec<Objection>) -> Result<()> {
+        self.problems(objections).into_result()
+    }
+
+    /// `objections` as problems of this object, in the order of the lines.
+    pub fn objected(&self, objections: Vec<Objection>) -> Vec<Problem> {
+        self.problems(objections).into_sorted()
+    }
+
+    fn problems(&self, objections: Vec<Objection>) -> Problems {
+        let mut problems = Problems::default();
+        for Objection { path, why, mend } in objections {
+            let problem = problems.refuse(self, &path, why);
+            if let Some(mend) = mend {
+                problem.mend(mend);
+            }
+        }
+        problems
     }
 
     /// The line of `path`, or of its nearest enclosing field that was written.

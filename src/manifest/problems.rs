@@ -15,50 +15,106 @@ pub(super) struct Problems {
 }
 
 /// One thing that is wrong.
-#[derive(Debug)]
-pub(super) struct Problem {
-    file: usize,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    order: usize,
     line: usize,
-    what: String,
-    mend: Option<String>,
+    /// Where it is: `file:line`.
+    pub at: String,
+    /// The field's path in its document; empty for the document itself.
+    pub path: String,
+    /// Why it is wrong: lower case, no full stop.
+    pub why: String,
+    /// What the user can do about it.
+    pub mend: Option<String>,
+    /// Whose rules it breaks.
+    pub class: Class,
+}
+
+/// Whose rules a problem breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A Kubernetes API server would not take it either.
+    Invalid,
+    /// An API server takes it, and podling cannot honour it here.
+    Refused,
+}
+
+/// Why a field that is valid cannot be honoured here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// The field's path, `spec.nodeSelector.disk`.
+    pub path: String,
+    /// Why not: lower case, no full stop.
+    pub why: String,
+    /// What the user can do about it.
+    pub mend: Option<String>,
 }
 
 impl Problem {
     /// Adds what the user can do about it.
-    pub fn mend(&mut self, mend: impl Into<String>) {
+    pub(super) fn mend(&mut self, mend: impl Into<String>) {
         self.mend = Some(mend.into());
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Problem { at, path, why, .. } = self;
+        if path.is_empty() { write!(f, "{at}: {why}") } else { write!(f, "{at}: {path}: {why}") }
     }
 }
 
 impl Problems {
     /// The field at `path` is wrong because of `why`.
     pub fn add(&mut self, source: &Source, path: &str, why: impl Display) -> &mut Problem {
-        let line = source.line(path);
-        let path = source.full_path(path);
-        let colon = if path.is_empty() { "" } else { ": " };
-        self.push(source.order, line, format!("{}:{line}: {path}{colon}{why}", source.file))
+        self.push(source, path, why, Class::Invalid)
     }
 
-    /// Line `line` of the file `name`, the input's number `file`, is wrong because of `why`.
-    pub fn add_line(&mut self, file: usize, name: &str, line: usize, why: impl Display) -> &mut Problem {
-        self.push(file, line, format!("{name}:{line}: {why}"))
+    /// The field at `path` is valid, and cannot be honoured because of `why`.
+    pub fn refuse(&mut self, source: &Source, path: &str, why: impl Display) -> &mut Problem {
+        self.push(source, path, why, Class::Refused)
+    }
+
+    /// Line `line` of the file `name`, the input's number `order`, is wrong because of `why`.
+    pub fn add_line(&mut self, order: usize, name: &str, line: usize, why: impl Display) -> &mut Problem {
+        let at = format!("{name}:{line}");
+        let why = why.to_string();
+        self.keep(Problem { order, line, at, path: String::new(), why, mend: None, class: Class::Invalid })
+    }
+
+    /// Whether something is wrong by the API server's rules.
+    pub fn any_invalid(&self) -> bool {
+        self.found.iter().any(|problem| problem.class == Class::Invalid)
+    }
+
+    /// The problems in the order of the input.
+    pub fn into_sorted(mut self) -> Vec<Problem> {
+        self.found.sort_by_key(|problem| (problem.order, problem.line));
+        self.found
     }
 
     /// One error that lists the problems in the order of the input, where there are any.
-    pub fn into_result(mut self) -> Result<()> {
-        self.found.sort_by_key(|problem| (problem.file, problem.line));
-        let more = self.found.len().saturating_sub(SHOWN);
-        self.found.truncate(SHOWN);
-        let Some(mut last) = self.found.pop() else { return Ok(()) };
+    pub fn into_result(self) -> Result<()> {
+        let mut found = self.into_sorted();
+        let more = found.len().saturating_sub(SHOWN);
+        found.truncate(SHOWN);
+        let Some(mut last) = found.pop() else { return Ok(()) };
+        if found.is_empty() {
+            let error = Error::new(last.to_string()).place(last.at, last.path);
+            return Err(match last.mend {
+                Some(mend) => error.mend(mend),
+                None => error,
+            });
+        }
         let mut text = String::new();
-        for problem in self.found {
-            text.push_str(&problem.what);
-            text.push('\n');
+        for problem in found {
+            text.push_str(&format!("{problem}\n"));
             if let Some(mend) = problem.mend {
                 text.push_str(&format!("  {mend}\n"));
             }
         }
-        text.push_str(&last.what);
+        text.push_str(&last.to_string());
         if more > 0 {
             if let Some(mend) = last.mend.take() {
                 text.push_str(&format!("\n  {mend}"));
@@ -72,8 +128,15 @@ impl Problems {
         })
     }
 
-    fn push(&mut self, file: usize, line: usize, what: String) -> &mut Problem {
-        self.found.push(Problem { file, line, what, mend: None });
+    fn push(&mut self, source: &Source, path: &str, why: impl Display, class: Class) -> &mut Problem {
+        let line = source.line(path);
+        let at = format!("{}:{line}", source.file);
+        let (path, why) = (source.full_path(path), why.to_string());
+        self.keep(Problem { order: source.order, line, at, path, why, mend: None, class })
+    }
+
+    fn keep(&mut self, problem: Problem) -> &mut Problem {
+        self.found.push(problem);
         let last = self.found.len() - 1;
         &mut self.found[last]
     }

@@ -7,13 +7,13 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::scope::{Scope, Subject, plain_name};
 use super::{
-    ContainerPlan, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, message, nested, oci,
-    probes, restarts, security, signal, user, volumes,
+    ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, message,
+    nested, oci, probes, restarts, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
-use crate::manifest::{Bundle, Said};
+use crate::manifest::{Bundle, Objection, Said};
 
 /// Decides everything about one pod: pure, so the same input always gives the same plan.
 ///
@@ -34,9 +34,11 @@ pub fn plan(
     let Some(name) = name else {
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
+    pod.source.refuse(super::objections(pod, bundle, host, options))?;
     let hostname = hostname(pod, spec, name)?;
     let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
-    let mut report = Vec::new();
+    let always = |(path, how): &(String, &str)| scope.verdict(path, *how);
+    let mut report: Vec<Verdict> = pod.source.emulated().iter().map(always).collect();
     let mut volumes = volumes::volumes(&scope, &mut report)?;
     nested::add_mount_points(&scope, &mut volumes)?;
     let mut container_plans = |list: &[Container], path: &str, role: fn(&Container) -> Role| -> Result<Vec<_>> {
@@ -53,6 +55,14 @@ pub fn plan(
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \
                    and changing a file's owner is answered with success and does nothing";
         report.push(scope.verdict("spec.containers", how));
+    }
+    if options.emulation == Emulation::Refused {
+        let strict = |verdict: &Verdict| Objection {
+            path: verdict.path.clone(),
+            why: format!("--strict refuses what is emulated: {}", verdict.how),
+            mend: None,
+        };
+        pod.source.refuse(report.iter().map(strict).collect())?;
     }
     Ok(PodPlan {
         name: name.clone(),

@@ -12,7 +12,9 @@ mod lifecycle;
 mod message;
 mod mounts;
 mod nested;
+mod objections;
 mod oci;
+mod options;
 mod probes;
 mod render;
 mod restarts;
@@ -40,6 +42,8 @@ pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
     RestartRule, Role, StdinPlan, Terminal,
 };
+pub use objections::objections;
+pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use render::render;
 pub use signal::number as signal_number;
 
@@ -52,15 +56,6 @@ pub struct PodPaths {
     pub state_dir: PathBuf,
     /// Every container's lowest layer: the places of the mounts that every container has, for images that lack them.
     pub base: PathBuf,
-}
-
-/// What the command line says beside the YAML.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// `--name`: replaces `metadata.name`.
-    pub name: Option<String>,
-    /// `-e NAME=VALUE`, for every container; wins over the YAML.
-    pub env: Vec<(String, String)>,
 }
 
 /// Everything that will be done to run one pod, decided before anything is created.

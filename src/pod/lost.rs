@@ -169,8 +169,7 @@ mod tests {
             fingerprint: String::new(),
             object: object.to_string(),
             inputs: Vec::new(),
-            renamed: Some("p".to_owned()),
-            env: Vec::new(),
+            options: crate::plan::Options { name: Some("p".to_owned()), ..Default::default() },
             time_scale: "0.01".to_owned(),
             containers: vec!["i".to_owned(), "s".to_owned(), "c".to_owned()],
         }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::control::socket_name;
 use super::status::{Event, Summary};
 use crate::error::{Context, Error, Result};
+use crate::plan::Options;
 use crate::sys::Named;
 
 const FIRST: &str = "pod.json";
@@ -43,10 +44,9 @@ pub struct First {
     pub object: String,
     /// The files that were read.
     pub inputs: Vec<RecordedInput>,
-    /// `--name`.
-    pub renamed: Option<String>,
-    /// `--env`.
-    pub env: Vec<(String, String)>,
+    /// What the command line said beside the files.
+    #[serde(default)]
+    pub options: Options,
     /// `--time-scale`, as text.
     pub time_scale: String,
     /// Names of the containers, init containers first.
@@ -67,8 +67,7 @@ impl First {
             fingerprint: String::new(),
             object: r#"{"apiVersion":"v1","kind":"Pod","metadata":{}}"#.to_owned(),
             inputs: Vec::new(),
-            renamed: None,
-            env: Vec::new(),
+            options: Options::default(),
             time_scale: "1".to_owned(),
             containers: Vec::new(),
         }
@@ -235,8 +234,7 @@ mod tests {
             fingerprint: String::new(),
             object: "{}".to_owned(),
             inputs: vec![RecordedInput { name: "pod.yaml".to_owned(), path: None, text: Some("kind: Pod".to_owned()) }],
-            renamed: None,
-            env: vec![("A".to_owned(), "b".to_owned())],
+            options: Options { env: vec![("A".to_owned(), "b".to_owned())], ..Options::default() },
             time_scale: "1".to_owned(),
             containers: vec!["c".to_owned()],
         };

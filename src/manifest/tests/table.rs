@@ -3,25 +3,8 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 
 use super::schema;
-use crate::manifest::fields::{self, Rule};
+use crate::manifest::fields;
 use crate::manifest::kind::Kind;
-
-/// The rule for `path`: its own row, or that of the nearest field above it when that stands for everything below.
-fn covering(kind: Kind, path: &str) -> Option<Rule> {
-    if let Some(rule) = fields::rule(kind, path) {
-        return Some(rule);
-    }
-    let mut above = path;
-    while let Some(cut) = above.rfind(['.', '[']) {
-        above = &above[..cut];
-        match fields::rule(kind, above) {
-            Some(Rule::Honoured) => return None,
-            Some(rule) => return Some(rule),
-            None => {}
-        }
-    }
-    None
-}
 
 #[test]
 fn every_field_of_the_api_has_a_rule() {
@@ -31,7 +14,7 @@ fn every_field_of_the_api_has_a_rule() {
         (Kind::Secret, schema::paths::<Secret>("Secret")),
     ] {
         assert!(paths.contains("metadata.labels.*"), "{paths:?}");
-        let missing: Vec<&String> = paths.iter().filter(|path| covering(kind, path).is_none()).collect();
+        let missing: Vec<&String> = paths.iter().filter(|path| fields::answer(kind, path).is_none()).collect();
         assert!(missing.is_empty(), "{kind:?}: {missing:#?}");
     }
 }
@@ -62,7 +45,7 @@ fn rows_are_in_order_and_none_is_below_one_that_stands_for_all() {
             for pair in table.windows(2) {
                 assert!(pair[0].0 < pair[1].0, "{} before {}", pair[0].0, pair[1].0);
             }
-            for (row, rule) in table.iter().filter(|(_, rule)| *rule != Rule::Honoured) {
+            for (row, rule) in table.iter().filter(|(_, rule)| rule.stands_for_all()) {
                 let below = |other: &str| other.strip_prefix(row).is_some_and(|rest| rest.starts_with(['.', '[']));
                 assert!(!table.iter().any(|(other, _)| below(other)), "{row}: {rule:?}");
             }

@@ -1,0 +1,62 @@
+//! Probes and hooks.
+
+use super::Field;
+use super::Rule::{Enforced, Group, Only, Refused};
+
+const HTTP2: &str = "podling speaks HTTP/1.1 here (HTTP1), and HTTP/2 without TLS is alpha in Kubernetes too";
+
+/// The rows, in the order of their paths.
+pub(super) const PROBES: &[Field] = &[
+    ("spec.containers[].lifecycle", Group),
+    ("spec.containers[].lifecycle.postStart", Group),
+    ("spec.containers[].lifecycle.postStart.exec", Group),
+    ("spec.containers[].lifecycle.postStart.exec.command", Enforced("")),
+    ("spec.containers[].lifecycle.postStart.exec.command[]", Group),
+    ("spec.containers[].lifecycle.postStart.httpGet", Group),
+    ("spec.containers[].lifecycle.postStart.httpGet.host", Enforced("")),
+    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders", Group),
+    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[]", Group),
+    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[].name", Enforced("")),
+    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[].value", Enforced("")),
+    ("spec.containers[].lifecycle.postStart.httpGet.path", Enforced("")),
+    ("spec.containers[].lifecycle.postStart.httpGet.port", Enforced("")),
+    ("spec.containers[].lifecycle.postStart.httpGet.protocol", Only(&["HTTP1"], HTTP2)),
+    ("spec.containers[].lifecycle.postStart.httpGet.scheme", Enforced("")),
+    ("spec.containers[].lifecycle.postStart.sleep", Group),
+    ("spec.containers[].lifecycle.postStart.sleep.seconds", Enforced("")),
+    (
+        "spec.containers[].lifecycle.postStart.tcpSocket",
+        Refused("Kubernetes deprecated it, and the kubelet fails every such hook; exec, httpGet and sleep work"),
+    ),
+    ("spec.containers[].lifecycle.preStop", Enforced("")),
+    ("spec.containers[].lifecycle.stopSignal", Enforced("")),
+    ("spec.containers[].livenessProbe", Group),
+    ("spec.containers[].livenessProbe.exec", Group),
+    ("spec.containers[].livenessProbe.exec.command", Enforced("")),
+    ("spec.containers[].livenessProbe.exec.command[]", Group),
+    ("spec.containers[].livenessProbe.failureThreshold", Enforced("")),
+    ("spec.containers[].livenessProbe.grpc", Group),
+    ("spec.containers[].livenessProbe.grpc.mode", Enforced("")),
+    ("spec.containers[].livenessProbe.grpc.port", Enforced("")),
+    ("spec.containers[].livenessProbe.grpc.service", Enforced("")),
+    ("spec.containers[].livenessProbe.httpGet", Group),
+    ("spec.containers[].livenessProbe.httpGet.host", Enforced("")),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders", Group),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders[]", Group),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].name", Enforced("")),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].value", Enforced("")),
+    ("spec.containers[].livenessProbe.httpGet.path", Enforced("")),
+    ("spec.containers[].livenessProbe.httpGet.port", Enforced("")),
+    ("spec.containers[].livenessProbe.httpGet.protocol", Only(&["HTTP1"], HTTP2)),
+    ("spec.containers[].livenessProbe.httpGet.scheme", Enforced("")),
+    ("spec.containers[].livenessProbe.initialDelaySeconds", Enforced("")),
+    ("spec.containers[].livenessProbe.periodSeconds", Enforced("")),
+    ("spec.containers[].livenessProbe.successThreshold", Enforced("")),
+    ("spec.containers[].livenessProbe.tcpSocket", Group),
+    ("spec.containers[].livenessProbe.tcpSocket.host", Enforced("")),
+    ("spec.containers[].livenessProbe.tcpSocket.port", Enforced("")),
+    ("spec.containers[].livenessProbe.terminationGracePeriodSeconds", Enforced("")),
+    ("spec.containers[].livenessProbe.timeoutSeconds", Enforced("")),
+    ("spec.containers[].readinessProbe", Enforced("")),
+    ("spec.containers[].startupProbe", Enforced("")),
+];

@@ -1,0 +1,34 @@
+//! What containers ask of the machine.
+
+use super::Rule::{Group, Refused, Trivial};
+use super::{Field, Rule};
+
+const LIMITS: Rule = Refused("podling does not honour resource limits yet");
+const NO_CLUSTER: Rule = Refused("it needs a cluster");
+const SHARE: Rule = Trivial("what the pod gets at least; nothing is set aside on this machine");
+
+/// The rows, in the order of their paths.
+pub(super) const RESOURCES: &[Field] = &[
+    ("spec.containers[].resizePolicy", Trivial("containers are not resized while they run")),
+    ("spec.containers[].resources", Group),
+    ("spec.containers[].resources.claims", NO_CLUSTER),
+    ("spec.containers[].resources.limits", Group),
+    ("spec.containers[].resources.limits.*", LIMITS),
+    ("spec.containers[].resources.requests", Group),
+    ("spec.containers[].resources.requests.*", Refused("this machine offers cpu, memory and ephemeral-storage only")),
+    ("spec.containers[].resources.requests.cpu", SHARE),
+    ("spec.containers[].resources.requests.ephemeral-storage", SHARE),
+    ("spec.containers[].resources.requests.memory", SHARE),
+    ("spec.overhead", Group),
+    ("spec.overhead.*", NO_CLUSTER),
+    ("spec.resourceClaims", NO_CLUSTER),
+    ("spec.resources", Group),
+    ("spec.resources.claims", NO_CLUSTER),
+    ("spec.resources.limits", Group),
+    ("spec.resources.limits.*", LIMITS),
+    ("spec.resources.requests", Group),
+    ("spec.resources.requests.*", Refused("this machine offers cpu, memory and ephemeral-storage only")),
+    ("spec.resources.requests.cpu", SHARE),
+    ("spec.resources.requests.ephemeral-storage", SHARE),
+    ("spec.resources.requests.memory", SHARE),
+];
