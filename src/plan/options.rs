@@ -42,7 +42,6 @@ pub enum Emulation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum PolicyLevel {
     /// Everything.
-    /// `securityContext.privileged`.
     Privileged,
     /// What is known to lead out of a container is refused.
     Baseline,
