@@ -25,6 +25,7 @@ mod report;
 mod scalar;
 mod yaml;
 
+pub use check::key_path;
 pub use mistakes::nearest;
 pub use problems::{Class, Objection, Problem};
 pub use quantity::Quantity;

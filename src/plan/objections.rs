@@ -3,12 +3,12 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::Options;
+use super::{Options, policy};
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, Objection, Said};
 
-/// What stands against running `pod`.
+/// What stands against running `pod`: what `check` tells, and what `plan` and `run` refuse.
 pub fn objections(pod: &Said<Pod>, bundle: &Bundle, host: &HostFacts, options: &Options) -> Vec<Objection> {
-    let _ = (pod, bundle, host, options);
-    Vec::new()
+    let _ = (bundle, host);
+    policy::objections(&pod.object, options)
 }
