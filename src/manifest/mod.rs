@@ -51,6 +51,8 @@ pub struct Input {
 pub struct Bundle {
     /// The Pods, in the order of the input.
     pub pods: Vec<Said<Pod>>,
+    /// Pods of the same input that are not meant now, but run beside those that are.
+    pub neighbours: Vec<Said<Pod>>,
     /// ConfigMaps by namespace and name.
     pub config_maps: BTreeMap<ObjectKey, Said<ConfigMap>>,
     /// Secrets by namespace and name; `stringData` is already merged into `data`.

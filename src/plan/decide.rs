@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use super::scope::{Scope, Subject, plain_name};
 use super::{
     ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, message,
-    nested, oci, probes, restarts, security, signal, user, volumes,
+    nested, oci, placement, probes, restarts, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -50,6 +50,7 @@ pub fn plan(
     let init_said = spec.init_containers.as_deref().unwrap_or_default();
     let init_containers = container_plans(init_said, "spec.initContainers", restarts::init_role)?;
     let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
+    report.extend(placement::verdicts(&scope));
     report.extend(shared_processes(&scope));
     if host.ids.is_single() {
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \

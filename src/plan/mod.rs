@@ -15,6 +15,7 @@ mod nested;
 mod objections;
 mod oci;
 mod options;
+mod placement;
 mod policy;
 mod probes;
 mod render;

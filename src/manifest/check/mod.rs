@@ -3,8 +3,10 @@
 mod container;
 mod data;
 mod life;
+mod placement;
 mod pod;
 mod probes;
+mod selectors;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 

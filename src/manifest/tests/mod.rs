@@ -3,6 +3,7 @@
 mod hostile;
 mod lives;
 mod messages;
+mod placement;
 mod pods;
 mod reading;
 mod schema;
