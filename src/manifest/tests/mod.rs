@@ -3,7 +3,10 @@
 mod hostile;
 mod lives;
 mod messages;
+mod page;
+mod podman;
 mod pods;
 mod reading;
 mod schema;
+mod shown;
 mod table;
