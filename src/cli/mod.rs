@@ -27,6 +27,7 @@ mod manual;
 mod meant;
 mod objects;
 mod plan;
+mod plan_diff;
 mod port_forward;
 mod progress;
 mod ps;
@@ -204,7 +205,7 @@ pub fn main() -> ExitCode {
         Verb::Kill(args) => down::kill(&args),
         Verb::Rm(args) => down::rm(&args),
         Verb::Check(args) => check::run(&args),
-        Verb::Plan(args) => plan::run(&args).map(|()| 0),
+        Verb::Plan(args) => plan::run(&args),
         Verb::System(command) => system(&command),
         Verb::Completion(args) => completion::run(&args),
         Verb::Man(args) => manual::run(&args),
