@@ -9,4 +9,5 @@ mod pods;
 mod reading;
 mod schema;
 mod shown;
+mod styles;
 mod table;
