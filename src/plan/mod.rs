@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::IdMap;
 
-pub use decide::plan;
+pub use decide::{decide, emulated, plan};
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
 pub use lifecycle::{

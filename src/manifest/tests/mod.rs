@@ -3,8 +3,12 @@
 mod hostile;
 mod lives;
 mod messages;
+mod page;
 mod placement;
+mod podman;
 mod pods;
 mod reading;
 mod schema;
+mod shown;
+mod styles;
 mod table;

@@ -219,7 +219,10 @@ fn what_needs_a_cluster_is_refused() {
             "evictionResponders: [{name: a/b, priority: 1}]",
             "evictionResponders: they answer evictions, and nobody evicts a pod from this host",
         ),
-        ("overhead: {cpu: 100m}", "overhead.cpu: it belongs to a RuntimeClass, and podling is the runtime"),
+        (
+            "overhead: {cpu: 100m}",
+            "overhead.cpu: only a RuntimeClass has an overhead, and podling is the only runtime here",
+        ),
         (
             "resourceClaims: [{name: gpu, resourceClaimName: c}]",
             "resourceClaims: there are no drivers of devices to claim from",
