@@ -46,6 +46,7 @@ pub use lifecycle::{
 };
 pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
+pub use policy::objections as policy_objections;
 pub use render::render;
 pub use signal::number as signal_number;
 

@@ -73,7 +73,7 @@ pub(super) fn capabilities(subject: &Subject, found: &mut Found, level: &str, al
                 continue;
             }
             if allowed.contains(&bare) {
-                let why = format!("the {level} policy knows the capability as {bare:?}, and forbids {name:?}");
+                let why = format!("the {level} policy forbids the capability {name:?}, which it knows as {bare:?}");
                 let remedy = Remedy::Change("write it without CAP_, in capital letters");
                 found.add(Control::CapabilitySpelling, path, why, remedy);
             } else {

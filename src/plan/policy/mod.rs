@@ -81,7 +81,7 @@ pub(super) fn violations(metadata: &ObjectMeta, spec: &PodSpec, level: PolicyLev
 /// Where no `--policy` is given, podling's own default holds, which is the level baseline with two exceptions: host ports are
 /// allowed, because publishing a port is what people run a pod on their own machine for, and a capability may be written as the
 /// kernel and podman write it (`CAP_CHOWN`, `chown`), which podling reads as `CHOWN`.
-pub(super) fn objections(pod: &Pod, options: &Options) -> Vec<Objection> {
+pub fn objections(pod: &Pod, options: &Options) -> Vec<Objection> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let found = violations(&pod.metadata, spec, options.policy.unwrap_or(PolicyLevel::Baseline));
     let is_exception = |control| matches!(control, Control::HostPorts | Control::CapabilitySpelling);
