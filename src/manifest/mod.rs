@@ -4,7 +4,7 @@
 //! -> `check` (the API server's rules) -> `references` (what objects say about each other). Every problem of a stage is
 //! reported at once, and a later stage runs only on what the earlier ones accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
@@ -122,8 +122,14 @@ impl Examined {
         }
     }
 
-    /// Sorts the problems, and makes them the answers of their fields.
+    /// Sorts the problems, and makes them the answers of their fields. What an API server refuses needs no other answer.
     pub fn settle(&mut self) {
+        let invalid = |problem: &&Problem| problem.class == Class::Invalid && !problem.path.is_empty();
+        let fields = self.problems.iter().filter(invalid).map(|problem| (problem.object, problem.path.clone()));
+        let fields: BTreeSet<(Option<Place>, String)> = fields.collect();
+        self.problems.retain(|problem| {
+            problem.class == Class::Invalid || !fields.contains(&(problem.object, problem.path.clone()))
+        });
         self.problems.sort_by_key(Problem::order);
         for object in &mut self.objects {
             let own = self.problems.iter().filter(|problem| problem.object == Some(object.place));
