@@ -23,9 +23,8 @@ pub(super) fn dns_subdomain(name: &str) -> Result<(), String> {
 
 /// What the API server makes an object's name of (`generateName`), which may end with dashes.
 pub(super) fn name_prefix(prefix: &str) -> Result<(), String> {
-    let bare = prefix.trim_end_matches('-');
-    let name = if bare.is_empty() || bare == prefix { prefix.to_owned() } else { format!("{bare}x") };
-    if dns_subdomain(&name).is_ok() {
+    let goes_on = if prefix.ends_with('-') { format!("{prefix}x") } else { prefix.to_owned() };
+    if prefix.len() <= 253 && goes_on.split('.').all(is_label) {
         return Ok(());
     }
     Err(format!(

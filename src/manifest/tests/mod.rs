@@ -9,6 +9,7 @@ mod placement;
 mod podman;
 mod pods;
 mod reading;
+mod rules;
 mod schema;
 mod shown;
 mod styles;

@@ -1,0 +1,490 @@
+//! The API server's rules for metadata, resources, ports, annotations and the data of ConfigMaps and Secrets: what it refuses is
+//! invalid, what it takes and podling cannot honour is refused, and what it takes besides is no problem at all.
+
+use super::messages::pod;
+use crate::manifest::{Class, Input, examine};
+
+/// Each problem of `text` with its class and the path of its field, in the order of the lines.
+fn problems(text: &str) -> Vec<String> {
+    let mut examined = examine(&[Input { name: "pod.yaml".into(), bytes: text.as_bytes().to_vec() }]);
+    examined.settle();
+    let told = examined.problems.into_iter().map(|problem| {
+        let class = if problem.class == Class::Invalid { "invalid" } else { "refused" };
+        format!("{class} {}: {}", problem.path, problem.why)
+    });
+    told.collect()
+}
+
+fn check(rows: &[(&str, &[&str])], whole: fn(&str) -> String) {
+    for (text, expected) in rows {
+        assert_eq!(problems(&whole(text)), *expected, "{text}");
+    }
+}
+
+/// What of a pod with `fields` an API server would refuse.
+fn invalid(fields: &str) -> Vec<String> {
+    problems(&pod(fields)).into_iter().filter(|line| line.starts_with("invalid ")).collect()
+}
+
+fn config_map(metadata: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: m\n{metadata}")
+}
+
+fn secret(rest: &str) -> String {
+    format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n{rest}")
+}
+
+/// A pod with one whole container and the annotation `fields`, and whatever follows on further lines.
+fn annotated(fields: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  annotations: {fields}\nspec:\n  containers:\n  - name: c\n    image: i\n"
+    )
+}
+
+#[test]
+fn defaults_stand_for_empty_words() {
+    check(
+        &[
+            ("    imagePullPolicy: ''\n    ports: [{containerPort: 1, protocol: ''}]\n  restartPolicy: ''", &[]),
+            ("    livenessProbe: {httpGet: {port: 1, path: '', scheme: ''}, periodSeconds: 0}", &[]),
+            (
+                "    restartPolicy: ''",
+                &["invalid spec.containers[0].restartPolicy: expected Always, OnFailure or Never, found \"\""],
+            ),
+            (
+                "  runtimeClassName: ''",
+                &[
+                    "invalid spec.runtimeClassName: \"\" is not a DNS name: lower-case letters, digits, \"-\" and \".\", a letter or digit at both ends and beside each \".\", at most 253 characters",
+                ],
+            ),
+        ],
+        pod,
+    );
+}
+
+#[test]
+fn what_only_the_kubelet_would_refuse_is_no_invalid_pod() {
+    check(
+        &[
+            ("    workingDir: app", &["refused spec.containers[0].workingDir: \"app\" is not an absolute path"]),
+            (
+                "    terminationMessagePath: last",
+                &["refused spec.containers[0].terminationMessagePath: \"last\" is not an absolute path"],
+            ),
+            (
+                "    terminationMessagePath: /dev/null",
+                &["refused spec.containers[0].terminationMessagePath: \"/dev/null\" is there in every container"],
+            ),
+            (
+                "    livenessProbe: {tcpSocket: {port: web}}",
+                &["refused spec.containers[0].livenessProbe.tcpSocket.port: the container has no port named \"web\""],
+            ),
+            (
+                "    livenessProbe: {httpGet: {port: 1, host: 'a b', httpHeaders: [{name: a, value: \"b\\nc\"}]}}",
+                &[
+                    "refused spec.containers[0].livenessProbe.httpGet.host: \"a b\" is no host name and no address",
+                    "refused spec.containers[0].livenessProbe.httpGet.httpHeaders[0].value: holds a control character, which no header can",
+                ],
+            ),
+            (
+                "    lifecycle: {preStop: {tcpSocket: {port: 1}}}",
+                &[
+                    "refused spec.containers[0].lifecycle.preStop.tcpSocket: Kubernetes deprecated it, and the kubelet fails every such hook; exec, httpGet and sleep work",
+                ],
+            ),
+            (
+                "    lifecycle: {preStop: {tcpSocket: {port: 0}}}",
+                &[
+                    "refused spec.containers[0].lifecycle.preStop.tcpSocket: Kubernetes deprecated it, and the kubelet fails every such hook; exec, httpGet and sleep work",
+                    "invalid spec.containers[0].lifecycle.preStop.tcpSocket.port: required, 1 to 65535",
+                ],
+            ),
+            (
+                "    ports: [{containerPort: 1}, {containerPort: 1}]",
+                &["refused spec.containers[0].ports[1].containerPort: TCP port 1 is already taken at pod.yaml:8"],
+            ),
+            (
+                "    args: [\"a\\0b\"]",
+                &["refused spec.containers[0].args[0]: holds a NUL character, which the kernel would cut it at"],
+            ),
+            (
+                "    envFrom: [{configMapRef: {name: web}}]",
+                &["refused spec.containers[0].envFrom[0].configMapRef.name: the input has no ConfigMap \"web\""],
+            ),
+            (
+                "    restartPolicy: Never\n    restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In}}]",
+                &[
+                    "refused spec.containers[0].restartPolicyRules[0].action: \"RestartAllContainers\": podling restarts the container that ended, and no other",
+                ],
+            ),
+            (
+                "    restartPolicy: Never\n    restartPolicyRules: [{action: Reboot, exitCodes: {operator: In}}]",
+                &[
+                    "invalid spec.containers[0].restartPolicyRules[0].action: expected Restart or RestartAllContainers, found \"Reboot\"",
+                ],
+            ),
+            (
+                "    livenessProbe: {httpGet: {port: 1, protocol: HTTP2, scheme: HTTPS}}",
+                &[
+                    "invalid spec.containers[0].livenessProbe.httpGet.protocol: HTTP2 goes without TLS, so scheme must be HTTP",
+                ],
+            ),
+            (
+                "    livenessProbe: {httpGet: {port: 1, protocol: HTTP2, host: h}}",
+                &[
+                    "refused spec.containers[0].livenessProbe.httpGet.protocol: \"HTTP2\": podling speaks HTTP/1.1 here (HTTP1), and HTTP/2 without TLS is alpha in Kubernetes too",
+                    "invalid spec.containers[0].livenessProbe.httpGet.host: must not be written where protocol is HTTP2",
+                ],
+            ),
+            (
+                "    livenessProbe: {httpGet: {port: 1, protocol: h3}}",
+                &["invalid spec.containers[0].livenessProbe.httpGet.protocol: expected HTTP1 or HTTP2, found \"h3\""],
+            ),
+            (
+                "  ephemeralContainers: [{name: e, image: i}]",
+                &["invalid spec.ephemeralContainers: they are added to a running pod, never written in its YAML"],
+            ),
+        ],
+        pod,
+    );
+}
+
+#[test]
+fn names_that_are_made_up() {
+    let whole = |prefix: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{generateName: {prefix}}}\nspec: {{containers: [{{name: c, image: i}}]}}"
+        )
+    };
+    assert_eq!(problems(&whole("web-")), ["refused metadata.generateName: podling makes up no names"]);
+    assert_eq!(problems(&whole("''")), ["invalid metadata.name: required"]);
+    let found = problems(&whole("Web-"));
+    assert!(
+        matches!(found.as_slice(), [one] if one.starts_with("invalid metadata.generateName: \"Web-\"")),
+        "{found:?}"
+    );
+    assert_eq!(problems(&annotated("{}").replace("  name: p\n", "  name: p\n  generateName: x-\n")), [""; 0]);
+}
+
+#[test]
+fn finalizers_and_owners() {
+    check(
+        &[
+            (
+                "  finalizers: [kubernetes, orphan, example.com/x]\n  ownerReferences:\n  - {apiVersion: apps/v1, kind: ReplicaSet, name: r, uid: u, controller: true}\n  - {apiVersion: v1, kind: Node, name: m, uid: u}\n",
+                &[],
+            ),
+            (
+                "  finalizers: [mine, orphan, foregroundDeletion]",
+                &[
+                    "invalid metadata.finalizers[0]: \"mine\" needs a domain, as example.com/mine, or is one of foregroundDeletion, kubernetes, orphan",
+                    "invalid metadata.finalizers: orphan and foregroundDeletion contradict each other",
+                ],
+            ),
+            (
+                "  finalizers: [a/b/c]",
+                &[
+                    "invalid metadata.finalizers[0]: \"a/b/c\" cannot be the name of a label or annotation: letters, digits, \"-\", \"_\" and \".\", a letter or digit at both ends, at most 63 characters, with a DNS name and \"/\" before it if need be",
+                ],
+            ),
+            (
+                "  ownerReferences:\n  - {apiVersion: a/b/c, kind: '', name: '', uid: ''}\n  - {apiVersion: v1, kind: Event, name: e, uid: u}\n",
+                &[
+                    "invalid metadata.ownerReferences[0].kind: required",
+                    "invalid metadata.ownerReferences[0].name: required",
+                    "invalid metadata.ownerReferences[0].uid: required",
+                    "invalid metadata.ownerReferences[0].apiVersion: \"a/b/c\" is no version, such as v1 or apps/v1",
+                    "invalid metadata.ownerReferences[1].kind: an Event owns nothing",
+                ],
+            ),
+            (
+                "  ownerReferences:\n  - {apiVersion: v1, kind: A, name: a, uid: u, controller: true}\n  - {apiVersion: v1, kind: B, name: b, uid: u, controller: true}\n",
+                &[
+                    "invalid metadata.ownerReferences[1].controller: only one owner is the controller, and one is at pod.yaml:6",
+                ],
+            ),
+        ],
+        config_map,
+    );
+}
+
+#[test]
+fn annotations_of_pods() {
+    check(
+        &[
+            (
+                "{controller.kubernetes.io/pod-deletion-cost: '-5', seccomp.security.alpha.kubernetes.io/pod: runtime/default}",
+                &[],
+            ),
+            ("{container.apparmor.security.beta.kubernetes.io/c: localhost/mine}", &[]),
+            (
+                "{kubernetes.io/config.mirror: x}",
+                &["invalid metadata.annotations[kubernetes.io/config.mirror]: a mirror pod has a spec.nodeName"],
+            ),
+            (
+                "{controller.kubernetes.io/pod-deletion-cost: '+5'}",
+                &[
+                    "invalid metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: \"+5\" is no whole number of 32 bits",
+                ],
+            ),
+            (
+                "{controller.kubernetes.io/pod-deletion-cost: '2147483648'}",
+                &[
+                    "invalid metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: \"2147483648\" is no whole number of 32 bits",
+                ],
+            ),
+            (
+                "{seccomp.security.alpha.kubernetes.io/pod: default}",
+                &[
+                    "invalid metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]: \"default\" is none of runtime/default, unconfined and localhost/PATH",
+                ],
+            ),
+            (
+                "{container.seccomp.security.alpha.kubernetes.io/c: localhost/../x}",
+                &[
+                    "invalid metadata.annotations[container.seccomp.security.alpha.kubernetes.io/c]: \"../x\" must not contain \"..\"",
+                ],
+            ),
+            (
+                "{container.apparmor.security.beta.kubernetes.io/d: mine}",
+                &[
+                    "invalid metadata.annotations[container.apparmor.security.beta.kubernetes.io/d]: \"mine\" is none of runtime/default, unconfined and localhost/NAME",
+                    "invalid metadata.annotations[container.apparmor.security.beta.kubernetes.io/d]: the pod has no container \"d\"",
+                ],
+            ),
+            ("{scheduler.alpha.kubernetes.io/tolerations: '[{\"key\": \"a\", \"operator\": \"Exists\"}]'}", &[]),
+            (
+                "{scheduler.alpha.kubernetes.io/tolerations: '[{\"key\": \"a\", \"operator\": \"Is\"}]'}",
+                &[
+                    "invalid metadata.annotations[scheduler.alpha.kubernetes.io/tolerations][0].operator: expected Equal, Exists, Lt or Gt, found \"Is\"",
+                ],
+            ),
+        ],
+        annotated,
+    );
+    let both = annotated("{container.seccomp.security.alpha.kubernetes.io/c: unconfined}")
+        + "    securityContext: {seccompProfile: {type: RuntimeDefault}}\n";
+    assert_eq!(
+        problems(&both),
+        [
+            "invalid metadata.annotations[container.seccomp.security.alpha.kubernetes.io/c]: \"unconfined\" is not what the securityContext of spec.containers[0] says"
+        ]
+    );
+    assert_eq!(problems(&both.replace("unconfined", "runtime/default")), [""; 0]);
+}
+
+#[test]
+fn amounts_of_resources() {
+    assert_eq!(
+        problems(&pod("    resources: {requests: {cpu: 1.5, memory: ' 64Mi ', ephemeral-storage: 1e3}}")),
+        [""; 0]
+    );
+    for (resources, expected) in [
+        ("limits: {cpu: 1}, requests: {cpu: 1000m}", &[][..]),
+        ("limits: {cpu: 1}, requests: {cpu: 1.0001}", &["requests.cpu: more than its limit, 1"]),
+        // What is stored is a whole number of thousandths.
+        ("limits: {cpu: 1.00001}, requests: {cpu: 1.0009}", &[]),
+        ("limits: {memory: -1}", &["limits.memory: \"-1\" must not be negative"]),
+        ("limits: {example.com/gpu: 2}", &[]),
+        ("limits: {example.com/gpu: 1.5}", &["limits[example.com/gpu]: \"1.5\" must be a whole number"]),
+        (
+            "limits: {example.com/gpu: 2}, requests: {example.com/gpu: 1}",
+            &["requests[example.com/gpu]: must be its limit, 2: nobody else gets what is not used"],
+        ),
+        (
+            "requests: {example.com/gpu: 1}",
+            &["requests[example.com/gpu]: needs a limit: nobody else gets what is not used"],
+        ),
+        (
+            "limits: {gpu: 1}",
+            &[
+                "limits.gpu: \"gpu\" is not a resource of a container: cpu, memory, ephemeral-storage, hugepages-SIZE, or a name with a domain such as example.com/gpu",
+            ],
+        ),
+        ("limits: {hugepages-2Mi: 4Mi, cpu: 1}", &[]),
+        ("limits: {hugepages-2Mi: 4Mi}", &[": huge pages need cpu or memory beside them"]),
+        (
+            "limits: {hugepages-2Mi: 3Mi, cpu: 1}",
+            &["limits.hugepages-2Mi: \"3Mi\" is not a whole number of pages of \"2Mi\""],
+        ),
+        (
+            "limits: {hugepages-x: 3Mi, cpu: 1}",
+            &["limits.hugepages-x: \"3Mi\" is not a whole number of pages of \"x\""],
+        ),
+        ("limits: {kubernetes.io/mine: 1}", &[]),
+        (
+            "limits: {requests.example.com/a: 1}",
+            &[
+                "limits[requests.example.com/a]: \"requests.example.com/a\" is not a resource of a container: cpu, memory, ephemeral-storage, hugepages-SIZE, or a name with a domain such as example.com/gpu",
+            ],
+        ),
+    ] {
+        let at = |line: &&str| {
+            let dot = if line.starts_with(':') { "" } else { "." };
+            format!("invalid spec.containers[0].resources{dot}{line}")
+        };
+        let expected: Vec<String> = expected.iter().map(at).collect();
+        assert_eq!(invalid(&format!("    resources: {{{resources}}}")), expected, "{resources}");
+    }
+}
+
+#[test]
+fn resources_of_the_pod_and_claims() {
+    for (fields, expected) in [
+        ("    resources: {requests: {cpu: 1}}\n  resources: {requests: {cpu: 1}}", &[][..]),
+        (
+            "    resources: {requests: {cpu: 2}}\n  resources: {requests: {cpu: 1}}",
+            &["spec.resources.requests.cpu: less than the containers request together"],
+        ),
+        // A limit without a request is the request, and where the pod requests nothing its limit has to do.
+        (
+            "    resources: {limits: {cpu: 1}}\n  - {name: d, image: i, resources: {requests: {cpu: 1}}}\n  resources: {limits: {cpu: 1}}",
+            &["spec.resources.limits.cpu: less than the containers request together"],
+        ),
+        // Init containers come before the others, and sidecars stay.
+        (
+            "    resources: {requests: {cpu: 1}}\n  initContainers: [{name: x, image: i, resources: {requests: {cpu: 2}}}]\n  resources: {requests: {cpu: 2}}",
+            &[],
+        ),
+        (
+            "    resources: {requests: {cpu: 1}}\n  initContainers: [{name: x, image: i, restartPolicy: Always, resources: {requests: {cpu: 2}}}]\n  resources: {requests: {cpu: 2}}",
+            &["spec.resources.requests.cpu: less than the containers request together"],
+        ),
+        (
+            "    resources: {limits: {memory: 2Mi}}\n  resources: {limits: {memory: 1Mi}, requests: {memory: 2Mi}}",
+            &[
+                "spec.containers[0].resources.limits.memory: more than the limit of the pod at pod.yaml:9",
+                "spec.resources.requests.memory: more than its limit, 1Mi",
+            ],
+        ),
+        (
+            "  resources: {requests: {ephemeral-storage: 1}, claims: [{name: a}]}",
+            &[
+                "spec.resources.requests.ephemeral-storage: \"ephemeral-storage\" is not a resource of a pod: cpu, memory, or hugepages-SIZE",
+                "spec.resources.claims: only containers have claims",
+            ],
+        ),
+        (
+            "  overhead: {cpu: -1, gpu: 1}",
+            &[
+                "spec.overhead.cpu: \"-1\" must not be negative",
+                "spec.overhead.gpu: \"gpu\" is not a resource of a container: cpu, memory, ephemeral-storage, hugepages-SIZE, or a name with a domain such as example.com/gpu",
+            ],
+        ),
+        (
+            "    resources: {claims: [{name: a}, {name: b, request: r}, {name: b, request: s}]}\n  resourceClaims: [{name: a, resourceClaimName: x}, {name: b, resourceClaimTemplateName: t}]",
+            &[],
+        ),
+        (
+            "    resources: {claims: [{name: gpu, request: r}, {name: gpu}, {name: gpus}]}\n  resourceClaims: [{name: gpu}, {name: gpu, resourceClaimName: X, resourceClaimTemplateName: t}]",
+            &[
+                "spec.containers[0].resources.claims[1]: the claim \"gpu\" is written twice",
+                "spec.containers[0].resources.claims[2].name: spec.resourceClaims has no claim \"gpus\"",
+                "spec.resourceClaims[0]: a claim has one of resourceClaimName and resourceClaimTemplateName, found none",
+                "spec.resourceClaims[1].name: the claim \"gpu\" is written twice",
+                "spec.resourceClaims[1]: a claim has one of resourceClaimName and resourceClaimTemplateName, found both",
+                "spec.resourceClaims[1].resourceClaimName: \"X\" is not a DNS name: lower-case letters, digits, \"-\" and \".\", a letter or digit at both ends and beside each \".\", at most 253 characters",
+            ],
+        ),
+        (
+            "    resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}, {resourceName: memory, restartPolicy: RestartContainer}]",
+            &[],
+        ),
+        (
+            "    resizePolicy: [{resourceName: cpu, restartPolicy: Never}, {resourceName: cpu, restartPolicy: NotRequired}, {resourceName: disk, restartPolicy: NotRequired}]",
+            &[
+                "spec.containers[0].resizePolicy[0].restartPolicy: expected NotRequired or RestartContainer, found \"Never\"",
+                "spec.containers[0].resizePolicy[1].resourceName: \"cpu\" is written twice",
+                "spec.containers[0].resizePolicy[2].resourceName: expected cpu or memory, found \"disk\"",
+            ],
+        ),
+        (
+            "    resizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}]\n  restartPolicy: Never",
+            &[
+                "spec.containers[0].resizePolicy[0].restartPolicy: must be NotRequired where the pod's restartPolicy is Never",
+            ],
+        ),
+        (
+            "  initContainers: [{name: x, image: i, resizePolicy: [{resourceName: cpu, restartPolicy: RestartContainer}]}]",
+            &[
+                "spec.initContainers[0].resizePolicy[0].restartPolicy: must be NotRequired in an init container, unless it is a sidecar",
+            ],
+        ),
+    ] {
+        let mut expected: Vec<String> = expected.iter().map(|line| format!("invalid {line}")).collect();
+        let mut found = invalid(fields);
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "{fields}");
+    }
+}
+
+#[test]
+fn ports_of_the_host_and_systems() {
+    for (fields, expected) in [
+        (
+            "    ports: [{containerPort: 1, hostPort: 5}, {containerPort: 2, hostPort: 5, protocol: UDP}, {containerPort: 3, hostPort: 5, hostIP: 127.0.0.1}]",
+            &[][..],
+        ),
+        (
+            "    ports: [{containerPort: 1, hostPort: 5}]\n  - {name: d, image: i, ports: [{containerPort: 2, hostPort: 5}]}\n  initContainers: [{name: x, image: i, ports: [{containerPort: 1, hostPort: 5}]}]",
+            &["spec.containers[1].ports[0].hostPort: TCP port 5 of the host is already taken at pod.yaml:8"],
+        ),
+        ("  os: {name: linux}\n  securityContext: {runAsUser: 1}", &[]),
+        (
+            "    securityContext: {windowsOptions: {}}\n  os: {name: linux}\n  securityContext: {windowsOptions: {}}",
+            &[
+                "spec.containers[0].securityContext.windowsOptions: a Linux pod has none",
+                "spec.securityContext.windowsOptions: a Linux pod has none",
+            ],
+        ),
+        (
+            "    securityContext: {privileged: false}\n  os: {name: windows}\n  securityContext: {fsGroup: 1, runAsNonRoot: true}\n  shareProcessNamespace: false\n  resources: {}",
+            &[
+                "spec.containers[0].securityContext.privileged: a Windows pod has none",
+                "spec.securityContext.fsGroup: a Windows pod has none",
+                "spec.shareProcessNamespace: a Windows pod has none",
+                "spec.resources: a Windows pod has none",
+            ],
+        ),
+    ] {
+        let expected: Vec<String> = expected.iter().map(|line| format!("invalid {line}")).collect();
+        assert_eq!(invalid(fields), expected, "{fields}");
+    }
+}
+
+#[test]
+fn secrets_of_the_built_in_types() {
+    check(
+        &[
+            ("type: ''\ndata: {}", &[]),
+            ("type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: '{\"auths\": {}}'}", &[]),
+            (
+                "type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: 'hunter2'}",
+                &["invalid stringData[.dockerconfigjson]: not a JSON object, see line 1, column 1 of it"],
+            ),
+            (
+                "type: kubernetes.io/dockercfg\ndata: {.dockercfg: W10=}",
+                &["invalid data[.dockercfg]: not a JSON object, see line 1, column 0 of it"],
+            ),
+            (
+                "type: kubernetes.io/ssh-auth\ndata: {ssh-privatekey: ''}",
+                &["invalid data.ssh-privatekey: a Secret of type kubernetes.io/ssh-auth must have a key here"],
+            ),
+            (
+                "type: kubernetes.io/basic-auth\ndata: {user: ''}",
+                &[
+                    "invalid type: a Secret of type kubernetes.io/basic-auth must have the key \"username\" or \"password\"",
+                ],
+            ),
+            ("type: kubernetes.io/basic-auth\ndata: {password: ''}", &[]),
+            (
+                "type: kubernetes.io/service-account-token",
+                &[
+                    "invalid type: a Secret of type kubernetes.io/service-account-token must have the annotation kubernetes.io/service-account.name",
+                ],
+            ),
+        ],
+        secret,
+    );
+}
