@@ -89,6 +89,11 @@ pub struct Source {
     lines: BTreeMap<String, usize>,
     /// The object's name, as far as it could be read.
     name: String,
+    /// The path in the object of the field that is at `full` in its document; the two differ in a List.
+    pub fn within<'a>(&self, full: &'a str) -> &'a str {
+        full.strip_prefix(self.prefix.as_str()).map_or(full, |rest| rest.trim_start_matches('.'))
+    }
+
     /// The fields that are emulated whatever their value, and how.
     emulated: Vec<(String, &'static str)>,
 }
@@ -113,6 +118,12 @@ impl Examined {
     /// Adds what stands against the object at `source`.
     pub fn refuse(&mut self, source: &Source, objections: Vec<Objection>) {
         self.problems.extend(source.problems(objections).into_sorted());
+    }
+
+    /// Whether something stands against the field at `path` of the object at `source`.
+    pub fn stands_against(&self, source: &Source, path: &str) -> bool {
+        let (object, path) = (Some(source.place()), source.full_path(path));
+        self.problems.iter().any(|problem| problem.object == object && problem.path == path)
     }
 
     /// Lays `answers`, which depend on values and the host, over those of the object at `source`.

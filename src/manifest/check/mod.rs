@@ -120,7 +120,7 @@ impl Check<'_> {
     fn metadata(&mut self, metadata: &ObjectMeta) {
         match metadata.name.as_deref() {
             None | Some("") if metadata.generate_name.as_ref().is_some_and(|prefix| !prefix.is_empty()) => {
-                self.refuse("metadata.generateName", "podling makes up no names").mend("write metadata.name");
+                self.refuse("metadata.name", "podling makes no name of generateName").mend("write metadata.name");
             }
             None | Some("") => {
                 self.problem("metadata.name", "required");
