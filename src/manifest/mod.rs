@@ -89,11 +89,6 @@ pub struct Source {
     lines: BTreeMap<String, usize>,
     /// The object's name, as far as it could be read.
     name: String,
-    /// The path in the object of the field that is at `full` in its document; the two differ in a List.
-    pub fn within<'a>(&self, full: &'a str) -> &'a str {
-        full.strip_prefix(self.prefix.as_str()).map_or(full, |rest| rest.trim_start_matches('.'))
-    }
-
     /// The fields that are emulated whatever their value, and how.
     emulated: Vec<(String, &'static str)>,
 }
@@ -316,6 +311,11 @@ impl Source {
     pub fn error(&self, path: &str, why: impl std::fmt::Display) -> Error {
         let (at, path) = (self.at(path), self.full_path(path));
         Error::new(format!("{at}: {path}: {why}")).place(at, path)
+    }
+
+    /// The path in the object of the field that is at `full` in its document; the two differ in a List.
+    pub fn within<'a>(&self, full: &'a str) -> &'a str {
+        full.strip_prefix(self.prefix.as_str()).map_or(full, |rest| rest.trim_start_matches('.'))
     }
 
     /// The fields that are emulated whatever their value and the host, each with how.
