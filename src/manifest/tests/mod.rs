@@ -1,5 +1,6 @@
 //! What the manifest room reads, what it refuses, and in which words.
 
+mod amounts;
 mod full;
 mod hostile;
 mod lives;
