@@ -15,7 +15,9 @@ use crate::error::{Error, Result};
 mod check;
 mod decode;
 mod fields;
+mod job;
 mod kind;
+mod kinds;
 mod mistakes;
 mod names;
 mod problems;
@@ -25,6 +27,7 @@ mod report;
 mod scalar;
 mod yaml;
 
+pub use job::{SaidJob, parse_indexes};
 pub use mistakes::nearest;
 pub use problems::{Class, Objection, Problem};
 pub use quantity::Quantity;
@@ -50,6 +53,8 @@ pub struct Input {
 pub struct Bundle {
     /// The Pods, in the order of the input.
     pub pods: Vec<Said<Pod>>,
+    /// The Jobs, in the order of the input.
+    pub jobs: Vec<SaidJob>,
     /// ConfigMaps by namespace and name.
     pub config_maps: BTreeMap<ObjectKey, Said<ConfigMap>>,
     /// Secrets by namespace and name; `stringData` is already merged into `data`.
@@ -101,7 +106,7 @@ pub struct Examined {
 
 /// Reads the YAML or JSON documents of all `inputs` into one bundle.
 ///
-/// Takes Pods, ConfigMaps, Secrets and Lists of them (apiVersion v1), and reads YAML as kubectl does.
+/// Takes Pods, ConfigMaps, Secrets and Lists of them (apiVersion v1) and Jobs (batch/v1), and reads YAML as kubectl does.
 ///
 /// # Errors
 /// An input that is not YAML, a field that is unknown, of the wrong type, duplicate or not honoured, a value that the API server
@@ -119,10 +124,10 @@ pub fn read(inputs: &[Input]) -> Result<Bundle> {
     let bundle = bundle(objects, &mut problems);
     references::check(&bundle, &mut problems);
     problems.into_result()?;
-    if bundle.pods.is_empty() {
+    if bundle.pods.is_empty() && bundle.jobs.is_empty() {
         let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-        return Err(Error::new(format!("{}: no Pod to run", names.join(", ")))
-            .mend("at least one document must have `apiVersion: v1` and `kind: Pod`"));
+        return Err(Error::new(format!("{}: no Pod or Job to run", names.join(", ")))
+            .mend("at least one document must have `apiVersion: v1` and `kind: Pod`, or `batch/v1` and `Job`"));
     }
     Ok(bundle)
 }
@@ -163,6 +168,13 @@ fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
                     }
                 }
             }
+            Object::Job(job) => {
+                let key = ObjectKey::of(&job.said.object);
+                match bundle.jobs.iter().find(|first| ObjectKey::of(&first.said.object) == key) {
+                    Some(first) => twice("Job", &key, &job.said.source, &first.said.source, problems),
+                    None => bundle.jobs.push(*job),
+                }
+            }
             Object::ConfigMap(said) => insert("ConfigMap", &mut bundle.config_maps, said, problems),
             Object::Secret(mut said) => {
                 merge_string_data(&mut said.object);
@@ -171,6 +183,13 @@ fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
         }
     }
     bundle
+}
+
+impl Bundle {
+    /// Every Pod that is said: the Pods themselves, and what the Jobs make theirs of.
+    pub fn templates(&self) -> impl Iterator<Item = &Said<Pod>> {
+        self.pods.iter().chain(self.jobs.iter().map(|job| &job.template))
+    }
 }
 
 /// `stringData` goes over `data`, as it does when the API server stores a Secret.
@@ -287,7 +306,23 @@ impl Source {
         }
     }
 
-    fn full_path(&self, path: &str) -> String {
+    /// Where the fields of the object at `path` were written.
+    fn below(&self, path: &str) -> Source {
+        let own = |field: &str| {
+            let rest = field.strip_prefix(path)?;
+            (rest.is_empty() || rest.starts_with(['.', '['])).then(|| rest.trim_start_matches('.').to_owned())
+        };
+        Source {
+            file: Arc::clone(&self.file),
+            order: self.order,
+            prefix: self.full_path(path),
+            lines: self.lines.iter().filter_map(|(field, &line)| Some((own(field)?, line))).collect(),
+            emulated: self.emulated.iter().filter_map(|(field, how)| Some((own(field)?, *how))).collect(),
+        }
+    }
+
+    /// The path of the object's field `path` in its document.
+    pub(crate) fn full_path(&self, path: &str) -> String {
         match (self.prefix.as_str(), path) {
             ("", path) => path.to_owned(),
             (prefix, "") => prefix.to_owned(),

@@ -39,7 +39,7 @@ fn objects_and_reports_are_bounded() {
         let half = "x".repeat(size / 2);
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata:\n  a: {half}\n  b: {half}\n")
     };
-    assert!(error(map(1 << 20).as_bytes()).starts_with("x: no Pod to run"));
+    assert!(error(map(1 << 20).as_bytes()).starts_with("x: no Pod or Job to run"));
     assert_eq!(
         error(map((1 << 20) + 2).as_bytes()),
         "x:4: data: 1048578 bytes together; Kubernetes takes 1048576 in one object\n  split it into several objects"

@@ -1,6 +1,8 @@
 //! What the manifest room reads, what it refuses, and in which words.
 
 mod hostile;
+mod jobs;
+mod kinds;
 mod lives;
 mod messages;
 mod pods;
