@@ -5,16 +5,18 @@ use std::io::Write;
 use super::data;
 use super::images::{Having, have};
 use super::input::{Given, PodArgs, plan_pod};
+use super::launch::trial;
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
+use crate::pod::record::new_uid;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Nothing is started, changed or pulled.
+#[command(after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be.
 
 Examples:
   podling plan pod.yaml
@@ -36,6 +38,10 @@ pub fn run(args: &Args) -> Result<()> {
     let mut plans = Vec::new();
     for pod in &bundle.pods {
         plans.push(crate::plan::render(&plan_pod(pod, &bundle, &images, &facts, &data, &options)?)?);
+    }
+    for job in &bundle.jobs {
+        let plan = crate::plan::job(job, new_uid()?, &options)?;
+        plans.push(crate::plan::render(&trial(job, &plan, &bundle, &options, &images, &facts, &data)?)?);
     }
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };
     let text = serde_json::to_string_pretty(&value).map_err(|e| Error::new(format!("printing the plan: {e}")))?;

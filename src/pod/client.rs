@@ -15,12 +15,13 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::control::server::Owner;
 use super::control::{Connection, Reply, Request, connect};
-use super::link::{Fact, hear, tell};
+use super::job::{self, Crew, Of, Order, PodEnd, StartJob};
+use super::link::{Ended, Fact, hear, tell};
 use super::output::{Label, Style, labels};
 use super::record::First;
 use super::state::Claim;
 use super::status::{ContainerKind, ContainerState, Phase, Summary, TracePoint};
-use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, ShowTrace, live, stop_signals};
+use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, ShowTrace, Tells, live, stop_signals};
 use crate::error::{Context, Error, Result};
 use crate::host::confine::Tree;
 use crate::host::{Caller, HostFacts, userns::spawn_mapped};
@@ -36,6 +37,8 @@ use crate::sys::{Named, packet};
 pub struct Run<'a> {
     /// The pods, each with the claim on its name.
     pub pods: Vec<Start>,
+    /// The Jobs, which are for the foreground.
+    pub jobs: Vec<StartJob<'a>>,
     /// This host.
     pub facts: &'a HostFacts,
     /// The directory of podling's data, an absolute path.
@@ -94,21 +97,16 @@ pub fn run(mut run: Run) -> Result<u8> {
     let signals =
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods: Vec<Pod> = Vec::new();
-    let mut all_labels = labels(container_names(&run.pods), &run.style).into_iter();
+    let mut all_labels = labels(container_names(&run.pods), &run.style, 0).into_iter();
     let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).collect();
-    for Start { plan, claim, first } in std::mem::take(&mut run.pods) {
-        // Held by this pod's supervisor, too, they would tell the others' that their client lives, and keep their names taken.
-        let links = pods.iter().filter_map(|p: &Pod| match &p.state {
-            State::Running { link, .. } => Some(link.as_raw_fd()),
-            State::Ended(_) => None,
-        });
-        let others: Vec<RawFd> = claims.iter().copied().filter(|fd| *fd != claim.descriptor()).chain(links).collect();
-        let own: Vec<Label> = all_labels.by_ref().take(plan.init_containers.len() + plan.containers.len()).collect();
-        let name = plan.name.clone();
-        let started = supervise(plan, &claim, first, own, &others, &run);
-        pods.push(Pod { name, claim, state: State::from(started) });
+    for start in std::mem::take(&mut run.pods) {
+        let own = all_labels.by_ref().take(start.plan.init_containers.len() + start.plan.containers.len()).collect();
+        // Those that are still to be started are claimed already.
+        let others = others(&pods, &claims, &start.claim);
+        pods.push(Pod::start(start, own, &others, None, &run));
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
+            run.jobs.clear();
             break;
         }
     }
@@ -116,10 +114,28 @@ pub fn run(mut run: Run) -> Result<u8> {
         && pods.iter().all(|p| matches!(p.state, State::Running { .. }))
     {
         let timeout = timeout.map(|timeout| run.begun + timeout);
-        return detach(pods, &signals, until, timeout, run.facts);
+        return detach(pods, &signals, until, timeout, &run);
     }
-    attend(&mut pods, &signals)?;
-    finish(pods, run.facts)
+    let notices = if run.style.quiet { job::Notices::LeftOut } else { job::Notices::Said };
+    let mut crew = Crew::new(std::mem::take(&mut run.jobs), run.time_scale, notices);
+    attend(&mut pods, &mut crew, &signals, &run)?;
+    let code = finish(pods, run.facts);
+    crew.finish().into_iter().fold(code, |code, (name, outcome)| worse(code, outcome, "job", &name))
+}
+
+/// The descriptors that the supervisor of the pod `own` must not hold: it would tell the others' that their client lives, and keep their
+/// names taken.
+fn others(pods: &[Pod], claims: &[RawFd], own: &Claim) -> Vec<RawFd> {
+    let links = pods.iter().filter_map(|p: &Pod| match &p.state {
+        State::Running { link, .. } => Some(link.as_raw_fd()),
+        State::Ended(_) => None,
+    });
+    let mut others: Vec<RawFd> =
+        claims.iter().copied().chain(pods.iter().map(|pod| pod.claim.descriptor())).chain(links).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|fd| *fd != own.descriptor());
+    others
 }
 
 /// Takes the outcomes of pods that have ended, and clears up after them.
@@ -131,16 +147,16 @@ fn finish(pods: Vec<Pod>, facts: &HostFacts) -> Result<u8> {
             State::Running { .. } => Err(Error::new("the pod's supervisor was not waited for")),
         };
         let cleared = pod.claim.release(facts);
-        code = worse(code, outcome.and_then(|c| cleared.map(|()| c)), &pod.name);
+        code = worse(code, outcome.and_then(|c| cleared.map(|()| c)), "pod", &pod.name);
     }
     code
 }
 
 /// Of what came of pods so far and of one more: the first error, else the first code that is not 0.
-fn worse(so_far: Result<u8>, next: Result<u8>, name: &str) -> Result<u8> {
+fn worse(so_far: Result<u8>, next: Result<u8>, kind: &str, name: &str) -> Result<u8> {
     match (so_far, next) {
         (Ok(0), Ok(next)) => Ok(next),
-        (Ok(_), Err(e)) => Err(e.context(format!("pod {name:?}"))),
+        (Ok(_), Err(e)) => Err(e.context(format!("{kind} {name:?}"))),
         (first, _) => first,
     }
 }
@@ -149,6 +165,8 @@ struct Pod {
     name: String,
     claim: Claim,
     state: State,
+    /// Whose it is, and what is known of its end.
+    of: Option<(Of, PodEnd)>,
 }
 
 enum State {
@@ -166,6 +184,15 @@ impl From<Result<(Child, OwnedFd)>> for State {
 }
 
 impl Pod {
+    /// Makes its supervisor.
+    fn start(start: Start, labels: Vec<Label>, others: &[RawFd], of: Option<Of>, run: &Run) -> Pod {
+        let Start { plan, claim, first } = start;
+        let name = plan.name.clone();
+        let tells = if of.is_some() { Tells::ContainersEnds } else { Tells::PodsEnd };
+        let started = supervise(plan, &claim, first, labels, others, tells, run);
+        Pod { name, claim, state: State::from(started), of: of.map(|of| (of, PodEnd::default())) }
+    }
+
     fn request(&self, fact: &Fact) {
         if let State::Running { link, .. } = &self.state {
             // A supervisor that has just ended needs no telling.
@@ -181,14 +208,20 @@ impl Pod {
     }
 
     /// Takes the supervisor's last word, and its death.
-    fn advance(&mut self) -> Result<()> {
+    fn advance(&mut self, crew: &mut Crew) -> Result<()> {
         let State::Running { child, link, said, left } = &mut self.state else { return Ok(()) };
-        match hear(&*link)? {
-            Some(Fact::PodEnded(code)) => *said = Some(Ok(code)),
-            Some(Fact::PodFailed(error)) => *said = Some(Err(error)),
-            Some(Fact::ClientLeft) => *left = true,
-            Some(_) => {}
-            None => {
+        match (hear(&*link)?, &mut self.of) {
+            (Some(Fact::ContainersRestarted(times)), Some((of, _))) => crew.restarted(*of, times),
+            (Some(Fact::ContainerEnded(kind, code, name)), Some((_, end))) => {
+                let list = if kind == Ended::Init { &mut end.init } else { &mut end.containers };
+                list.push((name, code));
+            }
+            (Some(Fact::PodInitialized), Some((_, end))) => end.initialized = true,
+            (Some(Fact::PodEnded(code)), _) => *said = Some(Ok(code)),
+            (Some(Fact::PodFailed(error)), _) => *said = Some(Err(error)),
+            (Some(Fact::ClientLeft), _) => *left = true,
+            (Some(_), _) => {}
+            (None, _) => {
                 let exit = wait(child)?;
                 let outcome = said.take().unwrap_or_else(|| Err(died(exit)));
                 self.state = State::Ended(outcome);
@@ -217,6 +250,7 @@ fn supervise(
     first: First,
     labels: Vec<Label>,
     others: &[RawFd],
+    tells: Tells,
     run: &Run,
 ) -> Result<(Child, OwnedFd)> {
     let Run { facts, data, style, mode, .. } = run;
@@ -260,6 +294,7 @@ fn supervise(
         namespace: first.namespace,
         uid: first.uid,
         keep,
+        tells,
         time_scale: run.time_scale,
         begun: run.begun,
         trace: run.trace.clone(),
@@ -302,13 +337,9 @@ fn supervise(
 }
 
 /// Waits until each pod has come far enough, and leaves.
-fn detach(
-    mut pods: Vec<Pod>,
-    signals: &SignalFd,
-    until: Until,
-    deadline: Option<Instant>,
-    facts: &HostFacts,
-) -> Result<u8> {
+fn detach(mut pods: Vec<Pod>, signals: &SignalFd, until: Until, deadline: Option<Instant>, run: &Run) -> Result<u8> {
+    let facts = run.facts;
+    let mut crew = Crew::new(Vec::new(), run.time_scale, job::Notices::LeftOut);
     let mut watches = Vec::new();
     for pod in &pods {
         let watch = connect(pod.claim.dir())?;
@@ -329,14 +360,7 @@ fn detach(
         fds.extend(
             watches.iter().filter_map(|(watch, _)| Some(PollFd::new(watch.as_ref()?.as_fd(), PollFlags::POLLIN))),
         );
-        let timeout = match deadline {
-            None => PollTimeout::NONE,
-            Some(at) => {
-                let left = at.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
-                PollTimeout::try_from(left.min(Duration::from_secs(3600))).unwrap_or(PollTimeout::ZERO)
-            }
-        };
-        match poll(&mut fds, timeout) {
+        match poll(&mut fds, until_then(deadline)) {
             Err(Errno::EINTR) => continue,
             polled => polled.named(|| "poll()")?,
         };
@@ -344,7 +368,7 @@ fn detach(
         drop(fds);
         if ready.first() == Some(&true) {
             // Whoever interrupts the start does not want the pods.
-            attend(&mut pods, signals)?;
+            attend(&mut pods, &mut crew, signals, run)?;
             return finish(pods, facts);
         }
         if deadline.is_some_and(|at| Instant::now() >= at) {
@@ -364,7 +388,7 @@ fn detach(
     for pod in &mut pods {
         pod.request(&Fact::LeaveRequested);
         while matches!(&pod.state, State::Running { left: false, .. }) {
-            pod.advance()?;
+            pod.advance(&mut crew)?;
         }
     }
     let mut code = Ok(0);
@@ -383,7 +407,7 @@ fn detach(
                 pod.claim.keep(facts).and(outcome).map(|code| if came { 0 } else { code })
             }
         };
-        code = worse(code, outcome, &pod.name);
+        code = worse(code, outcome, "pod", &pod.name);
     }
     let code = code?;
     if late {
@@ -402,14 +426,19 @@ fn has_run(summary: &Summary) -> bool {
     })
 }
 
-/// Waits until every supervisor has ended, and forwards the user's signals: the first asks, the second insists, and a third does not
-/// depend on the supervisors' answer.
-fn attend(pods: &mut [Pod], signals: &SignalFd) -> Result<()> {
+/// Waits until every supervisor has ended and every Job, does what the Jobs want, and forwards the user's signals: the first asks, the
+/// second insists, and a third does not depend on the supervisors' answer.
+fn attend(pods: &mut Vec<Pod>, crew: &mut Crew, signals: &SignalFd, run: &Run) -> Result<()> {
     let mut asked = 0;
     loop {
+        take_leave(pods, crew, run);
+        while obey(pods, crew, run) == Obeyed::Something {
+            // What could not even be started has ended, too.
+            take_leave(pods, crew, run);
+        }
         let running: Vec<usize> =
             pods.iter().enumerate().filter(|(_, p)| matches!(p.state, State::Running { .. })).map(|(n, _)| n).collect();
-        if running.is_empty() {
+        if running.is_empty() && crew.is_over() {
             return Ok(());
         }
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -418,7 +447,11 @@ fn attend(pods: &mut [Pod], signals: &SignalFd) -> Result<()> {
                 fds.push(PollFd::new(link.as_fd(), PollFlags::POLLIN));
             }
         }
-        match poll(&mut fds, PollTimeout::NONE) {
+        // No events are asked for, but the end of whoever reads is told.
+        let stdout = std::io::stdout();
+        let watched = crew.may_start().then(|| PollFd::new(stdout.as_fd(), PollFlags::empty()));
+        fds.extend(watched.clone());
+        match poll(&mut fds, until_then(crew.due())) {
             Err(Errno::EINTR) => continue,
             polled => polled.named(|| "poll()")?,
         };
@@ -426,6 +459,7 @@ fn attend(pods: &mut [Pod], signals: &SignalFd) -> Result<()> {
         if ready.first() == Some(&true) {
             while let Ok(Some(_)) = signals.read_signal() {
                 asked += 1;
+                crew.interrupt();
                 match asked {
                     1 => pods.iter().for_each(|p| p.request(&Fact::StopRequested)),
                     2 => pods.iter().for_each(|p| p.request(&Fact::KillRequested)),
@@ -433,12 +467,66 @@ fn attend(pods: &mut [Pod], signals: &SignalFd) -> Result<()> {
                 }
             }
         }
+        if watched.is_some() && ready.last() == Some(&true) {
+            crew.abandon();
+        }
         for (n, _) in running.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
             if let Some(pod) = pods.get_mut(*n) {
-                pod.advance()?;
+                pod.advance(crew)?;
             }
         }
     }
+}
+
+/// Whether the Jobs wanted something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Obeyed {
+    Nothing,
+    Something,
+}
+
+/// Does what the Jobs want now.
+fn obey(pods: &mut Vec<Pod>, crew: &mut Crew, run: &Run) -> Obeyed {
+    let orders = crew.orders();
+    if orders.is_empty() {
+        return Obeyed::Nothing;
+    }
+    let claims: Vec<RawFd> = orders.iter().filter_map(Order::claim).map(Claim::descriptor).collect();
+    for order in orders {
+        match order {
+            Order::Stop(of) => {
+                let pod = pods.iter().find(|pod| pod.of.as_ref().is_some_and(|(own, _)| *own == of));
+                pod.into_iter().for_each(|pod| pod.request(&Fact::StopRequested));
+            }
+            Order::Start(of, start) => {
+                let plans = start.plan.init_containers.iter().chain(&start.plan.containers);
+                let names = plans.map(|c| format!("{}/{}", start.plan.name, c.name)).collect();
+                let labels = labels(names, &run.style, of.number());
+                let others = others(pods, &claims, &start.claim);
+                pods.push(Pod::start(*start, labels, &others, Some(of), run));
+            }
+        }
+    }
+    Obeyed::Something
+}
+
+/// Tells the Jobs which of their pods have ended, and clears up after those.
+fn take_leave(pods: &mut Vec<Pod>, crew: &mut Crew, run: &Run) {
+    let is_left = |pod: &mut Pod| pod.of.is_some() && matches!(pod.state, State::Ended(_));
+    for pod in pods.extract_if(.., is_left) {
+        let (Some((of, end)), State::Ended(outcome)) = (pod.of, pod.state) else { continue };
+        let cleared = pod.claim.release(run.facts);
+        let end = outcome.and_then(|code| cleared.map(|()| PodEnd { code, ..end }));
+        crew.ended(of, &pod.name, end);
+    }
+}
+
+/// How long poll(2) waits for that time; for ever where there is none.
+fn until_then(at: Option<Instant>) -> PollTimeout {
+    let Some(at) = at else { return PollTimeout::NONE };
+    // It counts milliseconds, and must not come back before the time.
+    let left = at.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+    PollTimeout::try_from(left.min(Duration::from_secs(3600))).unwrap_or(PollTimeout::ZERO)
 }
 
 fn wait(child: &mut Child) -> Result<Exit> {

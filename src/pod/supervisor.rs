@@ -29,7 +29,7 @@ use super::control::server::{Owner, Server};
 use super::errand::Errand;
 use super::events::{Events, Source};
 use super::happenings::Happenings;
-use super::link::{Fact, hear, tell};
+use super::link::{Ended, Fact, hear, mention, tell};
 use super::output::Label;
 use super::record;
 use super::root::mount_root;
@@ -85,6 +85,7 @@ pub(super) struct About {
     pub(super) namespace: String,
     pub(super) uid: String,
     pub(super) keep: Keep,
+    pub(super) tells: Tells,
     /// By how much waits are stretched.
     pub(super) time_scale: f64,
     /// When the command began.
@@ -92,6 +93,15 @@ pub(super) struct About {
     pub(super) trace: Vec<TracePoint>,
     /// Whether the foreground shows it.
     pub(super) show_trace: ShowTrace,
+}
+
+/// What the client learns beside the pod's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Nothing.
+    PodsEnd,
+    /// How each container has ended, and their restarts: a Job decides by them.
+    ContainersEnds,
 }
 
 /// Whether the user is shown where the start-up time went.
@@ -302,6 +312,7 @@ impl<'a> Supervisor<'a> {
         cleared?;
         recorded?;
         drained?;
+        self.tell_of_containers();
         Ok(code)
     }
 
@@ -395,6 +406,34 @@ impl<'a> Supervisor<'a> {
                 self.stop(ending::Why::Asked, Some(Duration::ZERO))?;
                 self.kill_all()
             }
+        }
+    }
+
+    /// How the containers have ended, for whoever wants to know; one that never ran says nothing.
+    fn tell_of_containers(&self) {
+        if self.about.tells == Tells::PodsEnd || self.client != Client::There {
+            return;
+        }
+        for container in &self.containers {
+            let kind = match container.plan.role {
+                Role::Init | Role::Sidecar => Ended::Init,
+                Role::Regular => Ended::Regular,
+                Role::Ephemeral => continue,
+            };
+            if let Some(end) = &container.ended {
+                let _ = tell(&self.link, &Fact::ContainerEnded(kind, end.code, container.plan.name.clone()));
+            }
+        }
+        if self.is_initialized() {
+            let _ = tell(&self.link, &Fact::PodInitialized);
+        }
+    }
+
+    /// A container was started again.
+    fn tell_of_restarts(&self) {
+        if self.about.tells == Tells::ContainersEnds && self.client == Client::There {
+            let restarts = self.containers.iter().filter(|c| c.plan.role != Role::Ephemeral);
+            mention(&self.link, &Fact::ContainersRestarted(restarts.map(|c| c.run).sum()));
         }
     }
 

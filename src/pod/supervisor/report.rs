@@ -31,7 +31,7 @@ impl Supervisor<'_> {
         if self.containers.iter().all(begun) { Phase::Running } else { Phase::Pending }
     }
 
-    fn is_initialized(&self) -> bool {
+    pub(super) fn is_initialized(&self) -> bool {
         // Once one of the others has started, the pod has been initialized for good (the kubelet's status/generate.go).
         let begun = |c: &Container| c.plan.role == Role::Regular && !matches!(c.state, State::Planned);
         self.containers.iter().any(begun) || self.containers.iter().all(is_initialized)
