@@ -97,7 +97,7 @@ pub fn run(mut run: Run) -> Result<u8> {
     let signals =
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods: Vec<Pod> = Vec::new();
-    let mut all_labels = labels(container_names(&run.pods), &run.style, 0).into_iter();
+    let mut all_labels = labels(container_names(&run), &run.style, 0).into_iter();
     let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).collect();
     for start in std::mem::take(&mut run.pods) {
         let own = all_labels.by_ref().take(start.plan.init_containers.len() + start.plan.containers.len()).collect();
@@ -211,7 +211,7 @@ impl Pod {
     fn advance(&mut self, crew: &mut Crew) -> Result<()> {
         let State::Running { child, link, said, left } = &mut self.state else { return Ok(()) };
         match (hear(&*link)?, &mut self.of) {
-            (Some(Fact::ContainersRestarted(times)), Some((of, _))) => crew.restarted(*of, times),
+            (Some(Fact::ContainersRestarted(times, code)), Some((of, _))) => crew.restarted(*of, times, code),
             (Some(Fact::ContainerEnded(kind, code, name)), Some((_, end))) => {
                 let list = if kind == Ended::Init { &mut end.init } else { &mut end.containers };
                 list.push((name, code));
@@ -232,15 +232,15 @@ impl Pod {
 }
 
 /// How every container is called in the output: with its pod's name where there are several.
-fn container_names(pods: &[Start]) -> Vec<String> {
-    let name = |pod: &str, container: &str| match pods {
-        [_] => container.to_owned(),
+fn container_names(run: &Run) -> Vec<String> {
+    let name = |pod: &str, container: &str| match run.pods.as_slice() {
+        [_] if run.jobs.is_empty() => container.to_owned(),
         _ => format!("{pod}/{container}"),
     };
     let of = |plan: &PodPlan| -> Vec<String> {
         plan.init_containers.iter().chain(&plan.containers).map(|c| name(&plan.name, &c.name)).collect()
     };
-    pods.iter().flat_map(|start| of(&start.plan)).collect()
+    run.pods.iter().flat_map(|start| of(&start.plan)).collect()
 }
 
 /// Makes one pod's supervisor.

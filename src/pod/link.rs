@@ -17,8 +17,8 @@ pub(super) enum Fact {
     LeaveRequested,
     /// Supervisor: the pod goes on without the client.
     ClientLeft,
-    /// Supervisor of a Job's pod: containers were started again so often, all together.
-    ContainersRestarted(u32),
+    /// Supervisor of a Job's pod: containers were started again so often, all together; and the code that the last of them had ended with.
+    ContainersRestarted(u32, u8),
     /// Supervisor of a Job's pod, at its end: what kind of container ended with which code, and its name.
     ContainerEnded(Ended, u8, String),
     /// Supervisor of a Job's pod, at its end: the pod's condition `Initialized` holds.
@@ -56,7 +56,7 @@ fn bytes(fact: &Fact) -> Vec<u8> {
         Fact::KillRequested => b"k".to_vec(),
         Fact::LeaveRequested => b"l".to_vec(),
         Fact::ClientLeft => b"c".to_vec(),
-        Fact::ContainersRestarted(times) => [b"r".as_slice(), &times.to_le_bytes()].concat(),
+        Fact::ContainersRestarted(times, code) => [[b'r', *code].as_slice(), &times.to_le_bytes()].concat(),
         Fact::ContainerEnded(kind, code, name) => {
             let kind = if *kind == Ended::Init { b'i' } else { b'c' };
             [&[b'x', kind, *code], name.as_bytes()].concat()
@@ -78,7 +78,7 @@ pub(super) fn hear(from: impl AsFd) -> Result<Option<Fact>, SysError> {
         [b'k', ..] => Some(Fact::KillRequested),
         [b'l', ..] => Some(Fact::LeaveRequested),
         [b'c', ..] => Some(Fact::ClientLeft),
-        [b'r', a, b, c, d, ..] => Some(Fact::ContainersRestarted(u32::from_le_bytes([*a, *b, *c, *d]))),
+        [b'r', code, a, b, c, d, ..] => Some(Fact::ContainersRestarted(u32::from_le_bytes([*a, *b, *c, *d]), *code)),
         [b'x', kind, code, name @ ..] => {
             let kind = if *kind == b'i' { Ended::Init } else { Ended::Regular };
             Some(Fact::ContainerEnded(kind, *code, String::from_utf8_lossy(name).into_owned()))
@@ -99,7 +99,7 @@ mod tests {
         let (ours, theirs) = packet::pair().unwrap();
         for fact in [
             Fact::StopRequested,
-            Fact::ContainersRestarted(70_000),
+            Fact::ContainersRestarted(70_000, 3),
             Fact::ContainerEnded(Ended::Init, 3, "first".to_owned()),
             Fact::ContainerEnded(Ended::Regular, 255, String::new()),
             Fact::PodInitialized,
@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(hear(&theirs).unwrap(), Some(fact));
         }
         // Nobody listens: what is only mentioned does not wait.
-        (0..10_000).for_each(|n| mention(&ours, &Fact::ContainersRestarted(n)));
-        assert_eq!(hear(&theirs).unwrap(), Some(Fact::ContainersRestarted(0)));
+        (0..10_000).for_each(|n| mention(&ours, &Fact::ContainersRestarted(n, 0)));
+        assert_eq!(hear(&theirs).unwrap(), Some(Fact::ContainersRestarted(0, 0)));
     }
 }

@@ -429,11 +429,12 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// A container was started again.
-    fn tell_of_restarts(&self) {
+    /// Container `n` was started again.
+    fn tell_of_restart(&self, n: usize) {
         if self.about.tells == Tells::ContainersEnds && self.client == Client::There {
-            let restarts = self.containers.iter().filter(|c| c.plan.role != Role::Ephemeral);
-            mention(&self.link, &Fact::ContainersRestarted(restarts.map(|c| c.run).sum()));
+            let restarts = self.containers.iter().filter(|c| c.plan.role != Role::Ephemeral).map(|c| c.run).sum();
+            let code = self.containers.get(n).and_then(|c| c.before.as_ref()).map_or(0, |end| end.code);
+            mention(&self.link, &Fact::ContainersRestarted(restarts, code));
         }
     }
 

@@ -79,7 +79,9 @@ struct Running<'a> {
     template: Box<dyn Template + 'a>,
     /// The code of the first pod that failed by itself.
     failure: Option<u8>,
-    /// The code of the first that failed when it was asked to end.
+    /// The code of the first container that failed and was started again.
+    restarted: Option<u8>,
+    /// The code of the first pod that failed when it was asked to end.
     stopped: Option<u8>,
     /// podling's own failure.
     error: Option<Error>,
@@ -103,6 +105,7 @@ impl<'a> Crew<'a> {
             controller: Controller::new(plan, namespace, scale, now),
             template,
             failure: None,
+            restarted: None,
             stopped: None,
             error: None,
         };
@@ -156,9 +159,12 @@ impl<'a> Crew<'a> {
         self.jobs.iter().any(|job| !job.controller.is_ending())
     }
 
-    /// The containers of a pod were started again so often, all together.
-    pub(in crate::pod) fn restarted(&mut self, of: Of, restarts: u32) {
+    /// The containers of a pod were started again so often, all together; the last one had ended with `code`.
+    pub(in crate::pod) fn restarted(&mut self, of: Of, restarts: u32, code: u8) {
         if let Some(job) = self.jobs.get_mut(of.job) {
+            if code != 0 {
+                job.restarted.get_or_insert(code);
+            }
             job.controller.restarted(of.pod, restarts);
         }
     }
@@ -229,7 +235,7 @@ impl Running<'_> {
                 say(&format!("job {name:?} failed: {reason}: {message}"));
                 match *reason {
                     "DeadlineExceeded" => self.failure.unwrap_or(TIMED_OUT),
-                    _ => self.failure.or(self.stopped).unwrap_or(1),
+                    _ => self.failure.or(self.restarted).or(self.stopped).unwrap_or(1),
                 }
             }
             Some(Outcome::Interrupted) | None => {
