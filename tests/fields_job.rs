@@ -67,7 +67,7 @@ fn expect_said(output: &Output, parts: &[&str]) {
     assert!(found, "{parts:?} in:\n{}", output.stderr);
 }
 
-// shows: spec.completions, spec.completionMode, spec.parallelism, spec.podReplacementPolicy, spec.template.spec.restartPolicy
+// shows: Job:spec.completions, Job:spec.completionMode, Job:spec.parallelism, Job:spec.podReplacementPolicy
 #[test]
 fn as_many_pods_succeed_as_are_to_be_completed_and_each_has_a_name_of_its_own() {
     let place = place();
@@ -98,7 +98,7 @@ fn as_many_pods_succeed_as_are_to_be_completed_and_each_has_a_name_of_its_own() 
     place.assert_nothing_left();
 }
 
-// shows: spec.completions, spec.parallelism
+// shows: Job:spec.completions, Job:spec.parallelism
 #[test]
 fn without_completions_any_pods_success_is_the_jobs_and_the_others_are_waited_for() {
     let place = place();
@@ -111,7 +111,7 @@ fn without_completions_any_pods_success_is_the_jobs_and_the_others_are_waited_fo
     place.assert_nothing_left();
 }
 
-// shows: spec.completionMode
+// shows: Job:spec.completionMode
 #[test]
 fn an_index_is_in_the_name_the_host_name_a_variable_a_label_and_an_annotation() {
     let place = place();
@@ -135,14 +135,15 @@ fn an_index_is_in_the_name_the_host_name_a_variable_a_label_and_an_annotation() 
     place.assert_nothing_left();
 }
 
-// shows: spec.manualSelector, spec.selector, spec.template.metadata.labels, spec.template.metadata.annotations
+// shows: Job:spec.manualSelector, Job:spec.selector, Job:spec.template.metadata.name, Job:spec.template.metadata.generateName,
+// shows: Job:spec.template.metadata.namespace
 #[test]
 fn with_a_selector_of_the_users_the_pods_have_the_templates_labels_only() {
     let place = place();
     let spec =
         "manualSelector: true\nselector: {matchLabels: {app: mine}, matchExpressions: [{key: app, operator: Exists}]}";
     let yaml = job(spec, "trap 'exit 3' TERM; echo ready; sleep 1000 & wait");
-    let metadata = "  template:\n    metadata: {labels: {app: mine}, annotations: {note: x}, name: ignored}\n";
+    let metadata = "  template:\n    metadata: {labels: {app: mine}, annotations: {note: x}, name: ignored, generateName: ignored-, namespace: ignored}\n";
     let running = place.start(&yaml.replace("  template:\n", metadata));
     running.wait_for("ready");
     let stdout = running.stdout();
@@ -151,14 +152,15 @@ fn with_a_selector_of_the_users_the_pods_have_the_templates_labels_only() {
     let metadata = value.get(0).unwrap_or(&value)["metadata"].clone();
     assert_eq!(metadata["labels"], serde_json::json!({ "app": "mine" }));
     assert_eq!(metadata["annotations"], serde_json::json!({ "note": "x" }));
-    assert_ne!(metadata["name"], "ignored");
+    assert!(metadata["name"].as_str().unwrap().starts_with("j-"), "{metadata}");
+    assert_eq!(metadata["namespace"], "default");
     running.stop().expect_code(3);
     place
         .run(&yaml.replace("  template:\n", "  template:\n    metadata: {labels: {app: other}}\n"))
         .expect_refusal(&["they do not fit"]);
 }
 
-// shows: spec.backoffLimit
+// shows: Job:spec.backoffLimit
 #[test]
 fn a_failed_pod_is_replaced_until_the_limit_is_passed() {
     let place = place();
@@ -175,7 +177,7 @@ fn a_failed_pod_is_replaced_until_the_limit_is_passed() {
     place.assert_nothing_left();
 }
 
-// shows: spec.backoffLimit, spec.template.spec.restartPolicy
+// shows: Job:spec.backoffLimit
 #[test]
 fn with_on_failure_the_restarts_of_containers_count() {
     let place = place();
@@ -192,7 +194,7 @@ fn with_on_failure_the_restarts_of_containers_count() {
     place.assert_nothing_left();
 }
 
-// shows: spec.backoffLimitPerIndex, spec.maxFailedIndexes
+// shows: Job:spec.backoffLimitPerIndex, Job:spec.maxFailedIndexes
 #[test]
 fn indexes_fail_by_themselves() {
     let output = indexed("completions: 3\nparallelism: 3\nbackoffLimitPerIndex: 1", "test $i != 1 || exit 9");
@@ -207,8 +209,8 @@ fn indexes_fail_by_themselves() {
     expect_said(&output, &["job \"j\" failed: MaxFailedIndexesExceeded"]);
 }
 
-// shows: spec.podFailurePolicy.rules[].action, spec.podFailurePolicy.rules[].onExitCodes.containerName,
-// shows: spec.podFailurePolicy.rules[].onExitCodes.operator, spec.podFailurePolicy.rules[].onExitCodes.values
+// shows: Job:spec.podFailurePolicy.rules[].action, Job:spec.podFailurePolicy.rules[].onExitCodes.containerName,
+// shows: Job:spec.podFailurePolicy.rules[].onExitCodes.operator, Job:spec.podFailurePolicy.rules[].onExitCodes.values
 #[test]
 fn rules_about_exit_codes() {
     let rules = |rules: &str| format!("podFailurePolicy: {{rules: [{rules}]}}");
@@ -248,7 +250,7 @@ fn rules_about_exit_codes() {
     place.assert_nothing_left();
 }
 
-// shows: spec.podFailurePolicy.rules[].onPodConditions[].type, spec.podFailurePolicy.rules[].onPodConditions[].status
+// shows: Job:spec.podFailurePolicy.rules[].onPodConditions[].type, Job:spec.podFailurePolicy.rules[].onPodConditions[].status
 #[test]
 fn rules_about_conditions() {
     let place = place();
@@ -271,7 +273,7 @@ fn rules_about_conditions() {
     place.assert_nothing_left();
 }
 
-// shows: spec.successPolicy.rules[].succeededIndexes, spec.successPolicy.rules[].succeededCount
+// shows: Job:spec.successPolicy.rules[].succeededIndexes, Job:spec.successPolicy.rules[].succeededCount
 #[test]
 fn enough_indexes_end_the_job_and_the_others_are_stopped() {
     let policy = |rule: &str| format!("completions: 3\nparallelism: 3\nsuccessPolicy: {{rules: [{rule}]}}");
@@ -283,7 +285,7 @@ fn enough_indexes_end_the_job_and_the_others_are_stopped() {
     indexed(&policy("{succeededCount: 2}"), "test $i != 2 || exec sleep 1000").expect_success();
 }
 
-// shows: spec.activeDeadlineSeconds
+// shows: Job:spec.activeDeadlineSeconds
 #[test]
 fn a_job_that_takes_too_long_is_stopped() {
     let place = place();
@@ -297,7 +299,7 @@ fn a_job_that_takes_too_long_is_stopped() {
     place.assert_nothing_left();
 }
 
-// shows: spec.suspend, spec.parallelism
+// shows: Job:spec.suspend, Job:spec.parallelism, Job:spec.ttlSecondsAfterFinished, Job:status
 #[test]
 fn a_suspended_job_starts_nothing_and_says_so() {
     let place = place();
@@ -307,11 +309,14 @@ fn a_suspended_job_starts_nothing_and_says_so() {
         assert_eq!(output.stdout, "");
         expect_said(&output, &["pod.yaml:5", field, "the Job \"j\" is suspended, and nothing of it is started"]);
     }
-    place.run(&job("suspend: false\nttlSecondsAfterFinished: 0", "echo once")).expect_success();
+    // What another system last saw is no reason to do nothing.
+    let done = job("suspend: false\nttlSecondsAfterFinished: 100", "echo once")
+        + "status: {succeeded: 1, conditions: [{type: Complete, status: 'True'}]}\n";
+    assert_eq!(said(place.run(&done).expect_success()), ["once"]);
     place.assert_nothing_left();
 }
 
-// shows: spec.managedBy, spec.scheduling, spec.podReplacementPolicy, spec.parallelism
+// shows: Job:spec.managedBy, Job:spec.scheduling, Job:spec.podReplacementPolicy, Job:spec.parallelism
 #[test]
 fn what_one_host_cannot_do_is_refused_or_reported() {
     let place = place();
@@ -333,6 +338,16 @@ fn what_one_host_cannot_do_is_refused_or_reported() {
     );
     let strict = place.run_with(&job("podReplacementPolicy: TerminatingOrFailed", ""), &["--strict"]);
     strict.expect_refusal(&["pod.yaml:5", "spec.podReplacementPolicy", "--strict"]);
+    // Two of these would not be on one node.
+    let apart = "affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {job-name: j}}}]}}";
+    let yaml = job_with("completions: 2\nparallelism: 2", apart, "echo begin; sleep 0.2; echo end");
+    let output = place.run(&yaml);
+    expect_said(
+        output.expect_success(),
+        &["pod.yaml:6: spec.parallelism: emulated: its required podAntiAffinity keeps its pods away"],
+    );
+    let words: Vec<&str> = output.stdout.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(words, ["begin", "end", "begin", "end"]);
     let output = place.run(&job("suspend: true\nparallelism: 111\ncompletions: 200", ""));
     expect_said(
         output.expect_success(),
@@ -353,6 +368,37 @@ fn what_cannot_be_honoured_in_a_template_is_told_where_it_is_before_anything_sta
     place.write(&job("completionMode: Indexed\ncompletions: 1", "true"));
     let plan = place.podling(&["plan", "pod.yaml"]);
     assert!(plan.expect_success().stdout.contains("JOB_COMPLETION_INDEX=0"), "{}", plan.stdout);
+}
+
+#[test]
+fn check_answers_for_a_job_and_its_template() {
+    let place = place();
+    place.write(&job("podReplacementPolicy: TerminatingOrFailed", "true"));
+    let check = place.podling(&["check", "pod.yaml"]);
+    let stdout = &check.expect_success().stdout;
+    for words in
+        ["pod.yaml: Job j", "emulated  spec.podReplacementPolicy", "enforced  spec.template.spec.containers[0].image"]
+    {
+        assert!(stdout.contains(words), "{words} in:\n{stdout}");
+    }
+    place.podling(&["check", "--strict", "pod.yaml"]).expect_code(2);
+    place.write(&job("backoffLimit: -1", "true"));
+    place.podling(&["check", "pod.yaml"]).expect_code(1);
+    // What stands against a pod stands against the template, and is told there.
+    place.write(&job_with("", "nodeSelector: {disk: ssd}\nhostNetwork: true", "true"));
+    let check = place.podling(&["check", "pod.yaml"]);
+    check.expect_code(2);
+    for words in ["pod.yaml:7: spec.template.spec.nodeSelector", "pod.yaml:8: spec.template.spec.hostNetwork"] {
+        assert!(check.stdout.contains(words), "{words} in:\n{}", check.stdout);
+    }
+    place.write("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n");
+    let check = place.podling(&["check", "pod.yaml"]);
+    check.expect_code(2);
+    assert!(
+        check.stdout.contains("pod.yaml:2: kind: \"Deployment\" is not a kind that podling takes"),
+        "{}",
+        check.stdout
+    );
 }
 
 #[test]

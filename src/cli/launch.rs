@@ -13,8 +13,8 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
-use crate::manifest::{Bundle, ObjectKey, Said, SaidJob};
-use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan, Verdict};
+use crate::manifest::{Bundle, ObjectKey, Said, SaidJob, Source};
+use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
 use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, make_base_layer, sweep};
@@ -108,17 +108,21 @@ impl Launch<'_> {
         for pod in &given.bundle.pods {
             plans.push(plan_pod(pod, &given.bundle, &images, self.facts, self.data, &given.options)?);
         }
-        let mut jobs = Vec::new();
+        let (mut jobs, mut notes) = (Vec::new(), Vec::new());
         for said in &given.bundle.jobs {
-            let mut plan = crate::plan::job(said, new_uid()?, &given.options)?;
+            let plan = crate::plan::job(said, new_uid()?, self.facts, &given.options)?;
             // Whatever stands against its pods is told before anything is started.
             let pod = trial(said, &plan, &given.bundle, &given.options, &images, self.facts, self.data)?;
-            let verdicts = pod.report.into_iter();
-            plan.report.extend(verdicts.map(|v| Verdict { path: said.template.source.full_path(&v.path), ..v }));
+            let own = plan.emulated.iter().map(|(path, how)| (&said.said.source, path.as_str(), how.as_str()));
+            let pods = pod.report.iter().map(|v| (&said.template.source, v.path.as_str(), v.how.as_str()));
+            let note = |(source, path, how): (&Source, &str, &str)| {
+                format!("{}: {}: emulated: {how}", source.at(path), source.full_path(path))
+            };
+            notes.extend(own.chain(pods).map(note));
             jobs.push(plan);
         }
         self.trace.step("plan");
-        Ok(Planned { plans, jobs, images })
+        Ok(Planned { plans, jobs, notes, images })
     }
 
     /// Runs the planned pods; the exit code is theirs.
@@ -129,11 +133,10 @@ impl Launch<'_> {
         let Launch { facts, data, store, style, life, mut trace, .. } = self;
         if !style.quiet {
             facts.notices.iter().for_each(say);
-            let reports =
-                planned.plans.iter().map(|plan| &plan.report).chain(planned.jobs.iter().map(|job| &job.report));
-            for verdict in reports.flatten() {
+            for verdict in planned.plans.iter().flat_map(|plan| &plan.report) {
                 say(format_args!("{}: {}: emulated: {}", verdict.at, verdict.path, verdict.how));
             }
+            planned.notes.iter().for_each(say);
         }
         for left in sweep(data, facts) {
             say(left);
@@ -143,7 +146,7 @@ impl Launch<'_> {
         }
         make_base_layer(data, facts)?;
         let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
-        let Planned { plans, jobs, images } = planned;
+        let Planned { plans, jobs, images, .. } = planned;
         let pods = plans
             .into_iter()
             .map(|plan| {
@@ -191,6 +194,8 @@ pub struct Planned {
     pub plans: Vec<PodPlan>,
     /// The Jobs, in the order of the input.
     pub jobs: Vec<JobPlan>,
+    /// What is emulated of the Jobs.
+    notes: Vec<String>,
     images: BTreeMap<String, Image>,
 }
 
@@ -230,9 +235,13 @@ pub fn trial(
     facts: &HostFacts,
     data: &Path,
 ) -> Result<PodPlan> {
+    plan_job_pod(&first_pod(said, plan), bundle, options, images, facts, data)
+}
+
+/// A Job's first pod, under the Job's own name.
+pub fn first_pod(said: &SaidJob, plan: &JobPlan) -> Said<Pod> {
     let index = (plan.mode == CompletionMode::Indexed).then_some(0);
-    let pod = JobPod { name: plan.name.clone(), index, failures: 0 };
-    plan_job_pod(&crate::plan::job_pod(said, plan, &pod), bundle, options, images, facts, data)
+    crate::plan::job_pod(said, plan, &JobPod { name: plan.name.clone(), index, failures: 0 })
 }
 
 fn plan_job_pod(
@@ -268,6 +277,7 @@ fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, life: &LifeArgs, mode:
         uid: new_uid()?,
         started_at: crate::pod::now(),
         fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
+        plan: if is_kept { crate::plan::render(plan)?.to_string() } else { String::new() },
         object,
         inputs: if is_kept { given.inputs.clone() } else { Vec::new() },
         options: given.options.clone(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::Source;
+use super::{Answer, Place, Source, Verdict};
 use crate::error::{Error, Result};
 
 /// How many problems one error lists.
@@ -19,6 +19,8 @@ pub(super) struct Problems {
 pub struct Problem {
     order: usize,
     line: usize,
+    /// The object that it is about; documents that are no object have none.
+    pub(super) object: Option<Place>,
     /// Where it is: `file:line`.
     pub at: String,
     /// The field's path in its document; empty for the document itself.
@@ -52,6 +54,21 @@ pub struct Objection {
 }
 
 impl Problem {
+    /// Where it stands in the input: the number of its file, and the line.
+    pub(super) fn order(&self) -> (usize, usize) {
+        (self.order, self.line)
+    }
+
+    /// The problem as an answer to its field.
+    pub(super) fn answer(&self) -> Answer {
+        let how = self.mend.as_ref().map_or_else(|| self.why.clone(), |mend| format!("{}; {mend}", self.why));
+        let verdict = match self.class {
+            Class::Invalid => Verdict::Invalid,
+            Class::Refused => Verdict::Refused,
+        };
+        Answer { line: self.line, path: self.path.clone(), verdict, how }
+    }
+
     /// Adds what the user can do about it.
     pub(super) fn mend(&mut self, mend: impl Into<String>) {
         self.mend = Some(mend.into());
@@ -93,7 +110,7 @@ impl Problems {
 
     /// The problems in the order of the input.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by_key(|problem| (problem.order, problem.line));
+        self.found.sort_by_key(Problem::order);
         self.found
     }
 
@@ -133,14 +150,15 @@ impl Problems {
 
     fn push_line(&mut self, order: usize, name: &str, line: usize, why: impl Display, class: Class) -> &mut Problem {
         let (at, why) = (format!("{name}:{line}"), why.to_string());
-        self.keep(Problem { order, line, at, path: String::new(), why, mend: None, class })
+        self.keep(Problem { order, line, object: None, at, path: String::new(), why, mend: None, class })
     }
 
     fn push(&mut self, source: &Source, path: &str, why: impl Display, class: Class) -> &mut Problem {
         let line = source.line(path);
         let at = format!("{}:{line}", source.file);
         let (path, why) = (source.full_path(path), why.to_string());
-        self.keep(Problem { order: source.order, line, at, path, why, mend: None, class })
+        let object = Some(source.place());
+        self.keep(Problem { order: source.order, line, object, at, path, why, mend: None, class })
     }
 
     fn keep(&mut self, problem: Problem) -> &mut Problem {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1::{JobSpec, PodFailurePolicyRule};
 use k8s_openapi::api::core::v1::{EnvVar, Pod};
 
-use super::{Emulation, Operator, Options, RestartPolicy, Verdict};
+use super::{Emulation, Operator, Options, RestartPolicy, placement};
 use crate::error::Result;
+use crate::host::HostFacts;
 use crate::manifest::{Objection, Said, SaidJob, parse_indexes};
 
 /// Everything that is decided about a Job before the first of its pods.
@@ -41,8 +42,8 @@ pub struct JobPlan {
     pub restart_policy: RestartPolicy,
     /// Whether the pods get labels of the Job's own.
     pub selector: Selector,
-    /// What is emulated of the Job's own fields.
-    pub report: Vec<Verdict>,
+    /// What is emulated of the Job's own fields: the path, and how.
+    pub emulated: Vec<(String, String)>,
 }
 
 /// `spec.completionMode`.
@@ -141,7 +142,21 @@ const MOST_AT_ONCE: u32 = 110;
 ///
 /// # Errors
 /// What `--strict` refuses, with its file and line.
-pub fn job(job: &SaidJob, uid: String, options: &Options) -> Result<JobPlan> {
+pub fn job(job: &SaidJob, uid: String, host: &HostFacts, options: &Options) -> Result<JobPlan> {
+    let plan = decide_job(job, uid, host, options);
+    if options.emulation == Emulation::Refused {
+        let strict = |(path, how): &(String, String)| Objection {
+            path: path.clone(),
+            why: format!("--strict refuses what is emulated: {how}"),
+            mend: None,
+        };
+        job.said.source.refuse(plan.emulated.iter().map(strict).collect())?;
+    }
+    Ok(plan)
+}
+
+/// As [`job`], whatever `--strict` has against it.
+pub fn decide_job(job: &SaidJob, uid: String, host: &HostFacts, options: &Options) -> JobPlan {
     let source = &job.said.source;
     let none = JobSpec::default();
     let spec = job.said.object.spec.as_ref().unwrap_or(&none);
@@ -157,20 +172,19 @@ pub fn job(job: &SaidJob, uid: String, options: &Options) -> Result<JobPlan> {
         let how = format!("no more than {MOST_AT_ONCE} of its pods run at once, as on one node of a cluster");
         emulated.push(("spec.parallelism".to_owned(), how));
     }
+    let wanted = match placement::keeps_apart(&job.template.object, host, options) {
+        true if completions.unwrap_or(u32::MAX).min(wanted) > 1 => {
+            let how = "its required podAntiAffinity keeps its pods away from each other, so one of them runs at a time, as on the only \
+                       node of a cluster";
+            emulated.push(("spec.parallelism".to_owned(), how.to_owned()));
+            1
+        }
+        _ => wanted,
+    };
     if spec.pod_replacement_policy.as_deref() == Some("TerminatingOrFailed") {
         let how = "a pod that somebody stops is replaced when it has ended, not before".to_owned();
         emulated.push(("spec.podReplacementPolicy".to_owned(), how));
     }
-    if options.emulation == Emulation::Refused {
-        let strict = |(path, how): &(String, String)| Objection {
-            path: path.clone(),
-            why: format!("--strict refuses what is emulated: {how}"),
-            mend: None,
-        };
-        source.refuse(emulated.iter().map(strict).collect())?;
-    }
-    let verdict = |(path, how): (String, String)| Verdict { at: source.at(&path), path: source.full_path(&path), how };
-    let report = emulated.into_iter().map(verdict).collect();
     let suspended = if spec.suspend == Some(true) {
         Some("spec.suspend")
     } else if wanted == 0 && completions != Some(0) {
@@ -183,7 +197,7 @@ pub fn job(job: &SaidJob, uid: String, options: &Options) -> Result<JobPlan> {
     let pod = spec.template.spec.as_ref();
     let rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
     let success = spec.success_policy.iter().flat_map(|policy| &policy.rules);
-    Ok(JobPlan {
+    JobPlan {
         name,
         uid,
         completions,
@@ -216,8 +230,8 @@ pub fn job(job: &SaidJob, uid: String, options: &Options) -> Result<JobPlan> {
             _ => RestartPolicy::Never,
         },
         selector: if spec.manual_selector == Some(true) { Selector::Manual } else { Selector::Generated },
-        report,
-    })
+        emulated,
+    }
 }
 
 fn failure_rule(rule: &PodFailurePolicyRule) -> Option<FailureRule> {

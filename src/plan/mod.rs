@@ -16,6 +16,8 @@ mod nested;
 mod objections;
 mod oci;
 mod options;
+mod placement;
+mod policy;
 mod probes;
 mod render;
 mod restarts;
@@ -36,12 +38,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::IdMap;
 
-pub use decide::plan;
+pub use decide::{decide, emulated, plan};
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
 pub use job::{
-    CompletionMode, FailureAction, FailureRule, JobPlan, JobPod, JobStart, Requirement, Selector, SuccessRule, job,
-    job_pod,
+    CompletionMode, FailureAction, FailureRule, JobPlan, JobPod, JobStart, Requirement, Selector, SuccessRule,
+    decide_job, job, job_pod,
 };
 pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
@@ -49,6 +51,7 @@ pub use lifecycle::{
 };
 pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
+pub use policy::objections as policy_objections;
 pub use render::render;
 pub use signal::number as signal_number;
 

@@ -59,7 +59,7 @@ impl Check<'_> {
         let replacing: &[&str] = if is_strict { &["Failed"] } else { &["Failed", "TerminatingOrFailed"] };
         self.one_of("spec.podReplacementPolicy", spec.pod_replacement_policy.as_deref(), replacing);
         self.job_restarts(spec);
-        self.selector(job, spec);
+        self.job_selector(job, spec);
     }
 
     fn job_name(&mut self, job: &Job, spec: &JobSpec) {

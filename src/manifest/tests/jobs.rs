@@ -126,7 +126,10 @@ fn what_an_api_server_would_refuse() {
         ),
         (
             "selector: {matchExpressions: [{key: a, operator: In}, {key: b, operator: Exists, values: [x]}]}".into(),
-            &["matchExpressions[0].values: required for In", "matchExpressions[1].values: Exists takes none"],
+            &[
+                "matchExpressions[0].values: required where the operator is In",
+                "matchExpressions[1].values: must not be written where the operator is Exists",
+            ],
         ),
         (
             "wrong: 1\nactiveDeadlineSecond: 1".into(),
@@ -220,7 +223,7 @@ fn what_kubectl_exports_is_taken() {
 fn each_field_of_a_template_has_an_answer() {
     let text = job("ttlSecondsAfterFinished: 1", POD);
     let examined = examine(&[Input { name: "x".into(), bytes: text.into_bytes() }]);
-    let paths: Vec<&str> = examined.answers[0].iter().map(|answer| answer.path.as_str()).collect();
+    let paths: Vec<&str> = examined.objects[0].answers.iter().map(|answer| answer.path.as_str()).collect();
     for path in
         ["spec.ttlSecondsAfterFinished", "spec.template.spec.restartPolicy", "spec.template.spec.containers[0].image"]
     {

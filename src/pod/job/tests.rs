@@ -25,7 +25,7 @@ fn plan() -> JobPlan {
         start: JobStart::Now,
         restart_policy: RestartPolicy::Never,
         selector: Selector::Generated,
-        report: Vec::new(),
+        emulated: Vec::new(),
     }
 }
 

@@ -5,18 +5,16 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
-use super::{Check, key_path, names};
+use super::{Check, key_path};
 
 /// The labels that a Job gives its pods: its name's, and its uid's.
 const OF_NAME: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 const OF_UID: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller-uid"];
 
 impl Check<'_> {
-    pub(super) fn selector(&mut self, job: &Job, spec: &JobSpec) {
+    pub(super) fn job_selector(&mut self, job: &Job, spec: &JobSpec) {
         let labels = spec.template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default();
-        if let Some(selector) = &spec.selector {
-            self.requirements(selector);
-        }
+        self.selector("spec.selector", spec.selector.as_ref());
         if spec.manual_selector == Some(true) {
             match &spec.selector {
                 None => {
@@ -48,31 +46,6 @@ impl Check<'_> {
         if !is_generated {
             self.problem("spec.selector", "a Job makes its selector itself, and this is another")
                 .mend("leave it out, or write manualSelector: true");
-        }
-    }
-
-    fn requirements(&mut self, selector: &LabelSelector) {
-        for (key, value) in selector.match_labels.iter().flatten() {
-            let path = key_path("spec.selector.matchLabels", key);
-            self.grammar(&path, names::qualified_name(key));
-            self.grammar(&path, names::label_value(value));
-        }
-        for (at, requirement) in selector.match_expressions.iter().flatten().enumerate() {
-            let path = format!("spec.selector.matchExpressions[{at}]");
-            self.grammar(&format!("{path}.key"), names::qualified_name(&requirement.key));
-            let operator = format!("{path}.operator");
-            self.one_of(&operator, Some(&requirement.operator), &["In", "NotIn", "Exists", "DoesNotExist"]);
-            let path = format!("{path}.values");
-            let values = requirement.values.as_deref().unwrap_or_default();
-            match requirement.operator.as_str() {
-                "In" | "NotIn" if values.is_empty() => {
-                    self.problem(&path, format!("required for {}", requirement.operator));
-                }
-                "Exists" | "DoesNotExist" if !values.is_empty() => {
-                    self.problem(&path, format!("{} takes none", requirement.operator));
-                }
-                _ => {}
-            }
         }
     }
 }
