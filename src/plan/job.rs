@@ -172,15 +172,6 @@ pub fn decide_job(job: &SaidJob, uid: String, host: &HostFacts, options: &Option
         let how = format!("no more than {MOST_AT_ONCE} of its pods run at once, as on one node of a cluster");
         emulated.push(("spec.parallelism".to_owned(), how));
     }
-    let wanted = match placement::keeps_apart(&job.template.object, host, options) {
-        true if completions.unwrap_or(u32::MAX).min(wanted) > 1 => {
-            let how = "its required podAntiAffinity keeps its pods away from each other, so one of them runs at a time, as on the only \
-                       node of a cluster";
-            emulated.push(("spec.parallelism".to_owned(), how.to_owned()));
-            1
-        }
-        _ => wanted,
-    };
     if spec.pod_replacement_policy.as_deref() == Some("TerminatingOrFailed") {
         let how = "a pod that somebody stops is replaced when it has ended, not before".to_owned();
         emulated.push(("spec.podReplacementPolicy".to_owned(), how));
@@ -197,7 +188,7 @@ pub fn decide_job(job: &SaidJob, uid: String, host: &HostFacts, options: &Option
     let pod = spec.template.spec.as_ref();
     let rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
     let success = spec.success_policy.iter().flat_map(|policy| &policy.rules);
-    JobPlan {
+    let mut plan = JobPlan {
         name,
         uid,
         completions,
@@ -231,7 +222,16 @@ pub fn decide_job(job: &SaidJob, uid: String, host: &HostFacts, options: &Option
         },
         selector: if spec.manual_selector == Some(true) { Selector::Manual } else { Selector::Generated },
         emulated,
+    };
+    let index = (plan.mode == CompletionMode::Indexed).then_some(0);
+    let pod = job_pod(job, &plan, &JobPod { name: plan.name.clone(), index, failures: 0 });
+    if completions.unwrap_or(u32::MAX).min(wanted) > 1 && placement::keeps_apart(&pod.object, host, options) {
+        let how = "its required podAntiAffinity keeps its pods away from each other, so one of them runs at a time, as on the only node \
+                   of a cluster";
+        plan.emulated.push(("spec.parallelism".to_owned(), how.to_owned()));
+        plan.parallelism = 1;
     }
+    plan
 }
 
 fn failure_rule(rule: &PodFailurePolicyRule) -> Option<FailureRule> {
