@@ -388,7 +388,7 @@ fn check_answers_for_a_job_and_its_template() {
     place.write(&job_with("", "nodeSelector: {disk: ssd}\nhostNetwork: true", "true"));
     let check = place.podling(&["check", "pod.yaml"]);
     check.expect_code(2);
-    for words in ["pod.yaml:7: spec.template.spec.nodeSelector", "pod.yaml:8: spec.template.spec.hostNetwork"] {
+    for words in ["pod.yaml:8: spec.template.spec.nodeSelector", "pod.yaml:9: spec.template.spec.hostNetwork"] {
         assert!(check.stdout.contains(words), "{words} in:\n{}", check.stdout);
     }
     place.write("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n");
