@@ -431,6 +431,10 @@ fn a_job_is_not_left_alone() {
         let output = place.podling(&verb);
         output.expect_refusal(&["pod.yaml:2: kind", word, "the Job \"j\"", "run it in the foreground"]);
     }
+    place.podling(&["down", "pod.yaml"]).expect_refusal(&["a Job runs in the foreground only"]);
+    place.podling(&["plan", "--diff", "pod.yaml"]).expect_refusal(&["pod.yaml:2: kind", "no Job runs"]);
+    let long = "n".repeat(64);
+    place.podling(&["run", "--name", &long, "pod.yaml"]).expect_refusal(&["64 characters; a Job's can have 63"]);
     place.assert_nothing_left();
 }
 
@@ -514,7 +518,7 @@ fn a_second_ctrl_c_does_not_wait_for_the_pods() {
 #[test]
 fn a_reader_that_leaves_ends_the_job() {
     let place = place();
-    place.write(&job("completions: 1000", "echo one; sleep 1000"));
+    place.write(&job("completions: 1000", "trap 'exit 0' TERM; echo one; sleep 1000 & wait"));
     let line = format!("{} run pod.yaml | head -n 1", support::binary().display());
     let mut command = std::process::Command::new("sh");
     let output = Running::spawn(&place, {

@@ -77,6 +77,9 @@ impl PodArgs {
             return Err(Error::new(format!("--name names one Pod or Job, but the input has {there}"))
                 .mend("give each its metadata.name in the YAML"));
         }
+        if let Some(name) = self.name.as_ref().filter(|name| !bundle.jobs.is_empty() && name.len() > 63) {
+            return Err(Error::new(format!("--name {name:?}: {} characters; a Job's can have 63", name.len())));
+        }
         refuse_same_names(&bundle)?;
         let inputs = inputs.iter().zip(&self.files).map(|(input, file)| recorded(input, file, &bundle)).collect();
         Ok(Given { options: self.options()?, bundle, inputs })
@@ -235,5 +238,9 @@ fn read_file(file: &Path) -> Result<Input> {
 /// What is wrong with the file.
 pub fn pod_names(file: &Path) -> Result<Vec<String>> {
     let bundle = manifest::read(&[read_file(file)?])?;
+    if bundle.pods.is_empty() {
+        return Err(Error::new(format!("{}: no Pod, and a Job runs in the foreground only", file.display()))
+            .mend("end it with Ctrl-C where it was started"));
+    }
     Ok(bundle.pods.iter().filter_map(|pod| pod.object.metadata.name.clone()).collect())
 }

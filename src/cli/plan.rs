@@ -54,6 +54,10 @@ pub fn run(args: &Args) -> Result<u8> {
         plans.push(plan_pod(pod, &bundle, &images, &facts, &data, &options)?);
     }
     if args.diff {
+        if let Some(job) = bundle.jobs.first() {
+            let why = "--diff is about pods that run in the background, where no Job runs";
+            return Err(job.said.source.error("kind", why).mend("leave the Job out, or --diff"));
+        }
         return differences(&plans, &data);
     }
     for job in &bundle.jobs {

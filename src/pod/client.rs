@@ -1,26 +1,29 @@
 //! The client's life: it claims the pods' names, makes their supervisors, forwards the user's wish to stop, and clears up.
 
+mod attend;
+mod detach;
+
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use self::attend::attend;
+use self::detach::detach;
 use super::control::server::Owner;
-use super::control::{Connection, Reply, Request, connect};
-use super::job::{self, Crew, Of, Order, PodEnd, StartJob};
+use super::job::{self, Crew, Of, PodEnd, StartJob};
 use super::link::{Ended, Fact, hear, tell};
 use super::output::{Label, Style, labels};
 use super::record::First;
 use super::state::Claim;
-use super::status::{ContainerKind, ContainerState, Phase, Summary, TracePoint};
+use super::status::TracePoint;
 use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, ShowTrace, Tells, live, stop_signals};
 use crate::error::{Context, Error, Result};
 use crate::host::confine::Tree;
@@ -334,199 +337,6 @@ fn supervise(
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;
     Ok((child, link))
-}
-
-/// Waits until each pod has come far enough, and leaves.
-fn detach(mut pods: Vec<Pod>, signals: &SignalFd, until: Until, deadline: Option<Instant>, run: &Run) -> Result<u8> {
-    let facts = run.facts;
-    let mut crew = Crew::new(Vec::new(), run.time_scale, job::Notices::LeftOut);
-    let mut watches = Vec::new();
-    for pod in &pods {
-        let watch = connect(pod.claim.dir())?;
-        if let Some(watch) = &watch {
-            watch.ask(&Request::Watch, &[])?;
-        }
-        watches.push((watch, None::<Summary>));
-    }
-    let far = |summary: &Summary| match until {
-        Until::Running => summary.phase != Phase::Pending,
-        Until::Ready => summary.ready || summary.ended_at.is_some(),
-    };
-    let mut late = false;
-    while watches.iter().any(|(watch, last)| watch.is_some() && !last.as_ref().is_some_and(far)) {
-        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        let waiting: Vec<usize> =
-            watches.iter().enumerate().filter(|(_, (watch, _))| watch.is_some()).map(|(n, _)| n).collect();
-        fds.extend(
-            watches.iter().filter_map(|(watch, _)| Some(PollFd::new(watch.as_ref()?.as_fd(), PollFlags::POLLIN))),
-        );
-        match poll(&mut fds, until_then(deadline)) {
-            Err(Errno::EINTR) => continue,
-            polled => polled.named(|| "poll()")?,
-        };
-        let ready: Vec<bool> = fds.iter().map(|f| f.any() == Some(true)).collect();
-        drop(fds);
-        if ready.first() == Some(&true) {
-            // Whoever interrupts the start does not want the pods.
-            attend(&mut pods, &mut crew, signals, run)?;
-            return finish(pods, facts);
-        }
-        if deadline.is_some_and(|at| Instant::now() >= at) {
-            late = true;
-            break;
-        }
-        for (n, _) in waiting.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
-            let Some((watch, last)) = watches.get_mut(*n) else { continue };
-            match watch.as_ref().map(Connection::answer).transpose()?.flatten() {
-                Some((Reply::Summary(summary), _)) => *last = Some(*summary),
-                Some(_) => {}
-                None => *watch = None,
-            }
-        }
-    }
-    let last: Vec<Option<Summary>> = watches.into_iter().map(|(_, last)| last).collect();
-    for pod in &mut pods {
-        pod.request(&Fact::LeaveRequested);
-        while matches!(&pod.state, State::Running { left: false, .. }) {
-            pod.advance(&mut crew)?;
-        }
-    }
-    let mut code = Ok(0);
-    for (pod, last) in pods.into_iter().zip(&last) {
-        let outcome = match pod.state {
-            State::Running { child, .. } => {
-                child.let_go();
-                continue;
-            }
-            // Its record says the rest. One that came far enough and has ended since was started, however it ended.
-            State::Ended(outcome) => {
-                let came = last.as_ref().is_some_and(|last| match until {
-                    Until::Running => has_run(last),
-                    Until::Ready => last.ready,
-                });
-                pod.claim.keep(facts).and(outcome).map(|code| if came { 0 } else { code })
-            }
-        };
-        code = worse(code, outcome, "pod", &pod.name);
-    }
-    let code = code?;
-    if late {
-        return Err(Error::new("not every pod came far enough in the time that --timeout gives; they go on")
-            .mend("see why with: podling describe POD"));
-    }
-    Ok(code)
-}
-
-/// Whether the program of one of the pod's containers has run.
-fn has_run(summary: &Summary) -> bool {
-    summary.containers.iter().filter(|c| c.kind == ContainerKind::Regular).any(|c| match &c.state {
-        ContainerState::Running { .. } => true,
-        ContainerState::Waiting { .. } => c.restarts > 0,
-        ContainerState::Terminated { reason, .. } => reason != "StartError",
-    })
-}
-
-/// Waits until every supervisor has ended and every Job, does what the Jobs want, and forwards the user's signals: the first asks, the
-/// second insists, and a third does not depend on the supervisors' answer.
-fn attend(pods: &mut Vec<Pod>, crew: &mut Crew, signals: &SignalFd, run: &Run) -> Result<()> {
-    let mut asked = 0;
-    loop {
-        take_leave(pods, crew, run);
-        while obey(pods, crew, run) == Obeyed::Something {
-            // What could not even be started has ended, too.
-            take_leave(pods, crew, run);
-        }
-        let running: Vec<usize> =
-            pods.iter().enumerate().filter(|(_, p)| matches!(p.state, State::Running { .. })).map(|(n, _)| n).collect();
-        if running.is_empty() && crew.is_over() {
-            return Ok(());
-        }
-        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        for pod in pods.iter() {
-            if let State::Running { link, .. } = &pod.state {
-                fds.push(PollFd::new(link.as_fd(), PollFlags::POLLIN));
-            }
-        }
-        // No events are asked for, but the end of whoever reads is told.
-        let stdout = std::io::stdout();
-        let watched = crew.may_start().then(|| PollFd::new(stdout.as_fd(), PollFlags::empty()));
-        fds.extend(watched.clone());
-        match poll(&mut fds, until_then(crew.due())) {
-            Err(Errno::EINTR) => continue,
-            polled => polled.named(|| "poll()")?,
-        };
-        let ready: Vec<bool> = fds.iter().map(|f| f.any() == Some(true)).collect();
-        if ready.first() == Some(&true) {
-            while let Ok(Some(_)) = signals.read_signal() {
-                asked += 1;
-                crew.interrupt();
-                match asked {
-                    1 => pods.iter().for_each(|p| p.request(&Fact::StopRequested)),
-                    2 => pods.iter().for_each(|p| p.request(&Fact::KillRequested)),
-                    _ => pods.iter().for_each(Pod::kill),
-                }
-            }
-        }
-        if watched.is_some() && ready.last() == Some(&true) {
-            crew.abandon();
-        }
-        for (n, _) in running.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
-            if let Some(pod) = pods.get_mut(*n) {
-                pod.advance(crew)?;
-            }
-        }
-    }
-}
-
-/// Whether the Jobs wanted something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Obeyed {
-    Nothing,
-    Something,
-}
-
-/// Does what the Jobs want now.
-fn obey(pods: &mut Vec<Pod>, crew: &mut Crew, run: &Run) -> Obeyed {
-    let orders = crew.orders();
-    if orders.is_empty() {
-        return Obeyed::Nothing;
-    }
-    let claims: Vec<RawFd> = orders.iter().filter_map(Order::claim).map(Claim::descriptor).collect();
-    for order in orders {
-        match order {
-            Order::Stop(of) => {
-                let pod = pods.iter().find(|pod| pod.of.as_ref().is_some_and(|(own, _)| *own == of));
-                pod.into_iter().for_each(|pod| pod.request(&Fact::StopRequested));
-            }
-            Order::Start(of, start) => {
-                let plans = start.plan.init_containers.iter().chain(&start.plan.containers);
-                let names = plans.map(|c| format!("{}/{}", start.plan.name, c.name)).collect();
-                let labels = labels(names, &run.style, of.number());
-                let others = others(pods, &claims, &start.claim);
-                pods.push(Pod::start(*start, labels, &others, Some(of), run));
-            }
-        }
-    }
-    Obeyed::Something
-}
-
-/// Tells the Jobs which of their pods have ended, and clears up after those.
-fn take_leave(pods: &mut Vec<Pod>, crew: &mut Crew, run: &Run) {
-    let is_left = |pod: &mut Pod| pod.of.is_some() && matches!(pod.state, State::Ended(_));
-    for pod in pods.extract_if(.., is_left) {
-        let (Some((of, end)), State::Ended(outcome)) = (pod.of, pod.state) else { continue };
-        let cleared = pod.claim.release(run.facts);
-        let end = outcome.and_then(|code| cleared.map(|()| PodEnd { code, ..end }));
-        crew.ended(of, &pod.name, end);
-    }
-}
-
-/// How long poll(2) waits for that time; for ever where there is none.
-fn until_then(at: Option<Instant>) -> PollTimeout {
-    let Some(at) = at else { return PollTimeout::NONE };
-    // It counts milliseconds, and must not come back before the time.
-    let left = at.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
-    PollTimeout::try_from(left.min(Duration::from_secs(3600))).unwrap_or(PollTimeout::ZERO)
 }
 
 fn wait(child: &mut Child) -> Result<Exit> {

@@ -29,7 +29,7 @@ use super::control::server::{Owner, Server};
 use super::errand::Errand;
 use super::events::{Events, Source};
 use super::happenings::Happenings;
-use super::link::{Ended, Fact, hear, mention, tell};
+use super::link::{Fact, hear, tell};
 use super::output::Label;
 use super::record;
 use super::root::mount_root;
@@ -406,35 +406,6 @@ impl<'a> Supervisor<'a> {
                 self.stop(ending::Why::Asked, Some(Duration::ZERO))?;
                 self.kill_all()
             }
-        }
-    }
-
-    /// How the containers have ended, for whoever wants to know; one that never ran says nothing.
-    fn tell_of_containers(&self) {
-        if self.about.tells == Tells::PodsEnd || self.client != Client::There {
-            return;
-        }
-        for container in &self.containers {
-            let kind = match container.plan.role {
-                Role::Init | Role::Sidecar => Ended::Init,
-                Role::Regular => Ended::Regular,
-                Role::Ephemeral => continue,
-            };
-            if let Some(end) = &container.ended {
-                let _ = tell(&self.link, &Fact::ContainerEnded(kind, end.code, container.plan.name.clone()));
-            }
-        }
-        if self.is_initialized() {
-            let _ = tell(&self.link, &Fact::PodInitialized);
-        }
-    }
-
-    /// Container `n` was started again.
-    fn tell_of_restart(&self, n: usize) {
-        if self.about.tells == Tells::ContainersEnds && self.client == Client::There {
-            let restarts = self.containers.iter().filter(|c| c.plan.role != Role::Ephemeral).map(|c| c.run).sum();
-            let code = self.containers.get(n).and_then(|c| c.before.as_ref()).map_or(0, |end| end.code);
-            mention(&self.link, &Fact::ContainersRestarted(restarts, code));
         }
     }
 
