@@ -107,7 +107,7 @@ fn document_objects(
             };
             match object {
                 Ok(object) => objects.0.push(object),
-                Err(source) => objects.1.push((kind, source)),
+                Err(source) => objects.1.push((kind, *source)),
             }
         }
         None => {}
@@ -128,7 +128,7 @@ fn object<T: DeserializeOwned>(
     node: &Node,
     source: Source,
     problems: &mut Problems,
-) -> std::result::Result<Said<T>, Source> {
+) -> std::result::Result<Said<T>, Box<Source>> {
     let mut walk = Walk { kind, source, unknown: BTreeSet::new(), problems };
     let mut path = String::new();
     let mut pattern = String::new();
@@ -147,7 +147,7 @@ fn object<T: DeserializeOwned>(
         Ok(object) => Ok(Said { object, source }),
         Err(_) => {
             mistakes::wrong_types::<T>(kind, value, node, &source, problems);
-            Err(source)
+            Err(Box::new(source))
         }
     }
 }

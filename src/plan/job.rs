@@ -287,3 +287,119 @@ pub fn job_pod(job: &SaidJob, plan: &JobPlan, pod: &JobPod) -> Said<Pod> {
     }
     said
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{IdExtent, IdMap};
+    use crate::manifest::{Input, read};
+
+    /// The only Job of an input whose spec has these lines.
+    fn said(spec: &str) -> SaidJob {
+        let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+        let text = format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: j, namespace: ns}}\nspec:\n{spec}  template:\n    metadata: {{labels: {{app: x}}}}\n    spec:\n      restartPolicy: Never\n      initContainers: [{{name: i, image: b, env: [{{name: JOB_COMPLETION_INDEX, value: mine}}]}}]\n      containers: [{{name: c, image: b}}]\n"
+        );
+        let mut bundle = read(&[Input { name: "job.yaml".to_owned(), bytes: text.into_bytes() }]).unwrap();
+        bundle.jobs.remove(0)
+    }
+
+    fn plan(spec: &str) -> JobPlan {
+        let extent = vec![IdExtent { inside: 0, outside: 1000, count: 1 }];
+        let host = HostFacts::sample(IdMap { uids: extent.clone(), gids: extent });
+        job(&said(spec), "u-1".to_owned(), &host, &Options::default()).unwrap()
+    }
+
+    #[test]
+    fn numbers_and_their_defaults() {
+        let of = |spec: &str| {
+            let plan = plan(spec);
+            (plan.completions, plan.parallelism, plan.backoff_limit, plan.backoff_limit_per_index)
+        };
+        let most = i32::MAX.unsigned_abs();
+        for (spec, numbers) in [
+            ("suspend: false", (Some(1), 1, 6, None)),
+            ("parallelism: 3", (None, 3, 6, None)),
+            ("completions: 3", (Some(3), 1, 6, None)),
+            ("completions: 200\nparallelism: 200\nbackoffLimit: 0", (Some(200), 110, 0, None)),
+            ("completionMode: Indexed\ncompletions: 2\nbackoffLimitPerIndex: 1", (Some(2), 1, most, Some(1))),
+            (
+                "completionMode: Indexed\ncompletions: 2\nbackoffLimitPerIndex: 1\nbackoffLimit: 4",
+                (Some(2), 1, 4, Some(1)),
+            ),
+        ] {
+            assert_eq!(of(spec), numbers, "{spec}");
+        }
+    }
+
+    #[test]
+    fn whether_it_begins() {
+        let suspended = |at: &str| JobStart::Suspended(at.to_owned());
+        assert_eq!(plan("suspend: true").start, suspended("job.yaml:5: spec.suspend"));
+        assert_eq!(plan("parallelism: 0").start, suspended("job.yaml:5: spec.parallelism"));
+        assert_eq!(plan("parallelism: 0\ncompletions: 0").start, JobStart::Now);
+        assert_eq!(plan("suspend: false").start, JobStart::Now);
+    }
+
+    #[test]
+    fn policies() {
+        let plan = plan(
+            "completionMode: Indexed\ncompletions: 5\nsuccessPolicy: {rules: [{succeededIndexes: '0,2-3'}, {succeededCount: 4}]}\n\
+             podFailurePolicy: {rules: [{action: FailJob, onExitCodes: {operator: NotIn, values: [1]}}, {action: Ignore, onPodConditions: [{type: Ready}]}]}",
+        );
+        let exit_codes = Requirement::ExitCodes { container: None, operator: Operator::NotIn, values: vec![1] };
+        let conditions = Requirement::Conditions(vec![("Ready".to_owned(), "True".to_owned())]);
+        assert_eq!(
+            plan.failure_rules,
+            [
+                FailureRule { action: FailureAction::FailJob, requirement: exit_codes },
+                FailureRule { action: FailureAction::Ignore, requirement: conditions },
+            ]
+        );
+        assert_eq!(
+            plan.success_rules,
+            [
+                SuccessRule { indexes: Some(vec![0..=0, 2..=3]), count: None },
+                SuccessRule { indexes: None, count: Some(4) },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_pod_is_the_template_with_what_the_job_gives_it() {
+        let spec = "completionMode: Indexed\ncompletions: 3\nbackoffLimitPerIndex: 1";
+        let pod =
+            job_pod(&said(spec), &plan(spec), &JobPod { name: "j-2-abcde".to_owned(), index: Some(2), failures: 1 });
+        let pod = serde_json::to_value(&pod.object).unwrap();
+        assert_eq!(pod["metadata"]["name"], "j-2-abcde");
+        assert_eq!(pod["metadata"]["namespace"], "ns");
+        let labels = serde_json::json!({
+            "app": "x",
+            "batch.kubernetes.io/controller-uid": "u-1",
+            "batch.kubernetes.io/job-completion-index": "2",
+            "batch.kubernetes.io/job-name": "j",
+            "controller-uid": "u-1",
+            "job-name": "j",
+        });
+        assert_eq!(pod["metadata"]["labels"], labels);
+        let annotations = serde_json::json!({
+            "batch.kubernetes.io/job-completion-index": "2",
+            "batch.kubernetes.io/job-index-failure-count": "1",
+        });
+        assert_eq!(pod["metadata"]["annotations"], annotations);
+        assert_eq!(pod["spec"]["hostname"], "j-2");
+        assert_eq!(
+            pod["spec"]["containers"][0]["env"][0],
+            serde_json::json!({ "name": "JOB_COMPLETION_INDEX", "value": "2" })
+        );
+        // What the user wrote stays.
+        assert_eq!(pod["spec"]["initContainers"][0]["env"].as_array().map(Vec::len), Some(1));
+        let plain = job_pod(
+            &said(""),
+            &plan("suspend: false"),
+            &JobPod { name: "j-abcde".to_owned(), index: None, failures: 0 },
+        );
+        let plain = serde_json::to_value(&plain.object).unwrap();
+        assert!(plain["metadata"].get("annotations").is_none() && plain["spec"].get("hostname").is_none(), "{plain}");
+    }
+}
