@@ -3,6 +3,8 @@
 mod amounts;
 mod full;
 mod hostile;
+mod jobs;
+mod kinds;
 mod lives;
 mod messages;
 mod page;
