@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use serde::de::IgnoredAny;
 
 use super::{Check, key_path, names};
 
@@ -62,8 +63,32 @@ impl Check<'_> {
         for key in keys.iter().filter(|key| !has(key)) {
             self.problem("type", format!("a Secret of type {type_} must have the key {key:?}"));
         }
+        if matches!(type_, "kubernetes.io/dockerconfigjson" | "kubernetes.io/dockercfg") {
+            for key in keys {
+                self.json_object(secret, key, type_);
+            }
+        }
+        let account = "kubernetes.io/service-account.name";
+        let annotated = |name: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(name));
+        if type_ == "kubernetes.io/service-account-token" && annotated(account).is_none_or(String::is_empty) {
+            self.problem(&key_path("metadata.annotations", account), format!("required for a Secret of type {type_}"));
+        }
         if type_ == "kubernetes.io/basic-auth" && !has("username") && !has("password") {
             self.problem("type", format!("a Secret of type {type_} must have the key \"username\" or \"password\""));
+        }
+    }
+
+    /// The value of `key`, if it is there, must be a JSON object.
+    fn json_object(&mut self, secret: &Secret, key: &str, type_: &str) {
+        let text = secret.string_data.as_ref().and_then(|texts| texts.get(key));
+        let bytes = secret.data.as_ref().and_then(|data| data.get(key));
+        let (field, value) = match (text, bytes) {
+            (Some(text), _) => ("stringData", text.as_bytes()),
+            (None, Some(bytes)) => ("data", bytes.0.as_slice()),
+            (None, None) => return,
+        };
+        if serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(value).is_err() {
+            self.problem(&key_path(field, key), format!("no JSON object, which a Secret of type {type_} has here"));
         }
     }
 

@@ -277,6 +277,18 @@ fn metadata_config_maps_and_secrets() {
             &["pod.yaml:4: type: a Secret of type kubernetes.io/tls must have the key \"tls.key\""],
         ),
         (
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ntype: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: '[]'}",
+            &[
+                "pod.yaml:5: stringData[.dockerconfigjson]: no JSON object, which a Secret of type kubernetes.io/dockerconfigjson has here",
+            ],
+        ),
+        (
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ntype: kubernetes.io/service-account-token",
+            &[
+                "pod.yaml:3: metadata.annotations[kubernetes.io/service-account.name]: required for a Secret of type kubernetes.io/service-account-token",
+            ],
+        ),
+        (
             "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {password: hunter2, num: 12}\nstringData: {pin: 1234}",
             &[
                 "pod.yaml:4: data.num: expected base64, which this is not",
