@@ -185,7 +185,7 @@ fn secrets_and_config_maps_give_what_they_hold() {
         ("kubernetes.io/tls", "must have the key \"tls.crt\""),
         ("kubernetes.io/ssh-auth", "must have the key \"ssh-privatekey\""),
         ("kubernetes.io/dockerconfigjson", "must have the key \".dockerconfigjson\""),
-        ("kubernetes.io/service-account-token", "metadata.annotations[kubernetes.io/service-account.name]: required"),
+        ("kubernetes.io/service-account-token", "must have the annotation kubernetes.io/service-account.name"),
     ] {
         place.run(&yaml.replace("kubernetes.io/basic-auth", kind)).expect_refusal(&[missing]);
     }
