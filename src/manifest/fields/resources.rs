@@ -29,8 +29,10 @@ pub(super) const RESOURCES: &[Field] = &[
     ("spec.resources.limits", Group),
     ("spec.resources.limits.*", LIMITS),
     ("spec.resources.requests", Group),
-    ("spec.resources.requests.*", Refused("this machine offers cpu, memory and ephemeral-storage only")),
+    (
+        "spec.resources.requests.*",
+        Refused("a pod's own requests are of cpu and memory, and no huge pages are handed out here"),
+    ),
     ("spec.resources.requests.cpu", SHARE),
-    ("spec.resources.requests.ephemeral-storage", SHARE),
     ("spec.resources.requests.memory", SHARE),
 ];
