@@ -6,12 +6,13 @@ pub(super) enum Kind {
     Pod,
     ConfigMap,
     Secret,
+    PersistentVolumeClaim,
 }
 
 /// Whether the field at `pattern` (or `path`) holds bytes, which are written in base64.
 pub(super) fn is_base64(kind: Kind, pattern: &str) -> bool {
     match kind {
-        Kind::Pod => false,
+        Kind::Pod | Kind::PersistentVolumeClaim => false,
         Kind::ConfigMap => pattern.starts_with("binaryData"),
         Kind::Secret => pattern.starts_with("data"),
     }
