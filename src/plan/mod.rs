@@ -8,6 +8,7 @@ mod expand;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod host_path;
 mod lifecycle;
 mod message;
 mod mounts;
@@ -22,11 +23,14 @@ mod scope;
 mod seccomp;
 mod security;
 mod signal;
+mod storage;
+mod sub_path;
 #[cfg(test)]
 mod tests;
 mod user;
 mod volumes;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +38,7 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use crate::host::IdMap;
+use crate::manifest::ObjectKey;
 
 pub use decide::plan;
 pub use ephemeral::ephemeral;
@@ -46,6 +51,7 @@ pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use render::render;
 pub use signal::number as signal_number;
+pub use storage::sharing;
 
 /// Where a pod's files are, in the supervisor's mount namespace.
 #[derive(Debug, Clone)]
@@ -56,6 +62,17 @@ pub struct PodPaths {
     pub state_dir: PathBuf,
     /// Every container's lowest layer: the places of the mounts that every container has, for images that lack them.
     pub base: PathBuf,
+    /// The named local volumes.
+    pub volumes: LocalVolumes,
+}
+
+/// The named local volumes, which outlive pods.
+#[derive(Debug, Clone, Default)]
+pub struct LocalVolumes {
+    /// The directory that has them at `NAMESPACE/NAME/data`.
+    pub dir: PathBuf,
+    /// Those among them that the pod may refer to without a claim in the input.
+    pub known: BTreeMap<ObjectKey, Sharing>,
 }
 
 /// Everything that will be done to run one pod, decided before anything is created.
@@ -152,9 +169,10 @@ pub struct ClaimPlan {
 }
 
 /// Who else may use a local volume at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
     /// Any pod.
+    #[default]
     Pods,
     /// Nobody (`ReadWriteOncePod`).
     Nobody,
@@ -246,17 +264,20 @@ pub struct ContainerPlan {
     pub stop_signal: i32,
     /// What the runtime executes. `root.path` is where the overlay is mounted.
     pub spec: Spec,
-    /// Which strings of `spec.process` hold values of Secrets; `podling plan` prints their lengths only.
+    /// Which strings of `spec` hold values of Secrets; `podling plan` prints their lengths only.
     pub secret: SecretStrings,
 }
 
-/// The strings of a process that hold values of Secrets, whether written there or by way of `$(NAME)`.
+/// The strings of a container that hold values of Secrets, whether written there or by way of `$(NAME)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretStrings {
     /// Names of variables.
     pub env: Vec<String>,
     /// Indices into `args`.
     pub args: Vec<usize>,
+    /// Indices into `mounts`, of which an option holds one.
+    #[serde(default)]
+    pub mounts: Vec<usize>,
 }
 
 impl std::fmt::Debug for ContainerPlan {

@@ -3,12 +3,13 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::Options;
+use super::{Options, host_path};
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, Objection, Said};
 
 /// What stands against running `pod`.
 pub fn objections(pod: &Said<Pod>, bundle: &Bundle, host: &HostFacts, options: &Options) -> Vec<Objection> {
-    let _ = (pod, bundle, host, options);
-    Vec::new()
+    let _ = (bundle, host);
+    let Some(spec) = &pod.object.spec else { return Vec::new() };
+    host_path::objections(pod, spec, options)
 }
