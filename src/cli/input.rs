@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
 use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
 use crate::pod::record::{First, RecordedInput};
-use crate::pod::{base_layer, pod_dir};
+use crate::pod::{base_layer, local, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
 #[derive(Debug, clap::Args)]
@@ -179,7 +179,12 @@ pub fn plan_pod(
     options: &Options,
 ) -> Result<PodPlan> {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-    let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) };
+    let paths = PodPaths {
+        run_dir: RUN_DIR.into(),
+        state_dir: pod_dir(data, name),
+        base: base_layer(data),
+        volumes: local::known(data, pod)?,
+    };
     crate::plan::plan(pod, bundle, images, facts, &paths, options)
 }
 

@@ -1,6 +1,7 @@
 //! From read input to running pods: what `run`, `up` and `restart` share.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,11 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
-use crate::plan::PodPlan;
+use crate::manifest::ObjectKey;
+use crate::plan::{PodPlan, VolumeSource};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
-use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
+use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, Style, Until, local, make_base_layer, sweep};
 
 /// How pods are to be started.
 #[derive(Debug)]
@@ -127,7 +129,13 @@ impl Launch<'_> {
         if let Err(left) = store.sweep(facts) {
             say(&left);
         }
+        for left in local::sweep(data, facts) {
+            say(left);
+        }
         make_base_layer(data, facts)?;
+        for claim in given.bundle.claims.values() {
+            local::ensure(data, &claim.object, facts)?;
+        }
         let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
         let pods = planned
             .plans
@@ -135,7 +143,8 @@ impl Launch<'_> {
             .map(|plan| {
                 let first = first(given, &plan, life, mode)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
-                Ok(Start { plan, claim, first })
+                let volumes = hold_volumes(&plan, data, facts)?;
+                Ok(Start { plan, claim, first, volumes })
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
@@ -163,6 +172,18 @@ pub struct Planned {
     /// The pods.
     pub plans: Vec<PodPlan>,
     images: BTreeMap<String, Image>,
+}
+
+/// Keeps the local volumes of a pod for it.
+fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<File>> {
+    let mut held = Vec::new();
+    for volume in &plan.volumes {
+        let VolumeSource::Claim(claim) = &volume.source else { continue };
+        let key = ObjectKey { namespace: claim.namespace.clone(), name: claim.name.clone() };
+        let hold = local::get(data, &key).and_then(|local| local::hold(&local, claim.sharing, facts));
+        held.push(hold.context(|| format!("pod {:?}: volume {:?}", plan.name, volume.name))?);
+    }
+    Ok(held)
 }
 
 /// How a pod is started, to be kept where it goes on alone.
