@@ -52,7 +52,7 @@ impl PodArgs {
     /// # Errors
     /// What is wrong with the input, with its file and line.
     pub fn read(&self) -> Result<Given> {
-        let inputs = self.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>>>()?;
+        let inputs = self.inputs()?;
         let bundle = manifest::read(&inputs)?;
         if self.name.is_some() && bundle.pods.len() > 1 {
             return Err(Error::new(format!("--name names one pod, but the input has {}", bundle.pods.len()))
@@ -63,8 +63,19 @@ impl PodArgs {
         Ok(Given { options: self.options()?, bundle, inputs })
     }
 
-    /// What `--name` and `--env` say.
-    fn options(&self) -> Result<Options> {
+    /// The files, as they are.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    pub fn inputs(&self) -> Result<Vec<Input>> {
+        self.files.iter().map(|file| read_file(file)).collect()
+    }
+
+    /// What the options say.
+    ///
+    /// # Errors
+    /// A name or a variable that cannot be one.
+    pub fn options(&self) -> Result<Options> {
         if let Some(name) = &self.name {
             manifest::check_pod_name(name).map_err(|why| Error::new(format!("--name {name:?}: {why}")))?;
         }
@@ -113,7 +124,8 @@ impl Given {
         let inputs = first.inputs.iter().map(read_again).collect::<Result<Vec<_>>>()?;
         let mut bundle = manifest::read(&inputs)?;
         if first.options.name.is_none() {
-            bundle.pods.retain(|pod| pod.object.metadata.name.as_deref() == Some(&first.name));
+            let is_meant = |pod: &Said<Pod>| pod.object.metadata.name.as_deref() == Some(&first.name);
+            (bundle.pods, bundle.neighbours) = bundle.pods.into_iter().partition(is_meant);
         }
         Ok(Given { bundle, options: first.options.clone(), inputs: first.inputs.clone() })
     }
@@ -178,14 +190,21 @@ pub fn plan_pod(
     data: &Path,
     options: &Options,
 ) -> Result<PodPlan> {
+    crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options)?, options)
+}
+
+/// Where the files of `pod` are, whose place on disk is below `data`.
+///
+/// # Errors
+/// What is known of a local volume cannot be read.
+pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> Result<PodPaths> {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-    let paths = PodPaths {
+    Ok(PodPaths {
         run_dir: RUN_DIR.into(),
         state_dir: pod_dir(data, name),
         base: base_layer(data),
         volumes: local::known(data, pod)?,
-    };
-    crate::plan::plan(pod, bundle, images, facts, &paths, options)
+    })
 }
 
 fn read_file(file: &Path) -> Result<Input> {

@@ -9,6 +9,29 @@ pub(super) enum Kind {
     PersistentVolumeClaim,
 }
 
+impl Kind {
+    /// As `apiVersion` has it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Kind::Pod | Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim => "v1",
+        }
+    }
+
+    /// All of them.
+    #[cfg(test)]
+    pub const ALL: [Kind; 4] = [Kind::Pod, Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim];
+
+    /// As `kind` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Pod => "Pod",
+            Kind::ConfigMap => "ConfigMap",
+            Kind::Secret => "Secret",
+            Kind::PersistentVolumeClaim => "PersistentVolumeClaim",
+        }
+    }
+}
+
 /// Whether the field at `pattern` (or `path`) holds bytes, which are written in base64.
 pub(super) fn is_base64(kind: Kind, pattern: &str) -> bool {
     match kind {

@@ -16,6 +16,8 @@ mod nested;
 mod objections;
 mod oci;
 mod options;
+mod placement;
+mod policy;
 mod probes;
 mod render;
 mod restarts;
@@ -40,7 +42,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::IdMap;
 use crate::manifest::ObjectKey;
 
-pub use decide::plan;
+pub use decide::{decide, emulated, plan};
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
 pub use lifecycle::{
@@ -49,6 +51,7 @@ pub use lifecycle::{
 };
 pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
+pub use policy::objections as policy_objections;
 pub use render::render;
 pub use signal::number as signal_number;
 pub use storage::sharing;
