@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::layer::remove_tree::remove_tree;
 use crate::plan::{VolumePlan, VolumeSource};
 use crate::runtime::mount_read_only_overlay;
-use crate::sys::mount::{Depth, attach, clone_tree, set_attributes};
+use crate::sys::mount::{Depth, Propagation, attach, clone_tree, set_attributes, set_propagation};
 use crate::sys::{Named, SysError};
 
 /// No volume brings devices, nor programs that run as somebody else.
@@ -44,6 +44,8 @@ pub(super) fn mount(root: &Path, volume: &VolumePlan, host: &HostTrees) -> Resul
         VolumeSource::HostPath(_) => {
             let tree = host.iter().find(|(name, _)| *name == volume.name).map(|(_, tree)| tree);
             let tree = tree.ok_or_else(|| Error::new(format!("volume {:?} was not looked for", volume.name)))?;
+            // Mounts may come from the host, and none of the pod's goes there, whoever made the copy.
+            set_propagation(tree, Propagation::Slave, &c_path(&volume.path)?)?;
             bind(root, volume, tree)
         }
         VolumeSource::Image { layers, .. } => {
