@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
 use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
 use crate::pod::record::{First, RecordedInput};
-use crate::pod::{base_layer, pod_dir};
+use crate::pod::{base_layer, local, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,7 @@ impl PodArgs {
             return Err(Error::new(format!("--name {name:?}: {} characters; a Job's can have 63", name.len())));
         }
         refuse_same_names(&bundle)?;
-        let inputs = inputs.iter().zip(&self.files).map(|(input, file)| recorded(input, file, &bundle)).collect();
+        let inputs = inputs.iter().map(|input| recorded(input, &bundle)).collect();
         Ok(Given { options: self.options()?, bundle, inputs })
     }
 
@@ -160,10 +160,10 @@ fn node_label(text: &str) -> std::result::Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn recorded(input: &Input, file: &Path, bundle: &Bundle) -> RecordedInput {
+fn recorded(input: &Input, bundle: &Bundle) -> RecordedInput {
     RecordedInput {
         name: input.name.clone(),
-        path: if file == Path::new("-") { None } else { std::path::absolute(file).ok() },
+        path: input.path.clone(),
         text: bundle.secrets.is_empty().then(|| String::from_utf8_lossy(&input.bytes).into_owned()),
     }
 }
@@ -179,7 +179,7 @@ fn read_again(input: &RecordedInput) -> Result<Input> {
             .mend("start it again as it was started, with --replace"));
         }
     };
-    Ok(Input { name: input.name.clone(), bytes })
+    Ok(Input { name: input.name.clone(), bytes, path: input.path.clone() })
 }
 
 /// A running pod's name is all that podling knows it by, whatever its namespace.
@@ -212,24 +212,32 @@ pub fn plan_pod(
     data: &Path,
     options: &Options,
 ) -> Result<PodPlan> {
-    crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options), options)
+    crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options)?, options)
 }
 
 /// Where the files of `pod` are, whose place on disk is below `data`.
-pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> PodPaths {
+///
+/// # Errors
+/// What is known of a local volume cannot be read.
+pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> Result<PodPaths> {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-    PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) }
+    Ok(PodPaths {
+        run_dir: RUN_DIR.into(),
+        state_dir: pod_dir(data, name),
+        base: base_layer(data),
+        volumes: local::known(data, pod)?,
+    })
 }
 
 fn read_file(file: &Path) -> Result<Input> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).context(|| "standard input")?;
-        return Ok(Input { name: "standard input".to_owned(), bytes });
+        return Ok(Input { name: "standard input".to_owned(), bytes, path: None });
     }
     let name = file.display().to_string();
     let bytes = std::fs::read(file).context(|| format!("cannot read {name}"))?;
-    Ok(Input { name, bytes })
+    Ok(Input { name, bytes, path: std::path::absolute(file).ok() })
 }
 
 /// The names of the pods that a file describes.

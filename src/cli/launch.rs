@@ -1,6 +1,7 @@
 //! From read input to running pods: what `run`, `up` and `restart` share.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,12 @@ use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
 use crate::manifest::{Bundle, ObjectKey, Said, SaidJob, Source};
-use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan};
+use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan, VolumeSource};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
-use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, make_base_layer, sweep};
+use crate::pod::{
+    Claim, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, local, make_base_layer, sweep,
+};
 
 /// How pods are to be started.
 #[derive(Debug)]
@@ -144,7 +147,13 @@ impl Launch<'_> {
         if let Err(left) = store.sweep(facts) {
             say(&left);
         }
+        for left in local::sweep(data, facts) {
+            say(left);
+        }
         make_base_layer(data, facts)?;
+        for claim in given.bundle.claims.values() {
+            local::ensure(data, &claim.object, facts)?;
+        }
         let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
         let Planned { plans, jobs, images, .. } = planned;
         let pods = plans
@@ -152,7 +161,8 @@ impl Launch<'_> {
             .map(|plan| {
                 let first = first(given, said_pod(given, &plan)?, &plan, life, mode)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
-                Ok(Start { plan, claim, first })
+                let volumes = hold_volumes(&plan, data, facts)?;
+                Ok(Start { plan, claim, first, volumes })
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
@@ -218,7 +228,8 @@ impl Template for JobTemplate<'_> {
         let plan = plan_job_pod(&said, bundle, options, self.images, self.facts, self.data)?;
         let first = first(self.given, &said, &plan, self.life, Mode::Foreground)?;
         let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
-        Ok(Start { plan, claim, first })
+        let volumes = hold_volumes(&plan, self.data, self.facts)?;
+        Ok(Start { plan, claim, first, volumes })
     }
 }
 
@@ -262,6 +273,18 @@ fn said_pod<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
     let mut pods = given.bundle.pods.iter();
     pods.find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
         .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))
+}
+
+/// Keeps the local volumes of a pod for it.
+fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<File>> {
+    let mut held = Vec::new();
+    for volume in &plan.volumes {
+        let VolumeSource::Claim(claim) = &volume.source else { continue };
+        let key = ObjectKey { namespace: claim.namespace.clone(), name: claim.name.clone() };
+        let hold = local::get(data, &key).and_then(|local| local::hold(&local, claim.sharing, facts));
+        held.push(hold.context(|| format!("pod {:?}: volume {:?}", plan.name, volume.name))?);
+    }
+    Ok(held)
 }
 
 /// How a pod is started, to be kept where it goes on alone.

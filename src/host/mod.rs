@@ -1,5 +1,6 @@
 //! What this machine can do: tried, not guessed.
 
+pub mod beneath;
 pub mod confine;
 mod diagnose;
 mod facts;

@@ -8,6 +8,7 @@ mod expand;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod host_path;
 mod job;
 mod lifecycle;
 mod message;
@@ -25,11 +26,14 @@ mod scope;
 mod seccomp;
 mod security;
 mod signal;
+mod storage;
+mod sub_path;
 #[cfg(test)]
 mod tests;
 mod user;
 mod volumes;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +41,7 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use crate::host::IdMap;
+use crate::manifest::ObjectKey;
 
 pub use decide::{decide, emulated, plan};
 pub use ephemeral::ephemeral;
@@ -54,6 +59,7 @@ pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use policy::objections as policy_objections;
 pub use render::render;
 pub use signal::number as signal_number;
+pub use storage::sharing;
 
 /// Where a pod's files are, in the supervisor's mount namespace.
 #[derive(Debug, Clone)]
@@ -64,6 +70,17 @@ pub struct PodPaths {
     pub state_dir: PathBuf,
     /// Every container's lowest layer: the places of the mounts that every container has, for images that lack them.
     pub base: PathBuf,
+    /// The named local volumes.
+    pub volumes: LocalVolumes,
+}
+
+/// The named local volumes, which outlive pods.
+#[derive(Debug, Clone, Default)]
+pub struct LocalVolumes {
+    /// The directory that has them at `NAMESPACE/NAME/data`.
+    pub dir: PathBuf,
+    /// Those among them that the pod may refer to without a claim in the input.
+    pub known: BTreeMap<ObjectKey, Sharing>,
 }
 
 /// Everything that will be done to run one pod, decided before anything is created.
@@ -104,21 +121,101 @@ pub enum Processes {
     Shared,
 }
 
-/// One tmpfs that the supervisor mounts, fills and hands to containers as the source of bind mounts.
+/// One tree that the supervisor mounts, fills and hands to containers as the source of bind mounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumePlan {
     /// The volume's name in the Pod, or `etc` for the pod's own files.
     pub name: String,
     /// Where it is mounted in the supervisor's mount namespace, `RUN_DIR/volumes/NAME` or `RUN_DIR/etc`.
     pub path: PathBuf,
-    /// The tmpfs's size limit in bytes, where one is written or implied.
-    pub size_limit: Option<u64>,
-    /// Permission bits of the volume's root directory.
+    /// What is mounted there.
+    pub source: VolumeSource,
+    /// Permission bits of the root directory of a volume that podling makes.
     pub mode: u32,
     /// Directories made there, mode 0755, because some container mounts another volume at them.
     pub directories: Vec<PathBuf>,
     /// Files put there before the first container starts.
     pub files: Vec<FilePlan>,
+}
+
+/// What a volume is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VolumeSource {
+    /// A tmpfs of the pod's own.
+    #[serde(rename_all = "camelCase")]
+    Memory {
+        /// How many bytes it takes, where that is written or implied.
+        size_limit: Option<u64>,
+    },
+    /// A directory on the disk that lives as long as the pod, below its own directory.
+    PodDirectory(PathBuf),
+    /// A named local volume, which outlives the pod.
+    Claim(ClaimPlan),
+    /// A file or directory of the host.
+    HostPath(HostPathPlan),
+    /// The file system of an image, read-only.
+    Image {
+        /// The digest of the image's manifest.
+        digest: String,
+        /// Its layers' directories, bottom layer first.
+        layers: Vec<PathBuf>,
+    },
+}
+
+/// A named local volume as a pod uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClaimPlan {
+    /// The claim's namespace.
+    pub namespace: String,
+    /// The claim's name.
+    pub name: String,
+    /// The directory with its files.
+    pub path: PathBuf,
+    /// Who else may use it at the same time.
+    pub sharing: Sharing,
+}
+
+/// Who else may use a local volume at the same time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sharing {
+    /// Any pod.
+    #[default]
+    Pods,
+    /// Nobody (`ReadWriteOncePod`).
+    Nobody,
+}
+
+/// A `hostPath` volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostPathPlan {
+    /// The directory of the host that it must not lead out of, where `--allow hostPath=DIR` names one.
+    pub beneath: Option<PathBuf>,
+    /// The path: absolute, or relative to `beneath`.
+    pub path: PathBuf,
+    /// What must be there.
+    pub kind: HostPathKind,
+}
+
+/// `hostPath.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum HostPathKind {
+    /// Anything; a directory is made where nothing is.
+    Any,
+    /// A directory, made where nothing is.
+    DirectoryOrCreate,
+    /// A directory.
+    Directory,
+    /// A regular file, made where nothing is.
+    FileOrCreate,
+    /// A regular file.
+    File,
+    /// A UNIX socket.
+    Socket,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
 }
 
 /// One file of a volume.
@@ -175,17 +272,20 @@ pub struct ContainerPlan {
     pub stop_signal: i32,
     /// What the runtime executes. `root.path` is where the overlay is mounted.
     pub spec: Spec,
-    /// Which strings of `spec.process` hold values of Secrets; `podling plan` prints their lengths only.
+    /// Which strings of `spec` hold values of Secrets; `podling plan` prints their lengths only.
     pub secret: SecretStrings,
 }
 
-/// The strings of a process that hold values of Secrets, whether written there or by way of `$(NAME)`.
+/// The strings of a container that hold values of Secrets, whether written there or by way of `$(NAME)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretStrings {
     /// Names of variables.
     pub env: Vec<String>,
     /// Indices into `args`.
     pub args: Vec<usize>,
+    /// Indices into `mounts`, of which an option holds one.
+    #[serde(default)]
+    pub mounts: Vec<usize>,
 }
 
 impl std::fmt::Debug for ContainerPlan {

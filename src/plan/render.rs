@@ -54,7 +54,7 @@ fn volume(volume: &VolumePlan) -> Value {
         "name": volume.name,
         "path": volume.path.to_string_lossy(),
         "mode": octal(volume.mode),
-        "sizeLimit": volume.size_limit,
+        "source": volume.source,
         "directories": volume.directories.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "files": volume.files.iter().map(file).collect::<Vec<_>>(),
     })
@@ -170,6 +170,14 @@ fn hide_secrets(spec: &mut Value, secret: &SecretStrings) {
         let Some((name, value)) = entry.as_str().and_then(|entry| entry.split_once('=')) else { continue };
         if secret.env.iter().any(|n| n == name) {
             *entry = Value::String(format!("{name}={}", hidden(value.len())));
+        }
+    }
+    for n in &secret.mounts {
+        for option in
+            spec.pointer_mut(&format!("/mounts/{n}/options")).and_then(Value::as_array_mut).into_iter().flatten()
+        {
+            let Some((word, path)) = option.as_str().and_then(|option| option.split_once('=')) else { continue };
+            *option = Value::String(format!("{word}={}", hidden(path.len())));
         }
     }
     let args = spec.pointer_mut("/process/args").and_then(Value::as_array_mut);

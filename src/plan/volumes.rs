@@ -1,14 +1,14 @@
-//! The tmpfs mounts beside the containers: the Pod's volumes, its own `/etc` files and its shared memory.
+//! The mounts beside the containers: the Pod's volumes, its own `/etc` files and its shared memory.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume};
+use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, KeyToPath, SecretVolumeSource, Volume};
 
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Verdict, VolumePlan, message};
+use super::{FilePlan, Verdict, VolumePlan, VolumeSource, host_path, message, storage};
 use crate::error::Result;
-use crate::manifest::Quantity;
+use crate::image::Image;
 
 /// Whether containers may write to a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,11 @@ const DEFAULT_FILE_MODE: u32 = 0o644;
 ///
 /// # Errors
 /// For kinds of volumes that are not honoured yet, and for ConfigMaps, Secrets and keys that are not there.
-pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<VolumePlan>> {
+pub(super) fn volumes(
+    scope: &Scope,
+    images: &BTreeMap<String, Image>,
+    report: &mut Vec<Verdict>,
+) -> Result<Vec<VolumePlan>> {
     let mut plans = vec![etc(scope)?, shared_memory(scope)];
     for (i, volume) in scope.spec.volumes.iter().flatten().enumerate() {
         let at = format!("spec.volumes[{i}]");
@@ -33,19 +37,31 @@ pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<Vo
         let plan = VolumePlan {
             name: volume.name.clone(),
             path: path(scope, &volume.name),
-            size_limit: None,
+            source: VolumeSource::Memory { size_limit: None },
             mode: 0o755,
             directories: Vec::new(),
             files: Vec::new(),
         };
         plans.push(if let Some(source) = &volume.empty_dir {
-            empty_dir(scope, &format!("{at}.emptyDir"), source, plan, report)?
+            storage::empty_dir(scope, &format!("{at}.emptyDir"), source, plan, report)?
+        } else if let Some(source) = &volume.host_path {
+            let source = host_path::plan(scope, &format!("{at}.hostPath"), source, report)?;
+            VolumePlan { source: VolumeSource::HostPath(source), ..plan }
+        } else if let Some(source) = &volume.image {
+            VolumePlan { source: storage::image(scope, &format!("{at}.image"), source, images)?, ..plan }
+        } else if let Some(source) = &volume.persistent_volume_claim {
+            VolumePlan {
+                source: storage::claim(scope, &format!("{at}.persistentVolumeClaim"), source, report)?,
+                ..plan
+            }
+        } else if volume.ephemeral.is_some() {
+            storage::ephemeral(scope, plan)
         } else if let Some(source) = &volume.config_map {
             VolumePlan { files: config_map(scope, &format!("{at}.configMap"), source)?, ..plan }
         } else if let Some(source) = &volume.secret {
             VolumePlan { files: secret(scope, &format!("{at}.secret"), source)?, ..plan }
         } else {
-            return Err(scope.error(&at, "only emptyDir, configMap and secret volumes are honoured yet"));
+            return Err(scope.error(&at, "podling does not know this kind of volume"));
         });
     }
     Ok(plans)
@@ -61,9 +77,14 @@ pub(super) fn shared_memory_path(scope: &Scope) -> PathBuf {
     scope.paths.run_dir.join("shm")
 }
 
-/// Whether containers may write to `volume` at all: never to a ConfigMap's or a Secret's, as with the kubelet.
+/// Whether containers may write to `volume` at all: never to what is made of objects or images, as with the kubelet.
 pub(super) fn access(volume: &Volume) -> Access {
-    if volume.empty_dir.is_some() { Access::ReadWrite } else { Access::ReadOnly }
+    let claim = volume.persistent_volume_claim.as_ref();
+    let writable = volume.empty_dir.is_some()
+        || volume.host_path.is_some()
+        || volume.ephemeral.is_some()
+        || claim.is_some_and(|claim| claim.read_only != Some(true));
+    if writable { Access::ReadWrite } else { Access::ReadOnly }
 }
 
 fn etc(scope: &Scope) -> Result<VolumePlan> {
@@ -88,7 +109,7 @@ fn etc(scope: &Scope) -> Result<VolumePlan> {
     Ok(VolumePlan {
         name: "etc".to_owned(),
         path: scope.paths.run_dir.join("etc"),
-        size_limit: Some(ETC_LIMIT),
+        source: VolumeSource::Memory { size_limit: Some(ETC_LIMIT) },
         mode: 0o755,
         directories: Vec::new(),
         files: own.into_iter().chain(message::files(scope)?).collect(),
@@ -99,39 +120,11 @@ fn shared_memory(scope: &Scope) -> VolumePlan {
     VolumePlan {
         name: "shm".to_owned(),
         path: shared_memory_path(scope),
-        size_limit: Some(SHARED_MEMORY_LIMIT),
+        source: VolumeSource::Memory { size_limit: Some(SHARED_MEMORY_LIMIT) },
         mode: 0o1777,
         directories: Vec::new(),
         files: Vec::new(),
     }
-}
-
-fn empty_dir(
-    scope: &Scope,
-    at: &str,
-    source: &EmptyDirVolumeSource,
-    plan: VolumePlan,
-    report: &mut Vec<Verdict>,
-) -> Result<VolumePlan> {
-    match source.medium.as_deref() {
-        Some("Memory") => {}
-        None | Some("") => {
-            report.push(scope.verdict(at, "is kept in memory; a cluster would keep it on the node's disk"))
-        }
-        Some(other) => {
-            return Err(scope.error(&format!("{at}.medium"), format!("{other:?} is not honoured, only \"Memory\"")));
-        }
-    }
-    let size_limit = match &source.size_limit {
-        // A limit of zero is no limit, as with the kubelet.
-        Some(quantity) => {
-            let size = Quantity::parse(&quantity.0).map_err(|why| scope.error(&format!("{at}.sizeLimit"), why))?;
-            Some(size.units())
-        }
-        None => None,
-    };
-    let mode = mode(scope, &format!("{at}.mode"), source.mode)?.unwrap_or(0o777);
-    Ok(VolumePlan { size_limit: size_limit.filter(|bytes| *bytes > 0), mode, ..plan })
 }
 
 fn config_map(scope: &Scope, at: &str, source: &ConfigMapVolumeSource) -> Result<Vec<FilePlan>> {
@@ -256,16 +249,6 @@ mod tests {
     }
 
     #[test]
-    fn empty_directories() {
-        let memory = volume(json!({ "name": "v", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } }));
-        assert_eq!((memory.mode, memory.size_limit, memory.files.len()), (0o777, Some(1 << 20), 0));
-        assert_eq!(memory.path.to_str(), Some("/run/pod/volumes/v"));
-        assert_eq!(volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "0" } })).size_limit, None);
-        let report = fixture(json!({ "name": "v", "emptyDir": {} })).plan().unwrap().report;
-        assert_eq!(report[0].path, "spec.volumes[0].emptyDir");
-    }
-
-    #[test]
     fn config_maps_and_secrets_become_files() {
         assert_eq!(
             files(json!({ "name": "v", "configMap": { "name": "map" } })),
@@ -286,10 +269,8 @@ mod tests {
     fn impossible_volumes() {
         let item = |path: &str| json!({ "name": "map", "items": [{ "key": "a", "path": path }] });
         for (said, expected) in [
-            (json!({ "name": "v", "hostPath": { "path": "/" } }), "spec.volumes[0]: only"),
+            (json!({ "name": "v", "nfs": { "server": "s", "path": "/" } }), "spec.volumes[0]: podling does not know"),
             (json!({ "name": "../v", "emptyDir": {} }), "spec.volumes[0].name"),
-            (json!({ "name": "v", "emptyDir": { "medium": "HugePages" } }), "emptyDir.medium"),
-            (json!({ "name": "v", "emptyDir": { "sizeLimit": "lots" } }), "emptyDir.sizeLimit: \"lots\""),
             (json!({ "name": "v", "configMap": { "name": "none" } }), "no ConfigMap \"none\""),
             (json!({ "name": "v", "secret": { "secretName": "none" } }), "no Secret \"none\""),
             (json!({ "name": "v", "secret": {} }), "no Secret \"\""),

@@ -69,6 +69,19 @@ pub struct Start {
     pub claim: Claim,
     /// How it is started, kept in its directory if it is detached.
     pub first: First,
+    /// What keeps its local volumes from being removed while it lives.
+    pub volumes: Vec<File>,
+}
+
+impl Start {
+    /// The descriptors that keep its name and its volumes for it.
+    pub(super) fn locks(&self) -> Vec<RawFd> {
+        locks(&self.claim, &self.volumes)
+    }
+}
+
+fn locks(claim: &Claim, volumes: &[File]) -> Vec<RawFd> {
+    volumes.iter().map(AsRawFd::as_raw_fd).chain([claim.descriptor()]).collect()
 }
 
 /// How long the caller waits for its pods.
@@ -101,11 +114,11 @@ pub fn run(mut run: Run) -> Result<u8> {
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods: Vec<Pod> = Vec::new();
     let mut all_labels = labels(container_names(&run), &run.style, 0).into_iter();
-    let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).collect();
+    let locks: Vec<RawFd> = run.pods.iter().flat_map(Start::locks).collect();
     for start in std::mem::take(&mut run.pods) {
         let own = all_labels.by_ref().take(start.plan.init_containers.len() + start.plan.containers.len()).collect();
         // Those that are still to be started are claimed already.
-        let others = others(&pods, &claims, &start.claim);
+        let others = others(&pods, &locks, &start.locks());
         pods.push(Pod::start(start, own, &others, None, &run));
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
@@ -127,17 +140,16 @@ pub fn run(mut run: Run) -> Result<u8> {
 }
 
 /// The descriptors that the supervisor of the pod `own` must not hold: it would tell the others' that their client lives, and keep their
-/// names taken.
-fn others(pods: &[Pod], claims: &[RawFd], own: &Claim) -> Vec<RawFd> {
+/// names and volumes taken.
+fn others(pods: &[Pod], locks: &[RawFd], own: &[RawFd]) -> Vec<RawFd> {
     let links = pods.iter().filter_map(|p: &Pod| match &p.state {
         State::Running { link, .. } => Some(link.as_raw_fd()),
         State::Ended(_) => None,
     });
-    let mut others: Vec<RawFd> =
-        claims.iter().copied().chain(pods.iter().map(|pod| pod.claim.descriptor())).chain(links).collect();
+    let mut others: Vec<RawFd> = locks.iter().copied().chain(pods.iter().flat_map(Pod::locks)).chain(links).collect();
     others.sort_unstable();
     others.dedup();
-    others.retain(|fd| *fd != own.descriptor());
+    others.retain(|fd| !own.contains(fd));
     others
 }
 
@@ -167,6 +179,8 @@ fn worse(so_far: Result<u8>, next: Result<u8>, kind: &str, name: &str) -> Result
 struct Pod {
     name: String,
     claim: Claim,
+    /// What keeps its local volumes for it.
+    volumes: Vec<File>,
     state: State,
     /// Whose it is, and what is known of its end.
     of: Option<(Of, PodEnd)>,
@@ -189,11 +203,16 @@ impl From<Result<(Child, OwnedFd)>> for State {
 impl Pod {
     /// Makes its supervisor.
     fn start(start: Start, labels: Vec<Label>, others: &[RawFd], of: Option<Of>, run: &Run) -> Pod {
-        let Start { plan, claim, first } = start;
+        let Start { plan, claim, first, volumes } = start;
         let name = plan.name.clone();
         let tells = if of.is_some() { Tells::ContainersEnds } else { Tells::PodsEnd };
         let started = supervise(plan, &claim, first, labels, others, tells, run);
-        Pod { name, claim, state: State::from(started), of: of.map(|of| (of, PodEnd::default())) }
+        Pod { name, claim, volumes, state: State::from(started), of: of.map(|of| (of, PodEnd::default())) }
+    }
+
+    /// The descriptors that keep its name and its volumes for it.
+    fn locks(&self) -> Vec<RawFd> {
+        locks(&self.claim, &self.volumes)
     }
 
     fn request(&self, fact: &Fact) {
@@ -259,6 +278,10 @@ fn supervise(
     let Run { facts, data, style, mode, .. } = run;
     // A tree can be attached once, so each supervisor gets its own.
     let data = Tree::new(data, facts)?;
+    let host_trees = match facts.caller {
+        Caller::User => None,
+        Caller::Root => Some(super::host_path::trees(&plan)?),
+    };
     let mut filters = Compiled::default();
     let prepared: Vec<Prepared> = plan
         .init_containers
@@ -333,6 +356,7 @@ fn supervise(
             front,
             notices,
             about,
+            host_trees,
         })
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;

@@ -29,6 +29,7 @@ use super::control::server::{Owner, Server};
 use super::errand::Errand;
 use super::events::{Events, Source};
 use super::happenings::Happenings;
+use super::host_path::HostTrees;
 use super::link::{Fact, hear, tell};
 use super::output::Label;
 use super::record;
@@ -36,7 +37,7 @@ use super::root::mount_root;
 use super::sandbox::{self, Sandbox};
 use super::status::{EventKind, TracePoint, trace_table};
 use super::stream::Sink;
-use super::volumes;
+use super::{host_path, storage, volumes};
 use crate::error::{Context, Result};
 use crate::host::confine::{Tree, become_root};
 use crate::plan::{PodPlan, Processes, Role};
@@ -67,6 +68,8 @@ pub(super) struct Inheritance<'a> {
     pub(super) front: Option<FrontDescriptors>,
     pub(super) notices: Notices,
     pub(super) about: About,
+    /// The trees of `hostPath` volumes, where the client had to look for them: a pod of real root is nobody on the host.
+    pub(super) host_trees: Option<HostTrees>,
 }
 
 /// The client's own streams, and how each container is called there, in the order of the plan.
@@ -219,10 +222,22 @@ const TURN: usize = 64 * 1024;
 
 impl<'a> Supervisor<'a> {
     fn new(inheritance: Inheritance<'a>) -> Result<Self> {
-        let Inheritance { mut plan, prepared, data, dir, link, listener, owner, stdin, front, notices, mut about } =
-            inheritance;
+        let Inheritance {
+            mut plan,
+            prepared,
+            data,
+            dir,
+            link,
+            listener,
+            owner,
+            stdin,
+            front,
+            notices,
+            mut about,
+            host_trees,
+        } = inheritance;
         trace(&mut about, "clone, id map");
-        let sandbox = build(&plan, data)?;
+        let sandbox = build(&plan, data, host_trees)?;
         trace(&mut about, "sandbox, volumes");
         let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
         let containers: Vec<_> = plans.zip(prepared).map(|(p, r)| Container::new(Rc::new(p), Rc::new(r))).collect();
@@ -294,6 +309,7 @@ impl<'a> Supervisor<'a> {
         self.errands.clear();
         self.containers.iter_mut().for_each(Container::give_up);
         let cleared = self.containers.iter().try_for_each(|c| c.remove_directories(self.dir.as_fd()));
+        let cleared = cleared.and(self.plan.volumes.iter().try_for_each(|v| storage::remove(&*self.dir, v)));
         if let Err(e) = &outcome {
             self.verdict.get_or_insert(("SupervisorFailed", e.what().to_owned()));
             self.failure.get_or_insert(e.exit_code());
@@ -482,12 +498,14 @@ fn trace(about: &mut About, step: &str) {
 }
 
 /// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.
-fn build(plan: &PodPlan, data: &Tree) -> Result<Sandbox> {
+fn build(plan: &PodPlan, data: &Tree, host_trees: Option<HostTrees>) -> Result<Sandbox> {
+    // Directories of the host are made with mode 0755, as the kubelet makes them; and the new root may cover what is looked for.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let host_trees = host_trees.map_or_else(|| host_path::trees(plan), Ok)?;
     mount_root(data).context(|| "building the pod's root")?;
     let making = sandbox::make(&plan.hostname, plan.ids.max_gid())?;
-    // The files' modes are the plan's; the caller's umask says nothing about them.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     for volume in &plan.volumes {
+        storage::mount(Path::new("."), volume, &host_trees)?;
         volumes::make(Path::new("."), volume)?;
     }
     for container in plan.init_containers.iter().chain(&plan.containers) {

@@ -33,7 +33,7 @@ impl Check<'_> {
             self.resources("spec.resources", resources);
         }
         self.placement(spec);
-        self.volumes(spec);
+        self.volumes(spec, pod.metadata.name.as_deref().unwrap_or_default());
         if spec.containers.is_empty() {
             self.problem("spec.containers", "required: a Pod has at least one container");
         }
@@ -69,7 +69,7 @@ impl Check<'_> {
         }
     }
 
-    fn volumes(&mut self, spec: &PodSpec) {
+    fn volumes(&mut self, spec: &PodSpec, pod: &str) {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for (at, volume) in spec.volumes.iter().flatten().enumerate() {
             let path = format!("spec.volumes[{at}]");
@@ -81,25 +81,12 @@ impl Check<'_> {
                     format!("the volume {:?} is already defined at {first}", volume.name),
                 );
             }
+            self.storage(&path, volume, pod);
             self.volume(&path, volume);
         }
     }
 
     fn volume(&mut self, path: &str, volume: &Volume) {
-        let sources = [volume.empty_dir.is_some(), volume.config_map.is_some(), volume.secret.is_some()];
-        match sources.iter().filter(|&&there| there).count() {
-            0 => {
-                self.problem(path, "a volume has one of emptyDir, configMap and secret, found none")
-                    .mend("emptyDir: {} is an empty one");
-            }
-            1 => {}
-            _ => {
-                self.problem(path, "a volume has one of emptyDir, configMap and secret, found several");
-            }
-        }
-        if let Some(limit) = volume.empty_dir.as_ref().and_then(|dir| dir.size_limit.as_ref()) {
-            self.quantity(&format!("{path}.emptyDir.sizeLimit"), &limit.0);
-        }
         if let Some(map) = &volume.config_map {
             let path = format!("{path}.configMap");
             self.required(&format!("{path}.name"), &map.name);

@@ -15,5 +15,6 @@ mod reading;
 mod rules;
 mod schema;
 mod shown;
+mod storage;
 mod styles;
 mod table;
