@@ -11,7 +11,7 @@ use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
 use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
-use crate::pod::record::{First, RecordedInput};
+use crate::pod::record::{First, RecordedInput, new_uid};
 use crate::pod::{base_layer, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
@@ -53,7 +53,7 @@ impl PodArgs {
     /// What is wrong with the input, with its file and line.
     pub fn read(&self) -> Result<Given> {
         let inputs = self.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>>>()?;
-        let bundle = manifest::read(&inputs)?;
+        let bundle = with_uids(manifest::read(&inputs)?)?;
         if self.name.is_some() && bundle.pods.len() > 1 {
             return Err(Error::new(format!("--name names one pod, but the input has {}", bundle.pods.len()))
                 .mend("give each its metadata.name in the YAML"));
@@ -111,7 +111,7 @@ impl Given {
     /// An input that was valid then, and is not now, or that cannot be read again.
     pub fn recorded(first: &First) -> Result<Given> {
         let inputs = first.inputs.iter().map(read_again).collect::<Result<Vec<_>>>()?;
-        let mut bundle = manifest::read(&inputs)?;
+        let mut bundle = with_uids(manifest::read(&inputs)?)?;
         if first.options.name.is_none() {
             bundle.pods.retain(|pod| pod.object.metadata.name.as_deref() == Some(&first.name));
         }
@@ -146,6 +146,14 @@ fn read_again(input: &RecordedInput) -> Result<Input> {
         }
     };
     Ok(Input { name: input.name.clone(), bytes })
+}
+
+/// Gives each pod the `metadata.uid` that it will run with, whatever another system called it.
+fn with_uids(mut bundle: Bundle) -> Result<Bundle> {
+    for pod in &mut bundle.pods {
+        pod.object.metadata.uid = Some(new_uid()?);
+    }
+    Ok(bundle)
 }
 
 /// A running pod's name is all that podling knows it by, whatever its namespace.

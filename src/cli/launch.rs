@@ -12,7 +12,7 @@ use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
 use crate::plan::PodPlan;
-use crate::pod::record::{First, boot_id, new_uid};
+use crate::pod::record::{First, boot_id};
 use crate::pod::status::TracePoint;
 use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
 
@@ -181,7 +181,7 @@ fn first(given: &Given, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<F
         boot_id: if is_kept { boot_id() } else { String::new() },
         name: plan.name.clone(),
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
-        uid: new_uid()?,
+        uid: plan.uid.clone(),
         started_at: crate::pod::now(),
         fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
         object,

@@ -1,5 +1,6 @@
 //! What this machine can do: tried, not guessed.
 
+mod capacity;
 pub mod confine;
 mod diagnose;
 mod facts;
@@ -11,6 +12,7 @@ pub mod userns;
 
 use std::path::PathBuf;
 
+pub use capacity::Capacity;
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
@@ -19,6 +21,8 @@ pub use own_program::protect;
 /// The facts about this host and caller that a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
+    /// The host's name as a kubelet would name its node: in small letters (gethostname(2)).
+    pub name: String,
     /// Who runs podling.
     pub caller: Caller,
     /// The ids that exist inside the pod's user namespace.
@@ -27,6 +31,8 @@ pub struct HostFacts {
     pub mapper: Mapper,
     /// The platform's architecture in OCI's words (`amd64`, `arm64` …).
     pub arch: String,
+    /// How much there is of CPUs, memory and storage.
+    pub capacity: Capacity,
     /// What works less well than it could here, one sentence each with its mend.
     pub notices: Vec<String>,
 }
@@ -60,6 +66,14 @@ pub enum Mapper {
 impl HostFacts {
     /// An ordinary user's host with these ids, for tests of what is pure.
     pub(crate) fn sample(ids: IdMap) -> HostFacts {
-        HostFacts { caller: Caller::User, ids, mapper: Mapper::Itself, arch: "amd64".to_owned(), notices: Vec::new() }
+        HostFacts {
+            name: "here".to_owned(),
+            caller: Caller::User,
+            ids,
+            mapper: Mapper::Itself,
+            arch: "amd64".to_owned(),
+            capacity: Capacity { cpus: 4, memory: 8 << 30, storage: 100 << 30 },
+            notices: Vec::new(),
+        }
     }
 }

@@ -7,7 +7,7 @@ const NANOS: i128 = 1_000_000_000;
 const MAX: i128 = i64::MAX as i128 * NANOS;
 
 /// A fixed-point number of units (bytes, cores …), exact to a billionth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity {
     nanos: i128,
 }
@@ -40,6 +40,11 @@ impl Quantity {
         let (power_of_ten, power_of_two) = suffix_powers(suffix).ok_or_else(bad)?;
         let magnitude = nanos(whole, fraction, power_of_ten, power_of_two);
         Ok(Quantity { nanos: if negative { -magnitude } else { magnitude } })
+    }
+
+    /// So many whole units.
+    pub fn of_units(units: u64) -> Quantity {
+        Quantity { nanos: (i128::from(units) * NANOS).min(MAX) }
     }
 
     /// Whether it is less than zero.

@@ -66,6 +66,7 @@ pub fn plan(
     }
     Ok(PodPlan {
         name: name.clone(),
+        uid: pod.object.metadata.uid.clone().unwrap_or_default(),
         ids: host.ids.clone(),
         restart_policy: restarts::pods_policy(&scope)?,
         grace_period: grace_period(&scope)?,

@@ -1,5 +1,6 @@
 //! Telling two plans apart: whether a running pod is still what its YAML says.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::{ContainerPlan, FilePlan, PodPlan, Processes, VolumePlan};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
-/// a comment moves.
+/// a comment moves; so is its uid, which is new each time, wherever the downward API tells it.
 #[derive(Serialize)]
 struct Everything<'a> {
     name: &'a str,
@@ -51,6 +52,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
     // Without `..`, so that whoever adds a field to the plan decides about it here.
     let PodPlan {
         name,
+        uid,
         hostname,
         ids,
         restart_policy,
@@ -74,7 +76,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         active_deadline: *active_deadline,
         processes: *processes,
         run_dir,
-        volumes: volumes.iter().map(volume).collect(),
+        volumes: volumes.iter().map(|plan| volume(plan, uid)).collect(),
         init_containers,
         containers,
     };
@@ -85,14 +87,23 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
             sort_capabilities(&mut container["spec"]);
         }
     }
-    let bytes = serde_json::to_vec(&value).map_err(failed)?;
-    Ok(digest(&bytes))
+    let text = serde_json::to_string(&value).map_err(failed)?;
+    Ok(digest(without(text.as_bytes(), uid).as_ref()))
 }
 
-fn volume(plan: &VolumePlan) -> Volume<'_> {
+fn volume<'a>(plan: &'a VolumePlan, uid: &str) -> Volume<'a> {
     let VolumePlan { name, path, size_limit, mode, directories, files } = plan;
+    let digest = |content| digest(without(content, uid).as_ref());
     let files = files.iter().map(|FilePlan { path, mode, content }| (path.as_path(), *mode, digest(content))).collect();
     Volume { name, path, size_limit: *size_limit, mode: *mode, directories, files }
+}
+
+/// `text` without the pod's uid; what is not UTF-8 does not tell it.
+fn without<'a>(text: &'a [u8], uid: &str) -> Cow<'a, [u8]> {
+    match std::str::from_utf8(text) {
+        Ok(told) if !uid.is_empty() && told.contains(uid) => Cow::Owned(told.replace(uid, "").into_bytes()),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 fn digest(bytes: &[u8]) -> String {

@@ -2,6 +2,7 @@
 
 mod command;
 mod decide;
+mod downward;
 mod env;
 mod ephemeral;
 mod expand;
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::IdMap;
 
 pub use decide::plan;
+pub use downward::POD_IP;
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
 pub use lifecycle::{
@@ -63,6 +65,8 @@ pub struct PodPaths {
 pub struct PodPlan {
     /// The pod's `metadata.name` (or `--name`).
     pub name: String,
+    /// The pod's `metadata.uid`, another one for each pod that is started.
+    pub uid: String,
     /// The host name inside the pod's uts namespace, at most 63 bytes (gethostname(2) in Kubernetes' rules).
     pub hostname: String,
     /// The id map of the pod's user namespace.

@@ -37,4 +37,4 @@ pub use control::{Connection, Reply, Request, Usage, connect};
 pub use copy::{Copied, Job, Links, Owner, Top, deliver, deliver_archive, fetch, fetch_archive};
 pub use output::Style;
 pub use state::{Claim, Kept, pod_dir, sweep};
-pub use supervisor::{POD_IP, ShowTrace};
+pub use supervisor::ShowTrace;
