@@ -2,6 +2,7 @@
 
 mod container;
 mod data;
+mod downward;
 mod life;
 mod pod;
 mod probes;
