@@ -52,7 +52,7 @@ impl PodArgs {
     /// # Errors
     /// What is wrong with the input, with its file and line.
     pub fn read(&self) -> Result<Given> {
-        let inputs = self.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>>>()?;
+        let inputs = self.inputs()?;
         let bundle = with_uids(manifest::read(&inputs)?)?;
         if self.name.is_some() && bundle.pods.len() > 1 {
             return Err(Error::new(format!("--name names one pod, but the input has {}", bundle.pods.len()))
@@ -63,8 +63,19 @@ impl PodArgs {
         Ok(Given { options: self.options()?, bundle, inputs })
     }
 
-    /// What `--name` and `--env` say.
-    fn options(&self) -> Result<Options> {
+    /// The files, as they are.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    pub fn inputs(&self) -> Result<Vec<Input>> {
+        self.files.iter().map(|file| read_file(file)).collect()
+    }
+
+    /// What the options say.
+    ///
+    /// # Errors
+    /// A name or a variable that cannot be one.
+    pub fn options(&self) -> Result<Options> {
         if let Some(name) = &self.name {
             manifest::check_pod_name(name).map_err(|why| Error::new(format!("--name {name:?}: {why}")))?;
         }
@@ -186,9 +197,13 @@ pub fn plan_pod(
     data: &Path,
     options: &Options,
 ) -> Result<PodPlan> {
+    crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options), options)
+}
+
+/// Where the files of `pod` are, whose place on disk is below `data`.
+pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> PodPaths {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-    let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) };
-    crate::plan::plan(pod, bundle, images, facts, &paths, options)
+    PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) }
 }
 
 fn read_file(file: &Path) -> Result<Input> {

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::IdMap;
 
-pub use decide::plan;
+pub use decide::{decide, emulated, plan};
 pub use downward::POD_IP;
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;

@@ -66,7 +66,7 @@ fn fields_that_are_refused() {
         (
             "    resources: {limits: {memory: 1Gi}, requests: {cpu: 100m, nvidia.com/gpu: 1}}",
             &[
-                "pod.yaml:8: spec.containers[0].resources.limits.memory: podling does not honour resource limits yet",
+                "pod.yaml:8: spec.containers[0].resources.limits.memory: limits need control groups, which podling does not make, so nothing would hold a container to its limit",
                 "pod.yaml:8: spec.containers[0].resources.requests[nvidia.com/gpu]: this machine offers cpu, memory and ephemeral-storage only",
             ],
         ),
