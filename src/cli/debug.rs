@@ -100,7 +100,7 @@ fn given(found: &Found) -> Result<Given> {
     if let Some(object) = object.as_object_mut() {
         object.remove("status");
     }
-    let input = Input { name: format!("pod {:?}", found.name), bytes: object.to_string().into_bytes() };
+    let input = Input { name: format!("pod {:?}", found.name), bytes: object.to_string().into_bytes(), path: None };
     let bundle = read_alone(input, &object)?;
     Ok(Given { bundle, options: Options::default(), inputs: Vec::new() })
 }
@@ -113,7 +113,7 @@ fn read_alone(input: Input, object: &Value) -> Result<Bundle> {
         for name in names {
             let metadata = serde_json::json!({ "name": name, "namespace": namespace });
             let empty = serde_json::json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata });
-            inputs.push(Input { name: format!("{kind} {name}"), bytes: empty.to_string().into_bytes() });
+            inputs.push(Input { name: format!("{kind} {name}"), bytes: empty.to_string().into_bytes(), path: None });
         }
     }
     read(&inputs)

@@ -59,7 +59,7 @@ impl PodArgs {
                 .mend("give each its metadata.name in the YAML"));
         }
         refuse_same_names(&bundle)?;
-        let inputs = inputs.iter().zip(&self.files).map(|(input, file)| recorded(input, file, &bundle)).collect();
+        let inputs = inputs.iter().map(|input| recorded(input, &bundle)).collect();
         Ok(Given { options: self.options()?, bundle, inputs })
     }
 
@@ -137,10 +137,10 @@ fn node_label(text: &str) -> std::result::Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn recorded(input: &Input, file: &Path, bundle: &Bundle) -> RecordedInput {
+fn recorded(input: &Input, bundle: &Bundle) -> RecordedInput {
     RecordedInput {
         name: input.name.clone(),
-        path: if file == Path::new("-") { None } else { std::path::absolute(file).ok() },
+        path: input.path.clone(),
         text: bundle.secrets.is_empty().then(|| String::from_utf8_lossy(&input.bytes).into_owned()),
     }
 }
@@ -156,7 +156,7 @@ fn read_again(input: &RecordedInput) -> Result<Input> {
             .mend("start it again as it was started, with --replace"));
         }
     };
-    Ok(Input { name: input.name.clone(), bytes })
+    Ok(Input { name: input.name.clone(), bytes, path: input.path.clone() })
 }
 
 /// Gives each pod the `metadata.uid` that it will run with, whatever another system called it.
@@ -210,11 +210,11 @@ fn read_file(file: &Path) -> Result<Input> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).context(|| "standard input")?;
-        return Ok(Input { name: "standard input".to_owned(), bytes });
+        return Ok(Input { name: "standard input".to_owned(), bytes, path: None });
     }
     let name = file.display().to_string();
     let bytes = std::fs::read(file).context(|| format!("cannot read {name}"))?;
-    Ok(Input { name, bytes })
+    Ok(Input { name, bytes, path: std::path::absolute(file).ok() })
 }
 
 /// The names of the pods that a file describes.

@@ -1,5 +1,6 @@
 //! What this machine can do: tried, not guessed.
 
+pub mod beneath;
 mod capacity;
 pub mod confine;
 mod diagnose;

@@ -57,7 +57,8 @@ pub(super) fn decode(inputs: &[Input], problems: &mut Problems) -> Decoded {
             }
         };
         let (documents, fault) = yaml::documents(text);
-        let source = Source { file: Arc::from(input.name.as_str()), order, ..Source::default() };
+        let path = input.path.as_deref().map(Arc::from);
+        let source = Source { file: Arc::from(input.name.as_str()), path, order, ..Source::default() };
         for document in documents {
             document_objects(document, source.clone(), problems, &mut objects);
         }

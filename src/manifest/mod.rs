@@ -5,6 +5,7 @@
 //! reported at once, and a later stage runs only on what the earlier ones accepted.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
@@ -43,6 +44,8 @@ pub struct Input {
     pub name: String,
     /// The whole content.
     pub bytes: Vec<u8>,
+    /// The absolute path of the file; standard input has none.
+    pub path: Option<PathBuf>,
 }
 
 /// Every object of the input, decoded and validated.
@@ -78,6 +81,8 @@ pub struct Said<T> {
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     file: Arc<str>,
+    /// The absolute path of that file.
+    path: Option<Arc<Path>>,
     /// The position of the file in the input, to sort by.
     order: usize,
     /// The path of the object in its document: empty, or `items[0]` in a List.
@@ -286,6 +291,11 @@ impl Source {
     /// `file:line` of the field at `path` (`spec.containers[0].image`), or of its nearest enclosing field that was written.
     pub fn at(&self, path: &str) -> String {
         format!("{}:{}", self.file, self.line(path))
+    }
+
+    /// The absolute path of the file; standard input has none.
+    pub fn file_path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// An error about the field at `path`: `file:line: path: why`.

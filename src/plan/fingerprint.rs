@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::render::{policy, sort_capabilities};
-use super::{ContainerPlan, FilePlan, PodPlan, Processes, VolumePlan};
+use super::{ContainerPlan, FilePlan, PodPlan, Processes, VolumePlan, VolumeSource};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
@@ -33,7 +33,7 @@ struct Everything<'a> {
 struct Volume<'a> {
     name: &'a str,
     path: &'a Path,
-    size_limit: Option<u64>,
+    source: &'a VolumeSource,
     mode: u32,
     directories: &'a [PathBuf],
     /// Path, mode, and the digest of the content, which may be long.
@@ -92,10 +92,10 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
 }
 
 fn volume<'a>(plan: &'a VolumePlan, uid: &str) -> Volume<'a> {
-    let VolumePlan { name, path, size_limit, mode, directories, files } = plan;
+    let VolumePlan { name, path, source, mode, directories, files } = plan;
     let digest = |content| digest(without(content, uid).as_ref());
     let files = files.iter().map(|FilePlan { path, mode, content }| (path.as_path(), *mode, digest(content))).collect();
-    Volume { name, path, size_limit: *size_limit, mode: *mode, directories, files }
+    Volume { name, path, source, mode: *mode, directories, files }
 }
 
 /// `text` without the pod's uid; what is not UTF-8 does not tell it.

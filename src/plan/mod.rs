@@ -100,21 +100,100 @@ pub enum Processes {
     Shared,
 }
 
-/// One tmpfs that the supervisor mounts, fills and hands to containers as the source of bind mounts.
+/// One tree that the supervisor mounts, fills and hands to containers as the source of bind mounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumePlan {
     /// The volume's name in the Pod, or `etc` for the pod's own files.
     pub name: String,
     /// Where it is mounted in the supervisor's mount namespace, `RUN_DIR/volumes/NAME` or `RUN_DIR/etc`.
     pub path: PathBuf,
-    /// The tmpfs's size limit in bytes, where one is written or implied.
-    pub size_limit: Option<u64>,
-    /// Permission bits of the volume's root directory.
+    /// What is mounted there.
+    pub source: VolumeSource,
+    /// Permission bits of the root directory of a volume that podling makes.
     pub mode: u32,
     /// Directories made there, mode 0755, because some container mounts another volume at them.
     pub directories: Vec<PathBuf>,
     /// Files put there before the first container starts.
     pub files: Vec<FilePlan>,
+}
+
+/// What a volume is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VolumeSource {
+    /// A tmpfs of the pod's own.
+    #[serde(rename_all = "camelCase")]
+    Memory {
+        /// How many bytes it takes, where that is written or implied.
+        size_limit: Option<u64>,
+    },
+    /// A directory on the disk that lives as long as the pod, below its own directory.
+    PodDirectory(PathBuf),
+    /// A named local volume, which outlives the pod.
+    Claim(ClaimPlan),
+    /// A file or directory of the host.
+    HostPath(HostPathPlan),
+    /// The file system of an image, read-only.
+    Image {
+        /// The digest of the image's manifest.
+        digest: String,
+        /// Its layers' directories, bottom layer first.
+        layers: Vec<PathBuf>,
+    },
+}
+
+/// A named local volume as a pod uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClaimPlan {
+    /// The claim's namespace.
+    pub namespace: String,
+    /// The claim's name.
+    pub name: String,
+    /// The directory with its files.
+    pub path: PathBuf,
+    /// Who else may use it at the same time.
+    pub sharing: Sharing,
+}
+
+/// Who else may use a local volume at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Sharing {
+    /// Any pod.
+    Pods,
+    /// Nobody (`ReadWriteOncePod`).
+    Nobody,
+}
+
+/// A `hostPath` volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostPathPlan {
+    /// The directory of the host that it must not lead out of, where `--allow hostPath=DIR` names one.
+    pub beneath: Option<PathBuf>,
+    /// The path: absolute, or relative to `beneath`.
+    pub path: PathBuf,
+    /// What must be there.
+    pub kind: HostPathKind,
+}
+
+/// `hostPath.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum HostPathKind {
+    /// Anything; a directory is made where nothing is.
+    Any,
+    /// A directory, made where nothing is.
+    DirectoryOrCreate,
+    /// A directory.
+    Directory,
+    /// A regular file, made where nothing is.
+    FileOrCreate,
+    /// A regular file.
+    File,
+    /// A UNIX socket.
+    Socket,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
 }
 
 /// One file of a volume.

@@ -54,7 +54,7 @@ fn volume(volume: &VolumePlan) -> Value {
         "name": volume.name,
         "path": volume.path.to_string_lossy(),
         "mode": octal(volume.mode),
-        "sizeLimit": volume.size_limit,
+        "source": volume.source,
         "directories": volume.directories.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "files": volume.files.iter().map(file).collect::<Vec<_>>(),
     })

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume};
 
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Verdict, VolumePlan, message};
+use super::{FilePlan, Verdict, VolumePlan, VolumeSource, message};
 use crate::error::Result;
 use crate::manifest::Quantity;
 
@@ -33,7 +33,7 @@ pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<Vo
         let plan = VolumePlan {
             name: volume.name.clone(),
             path: path(scope, &volume.name),
-            size_limit: None,
+            source: VolumeSource::Memory { size_limit: None },
             mode: 0o755,
             directories: Vec::new(),
             files: Vec::new(),
@@ -88,7 +88,7 @@ fn etc(scope: &Scope) -> Result<VolumePlan> {
     Ok(VolumePlan {
         name: "etc".to_owned(),
         path: scope.paths.run_dir.join("etc"),
-        size_limit: Some(ETC_LIMIT),
+        source: VolumeSource::Memory { size_limit: Some(ETC_LIMIT) },
         mode: 0o755,
         directories: Vec::new(),
         files: own.into_iter().chain(message::files(scope)?).collect(),
@@ -99,7 +99,7 @@ fn shared_memory(scope: &Scope) -> VolumePlan {
     VolumePlan {
         name: "shm".to_owned(),
         path: shared_memory_path(scope),
-        size_limit: Some(SHARED_MEMORY_LIMIT),
+        source: VolumeSource::Memory { size_limit: Some(SHARED_MEMORY_LIMIT) },
         mode: 0o1777,
         directories: Vec::new(),
         files: Vec::new(),
@@ -130,8 +130,9 @@ fn empty_dir(
         }
         None => None,
     };
-    let mode = mode(scope, &format!("{at}.mode"), source.mode)?.unwrap_or(0o777);
-    Ok(VolumePlan { size_limit: size_limit.filter(|bytes| *bytes > 0), mode, ..plan })
+    let mode = source.mode.and_then(|mode| u32::try_from(mode).ok()).filter(|mode| *mode <= 0o1777).unwrap_or(0o777);
+    let source = VolumeSource::Memory { size_limit: size_limit.filter(|bytes| *bytes > 0) };
+    Ok(VolumePlan { source, mode, ..plan })
 }
 
 fn config_map(scope: &Scope, at: &str, source: &ConfigMapVolumeSource) -> Result<Vec<FilePlan>> {
@@ -235,8 +236,8 @@ fn below(path: &str) -> Option<PathBuf> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::plan::VolumePlan;
     use crate::plan::fixture::Fixture;
+    use crate::plan::{VolumePlan, VolumeSource};
 
     fn fixture(volume: Value) -> Fixture {
         let mut fixture = Fixture::container(json!({}))
@@ -258,9 +259,11 @@ mod tests {
     #[test]
     fn empty_directories() {
         let memory = volume(json!({ "name": "v", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } }));
-        assert_eq!((memory.mode, memory.size_limit, memory.files.len()), (0o777, Some(1 << 20), 0));
+        assert_eq!((memory.mode, memory.files.len()), (0o777, 0));
+        assert_eq!(memory.source, VolumeSource::Memory { size_limit: Some(1 << 20) });
         assert_eq!(memory.path.to_str(), Some("/run/pod/volumes/v"));
-        assert_eq!(volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "0" } })).size_limit, None);
+        let unlimited = volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "0" } })).source;
+        assert_eq!(unlimited, VolumeSource::Memory { size_limit: None });
         let report = fixture(json!({ "name": "v", "emptyDir": {} })).plan().unwrap().report;
         assert_eq!(report[0].path, "spec.volumes[0].emptyDir");
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::plan::VolumePlan;
+use crate::plan::{VolumePlan, VolumeSource};
 use crate::sys::{Named, SysError};
 
 /// Mounts one volume below `root` and writes its files.
@@ -15,7 +15,7 @@ pub(super) fn make(root: &Path, volume: &VolumePlan) -> Result<(), SysError> {
     let at = root.join(volume.path.strip_prefix("/").unwrap_or(&volume.path));
     fs::create_dir_all(&at).named(|| format!("mkdir({at:?})"))?;
     let mut options = format!("mode={:o}", volume.mode);
-    if let Some(bytes) = volume.size_limit {
+    if let VolumeSource::Memory { size_limit: Some(bytes) } = volume.source {
         options.push_str(&format!(",size={bytes}"));
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{Mode, fstatat, umask};
 use oci_spec::runtime::{Mount, Spec};
 
 use super::overlay::c_path;
 use super::target::{Kind, find_exactly, find_exactly_or_make, find_or_make};
 use crate::error::{Error, Result};
-use crate::sys::mount::{Depth, attach, clone_tree, set_attributes};
+use crate::host::beneath::open_or_make;
+use crate::sys::mount::{Depth, Propagation, attach, clone_tree, set_attributes, set_propagation};
 use crate::sys::{Named, SysError};
 
 /// One step from the bare root file system to the container's view.
@@ -22,7 +23,7 @@ pub(super) enum Op {
     /// A new file system instance.
     Fresh { kind: CString, target: PathBuf, flags: MsFlags, data: Option<CString> },
     /// The tree at `source` in the supervisor's mount namespace.
-    Bind { source: CString, target: PathBuf, attributes: u64, depth: Depth },
+    Bind(Bind),
     /// Nothing can be read at `target` any more: /dev/null over a file, an empty file system over a directory.
     Mask { target: PathBuf },
     /// Nothing can be written at or below `target` any more.
@@ -31,6 +32,20 @@ pub(super) enum Op {
     Devices,
     /// A directory, where nothing has this name yet.
     Directory { target: PathBuf },
+}
+
+/// What is bound where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Bind {
+    source: CString,
+    target: PathBuf,
+    /// What is bound instead of the whole source: a path below it, found at every start and never leaving it.
+    below: Option<PathBuf>,
+    attributes: u64,
+    depth: Depth,
+    /// Attributes of this mount and all below it.
+    all_attributes: u64,
+    propagation: Option<Propagation>,
 }
 
 /// The devices that every container has (runtime-spec, "Default Devices"), bound from the host.
@@ -73,7 +88,7 @@ fn operation(m: &Mount) -> Result<Op> {
     if m.uid_mappings().is_some() || m.gid_mappings().is_some() {
         return Err(refuse("id-mapped mounts are not supported".to_owned()));
     }
-    let mut words = Words { flags: MsFlags::empty(), attributes: 0, bind: None, data: Vec::new() };
+    let mut words = Words::new();
     for option in m.options().as_deref().unwrap_or_default() {
         words.take(option);
     }
@@ -84,11 +99,22 @@ fn operation(m: &Mount) -> Result<Op> {
         if let Some(word) = words.data.first() {
             return Err(refuse(format!("option {word:?} is not one of a bind mount")));
         }
-        return Ok(Op::Bind { source: c_path(source)?, target, attributes: words.attributes, depth });
+        return Ok(Op::Bind(Bind {
+            source: c_path(source)?,
+            target,
+            below: words.below,
+            attributes: words.attributes,
+            depth,
+            all_attributes: words.all_attributes,
+            propagation: words.propagation,
+        }));
     }
     let Some(kind) = m.typ().as_deref() else { return Err(refuse("neither a type nor `bind` is given".to_owned())) };
     if !["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup2"].contains(&kind) {
         return Err(refuse(format!("file system type {kind:?} is not supported")));
+    }
+    if words.below.is_some() {
+        return Err(refuse(format!("option {SUBDIR:?} is one of a bind mount")));
     }
     let c_string = |s: String| CString::new(s).map_err(|_| refuse("an option has a NUL byte in it".to_owned()));
     let data = if words.data.is_empty() { None } else { Some(c_string(words.data.join(","))?) };
@@ -99,11 +125,30 @@ fn operation(m: &Mount) -> Result<Op> {
 struct Words {
     flags: MsFlags,
     attributes: u64,
+    all_attributes: u64,
+    propagation: Option<Propagation>,
     bind: Option<Depth>,
+    below: Option<PathBuf>,
     data: Vec<String>,
 }
 
+/// mount(8)'s word for a directory below the source that is mounted instead of it; here a file will do, too, and a directory that is
+/// missing is made.
+const SUBDIR: &str = "X-mount.subdir=";
+
 impl Words {
+    fn new() -> Words {
+        Words {
+            flags: MsFlags::empty(),
+            attributes: 0,
+            all_attributes: 0,
+            propagation: None,
+            bind: None,
+            below: None,
+            data: Vec::new(),
+        }
+    }
+
     fn take(&mut self, word: &str) {
         let (flag, attribute) = match word {
             "ro" => (MsFlags::MS_RDONLY, libc::MOUNT_ATTR_RDONLY),
@@ -112,11 +157,23 @@ impl Words {
             "noexec" => (MsFlags::MS_NOEXEC, libc::MOUNT_ATTR_NOEXEC),
             "noatime" => (MsFlags::MS_NOATIME, libc::MOUNT_ATTR_NOATIME),
             "strictatime" => (MsFlags::MS_STRICTATIME, libc::MOUNT_ATTR_STRICTATIME),
-            // What the kernel does when nothing else is said, and propagation, which ends at the supervisor's own namespace.
-            "rw" | "suid" | "dev" | "exec" | "relatime" | "private" | "rprivate" => return,
+            "rro" => return self.all_attributes |= libc::MOUNT_ATTR_RDONLY,
+            "rnosuid" => return self.all_attributes |= libc::MOUNT_ATTR_NOSUID,
+            "rnodev" => return self.all_attributes |= libc::MOUNT_ATTR_NODEV,
+            "rnoexec" => return self.all_attributes |= libc::MOUNT_ATTR_NOEXEC,
+            // What the kernel does when nothing else is said.
+            "rw" | "suid" | "dev" | "exec" | "relatime" => return,
+            // A tree is always bound with what is mounted below it, and so has one propagation.
+            "private" | "rprivate" => return self.propagation = Some(Propagation::Private),
+            "slave" | "rslave" => return self.propagation = Some(Propagation::Slave),
             "bind" => return self.bind = Some(Depth::This),
             "rbind" => return self.bind = Some(Depth::Recursive),
-            other => return self.data.push(other.to_owned()),
+            other => {
+                return match other.strip_prefix(SUBDIR) {
+                    Some(path) => self.below = Some(PathBuf::from(path)),
+                    None => self.data.push(other.to_owned()),
+                };
+            }
         };
         self.flags |= flag;
         self.attributes |= attribute;
@@ -134,30 +191,7 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
                 mount(Some(kind.as_c_str()), path.as_str(), Some(kind.as_c_str()), *flags, data.as_deref())
                     .named(|| format!("mount({kind:?}, {target:?}, {data:?})"))?;
             }
-            Op::Bind { source, target, attributes, depth } => {
-                let tree = clone_tree(nix::fcntl::AT_FDCWD, source)?;
-                let place = find_or_make(root, target, kind_of(&tree)?)?;
-                // The kernel would say EINVAL, which nobody understands.
-                match (kind_of(&tree)?, kind_of(&place)?) {
-                    (Kind::File, Kind::Directory) => {
-                        return Err(SysError::new(
-                            format!("mount of a file at {target:?}, where the image has a directory"),
-                            Errno::EISDIR,
-                        ));
-                    }
-                    (Kind::Directory, Kind::File) => {
-                        return Err(SysError::new(
-                            format!("mount of a directory at {target:?}, where the image has a file"),
-                            Errno::ENOTDIR,
-                        ));
-                    }
-                    _ => {}
-                }
-                if *attributes != 0 {
-                    set_attributes(&tree, *depth, *attributes, source)?;
-                }
-                attach(&tree, &place, &c_name(target))?;
-            }
+            Op::Bind(bind) => bind.apply(root)?,
             Op::Mask { target } => mask(root, target, &mut nothing)?,
             Op::ReadOnly { target } => read_only(root, target)?,
             Op::Devices => devices(root)?,
@@ -165,6 +199,53 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
         }
     }
     Ok(())
+}
+
+impl Bind {
+    fn apply(&self, root: BorrowedFd) -> std::result::Result<(), SysError> {
+        let Bind { source, target, below, attributes, depth, all_attributes, propagation } = self;
+        let tree = match below {
+            None => clone_tree(nix::fcntl::AT_FDCWD, source)?,
+            Some(path) => {
+                let volume = nix::fcntl::open(source.as_c_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+                    .named(|| format!("open({source:?}, O_PATH)"))?;
+                // What was found is what is mounted, whatever another container calls it by now.
+                let before = umask(Mode::empty());
+                let found = open_or_make(&volume, path);
+                umask(before);
+                let failed =
+                    |e: SysError| SysError::new(format!("subPath {path:?} at {target:?}: {}", e.call), e.errno);
+                clone_tree(found.map_err(failed)?, c"")?
+            }
+        };
+        let place = find_or_make(root, target, kind_of(&tree)?)?;
+        // The kernel would say EINVAL, which nobody understands.
+        match (kind_of(&tree)?, kind_of(&place)?) {
+            (Kind::File, Kind::Directory) => {
+                return Err(SysError::new(
+                    format!("mount of a file at {target:?}, where the image has a directory"),
+                    Errno::EISDIR,
+                ));
+            }
+            (Kind::Directory, Kind::File) => {
+                return Err(SysError::new(
+                    format!("mount of a directory at {target:?}, where the image has a file"),
+                    Errno::ENOTDIR,
+                ));
+            }
+            _ => {}
+        }
+        if let Some(propagation) = propagation {
+            set_propagation(&tree, *propagation, source)?;
+        }
+        if *all_attributes != 0 {
+            set_attributes(&tree, Depth::Recursive, *all_attributes, source)?;
+        }
+        if *attributes != 0 {
+            set_attributes(&tree, *depth, *attributes, source)?;
+        }
+        attach(&tree, &place, &c_name(target))
+    }
 }
 
 /// One empty read-only file system, made when the first directory is masked and shared by all of them.
@@ -256,8 +337,17 @@ mod tests {
     #[test]
     fn a_read_only_bind_covers_what_is_mounted_below_its_source() {
         let op = operation(&mount_of("bind", &["rbind", "ro"])).unwrap();
-        let Op::Bind { attributes, depth, .. } = op else { panic!("{op:?}") };
+        let Op::Bind(Bind { attributes, depth, .. }) = op else { panic!("{op:?}") };
         assert_eq!((attributes, depth), (libc::MOUNT_ATTR_RDONLY, Depth::Recursive));
+    }
+
+    #[test]
+    fn a_bind_may_be_of_something_below_its_source_and_recursively_read_only() {
+        let op = operation(&mount_of("bind", &["bind", "rslave", "rro", "rnoexec", "X-mount.subdir=a/b,c"])).unwrap();
+        let Op::Bind(Bind { attributes, all_attributes, below, propagation, .. }) = op else { panic!("{op:?}") };
+        assert_eq!((attributes, all_attributes), (0, libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC));
+        assert_eq!((below, propagation), (Some(PathBuf::from("a/b,c")), Some(Propagation::Slave)));
+        assert!(operation(&mount_of("tmpfs", &["X-mount.subdir=a"])).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::manifest::{Input, read};
 
 /// The whole error that reading `text` ends with.
 pub fn error(text: &str) -> String {
-    let input = Input { name: "pod.yaml".into(), bytes: text.as_bytes().to_vec() };
+    let input = Input { name: "pod.yaml".into(), bytes: text.as_bytes().to_vec(), path: None };
     match read(&[input]) {
         Ok(_) => "no error".into(),
         Err(e) => e.to_string(),
