@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::render::{policy, sort_capabilities};
-use super::{ContainerPlan, FilePlan, PodPlan, Processes, VolumePlan, VolumeSource};
+use super::{ContainerPlan, FilePlan, Layout, PodPlan, Processes, VolumePlan, VolumeSource};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
@@ -35,9 +35,11 @@ struct Volume<'a> {
     path: &'a Path,
     source: &'a VolumeSource,
     mode: u32,
+    group: Option<u32>,
+    layout: Layout,
     directories: &'a [PathBuf],
-    /// Path, mode, and the digest of the content, which may be long.
-    files: Vec<(&'a Path, u32, String)>,
+    /// Path, mode, owner, lifetime, and the digest of the content, which may be long.
+    files: Vec<(&'a Path, u32, Option<u32>, Option<u64>, String)>,
 }
 
 /// The SHA-256, in hexadecimal, of everything that makes two plans different: what is in the volumes, values of Secrets and the
@@ -92,10 +94,14 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
 }
 
 fn volume<'a>(plan: &'a VolumePlan, uid: &str) -> Volume<'a> {
-    let VolumePlan { name, path, source, mode, directories, files } = plan;
+    let VolumePlan { name, path, source, mode, group, layout, directories, files } = plan;
     let digest = |content| digest(without(content, uid).as_ref());
-    let files = files.iter().map(|FilePlan { path, mode, content }| (path.as_path(), *mode, digest(content))).collect();
-    Volume { name, path, source, mode: *mode, directories, files }
+    let file = |file: &'a FilePlan| {
+        let FilePlan { path, mode, owner, content, lifetime } = file;
+        (path.as_path(), *mode, *owner, *lifetime, digest(content))
+    };
+    let files = files.iter().map(file).collect();
+    Volume { name, path, source, mode: *mode, group: *group, layout: *layout, directories, files }
 }
 
 /// `text` without the pod's uid; what is not UTF-8 does not tell it.

@@ -6,9 +6,11 @@ mod downward;
 mod env;
 mod ephemeral;
 mod expand;
+mod files;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod groups;
 mod lifecycle;
 mod message;
 mod mounts;
@@ -25,6 +27,7 @@ mod security;
 mod signal;
 #[cfg(test)]
 mod tests;
+mod token;
 mod user;
 mod volumes;
 
@@ -111,10 +114,24 @@ pub struct VolumePlan {
     pub source: VolumeSource,
     /// Permission bits of the root directory of a volume that podling makes.
     pub mode: u32,
+    /// The group that owns the root directory and, by its set-group-id bit, everything that is made below it (`fsGroup`).
+    pub group: Option<u32>,
+    /// How the files are laid out.
+    pub layout: Layout,
     /// Directories made there, mode 0755, because some container mounts another volume at them.
     pub directories: Vec<PathBuf>,
     /// Files put there before the first container starts.
     pub files: Vec<FilePlan>,
+}
+
+/// How the files of a volume are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Layout {
+    /// At their paths.
+    Plain,
+    /// As the kubelet's atomic writer does it: in a directory named after the time, to which the link `..data` leads; what is at the paths
+    /// leads there by way of that link, so that all files change at once.
+    Atomic,
 }
 
 /// What a volume is made of.
@@ -203,8 +220,19 @@ pub struct FilePlan {
     pub path: PathBuf,
     /// Permission bits.
     pub mode: u32,
+    /// The user that owns the file; `None` for the pod's root.
+    pub owner: Option<u32>,
     /// The content; `podling plan` prints its length only, since it may be a Secret's.
     pub content: Vec<u8>,
+    /// Of a service account's token, how many seconds it is valid for. `content` are its claims then, as a JSON object without times.
+    pub lifetime: Option<u64>,
+}
+
+impl FilePlan {
+    /// A file of the pod's root that holds `content` itself.
+    pub fn new(path: impl Into<PathBuf>, mode: u32, content: impl Into<Vec<u8>>) -> FilePlan {
+        FilePlan { path: path.into(), mode, owner: None, content: content.into(), lifetime: None }
+    }
 }
 
 impl std::fmt::Debug for FilePlan {

@@ -91,7 +91,7 @@ impl Check<'_> {
         if !huge && !RESOURCES.contains(&resource) {
             let why = format!("{resource:?} is not a resource that the downward API tells");
             let problem = self.problem(&format!("{path}.resource"), why);
-            match nearest(resource, RESOURCES) {
+            match nearest(resource, RESOURCES.into_iter()) {
                 Some(meant) => problem.mend(format!("did you mean {meant:?}?")),
                 None => problem.mend(format!("it tells {}", RESOURCES.join(", "))),
             };

@@ -3,6 +3,7 @@
 mod container;
 mod data;
 mod downward;
+mod files;
 mod life;
 mod pod;
 mod probes;

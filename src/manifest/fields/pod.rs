@@ -3,6 +3,8 @@
 use super::Field;
 use super::Rule::{Enforced, Group, Refused, Trivial};
 
+const ACCOUNT: &str = "the name that the downward API and projected tokens tell; no account stands behind it";
+
 /// The rows, in the order of their paths.
 pub(super) const POD: &[Field] = &[
     ("spec", Group),
@@ -10,7 +12,10 @@ pub(super) const POD: &[Field] = &[
         "spec.activeDeadlineSeconds",
         Enforced("the pod is stopped and fails with DeadlineExceeded when the time is over"),
     ),
-    ("spec.automountServiceAccountToken", Trivial("there is no API server, so no token is mounted")),
+    (
+        "spec.automountServiceAccountToken",
+        Enforced("no token is mounted by itself, for there is no API server; true is reported"),
+    ),
     ("spec.containers", Group),
     ("spec.ephemeralContainers", Refused("they are added to a running pod, never written in its YAML")),
     ("spec.imagePullSecrets", Group),
@@ -27,8 +32,8 @@ pub(super) const POD: &[Field] = &[
     ),
     ("spec.initContainers[]", Group),
     ("spec.restartPolicy", Enforced("ended containers start again by it, with the kubelet's back-off")),
-    ("spec.serviceAccount", Trivial("there is no API server to be known to")),
-    ("spec.serviceAccountName", Trivial("there is no API server to be known to")),
+    ("spec.serviceAccount", Enforced(ACCOUNT)),
+    ("spec.serviceAccountName", Enforced(ACCOUNT)),
     ("spec.shareProcessNamespace", Enforced("true gives the containers one pid namespace")),
     (
         "spec.terminationGracePeriodSeconds",

@@ -252,7 +252,7 @@ fn values() {
             &[
                 "pod.yaml:8: spec.containers[0].volumeMounts[1].mountPath: \"/x\" is already mounted at pod.yaml:8",
                 "pod.yaml:9: spec.volumes[1].name: the volume \"d\" is already defined at pod.yaml:9",
-                "pod.yaml:9: spec.volumes[1]: a volume has one of emptyDir, configMap and secret, found none",
+                "pod.yaml:9: spec.volumes[1]: a volume has one of emptyDir, configMap, secret, downwardAPI and projected, found none",
                 "  emptyDir: {} is an empty one",
             ],
         ),
@@ -266,7 +266,7 @@ fn values() {
         (
             "  volumes: [{name: d, emptyDir: {sizeLimit: -1}, configMap: {name: x, defaultMode: 644, optional: true}}]",
             &[
-                "pod.yaml:8: spec.volumes[0]: a volume has one of emptyDir, configMap and secret, found several",
+                "pod.yaml:8: spec.volumes[0]: a volume has one of emptyDir, configMap, secret, downwardAPI and projected, found several",
                 "pod.yaml:8: spec.volumes[0].emptyDir.sizeLimit: \"-1\" must not be negative",
                 "pod.yaml:8: spec.volumes[0].configMap.defaultMode: 644, 01204 in octal, is outside 0 to 0777",
                 "  did you mean 0644?",
