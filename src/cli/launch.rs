@@ -1,8 +1,14 @@
 //! From read input to running pods: what `run`, `up` and `restart` share.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::images::{Having, have};
 use super::input::{Given, plan_pod};
@@ -11,10 +17,12 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
+use crate::manifest::Said;
 use crate::plan::PodPlan;
 use crate::pod::record::{First, boot_id};
 use crate::pod::status::TracePoint;
-use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
+use crate::pod::{Claim, Follow, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
+use crate::sys::Named;
 
 /// How pods are to be started.
 #[derive(Debug)]
@@ -135,7 +143,8 @@ impl Launch<'_> {
             .map(|plan| {
                 let first = first(given, &plan, life, mode)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
-                Ok(Start { plan, claim, first })
+                let follow = follow(given, &plan, facts)?;
+                Ok(Start { plan, claim, first, follow })
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
@@ -165,14 +174,33 @@ pub struct Planned {
     images: BTreeMap<String, Image>,
 }
 
+/// What the pod's volumes follow: all files of the input, since one that says nothing about them now may do so later.
+fn follow(given: &Given, plan: &PodPlan, facts: &HostFacts) -> Result<Option<Follow>> {
+    let files = given.inputs.iter().filter_map(|input| Some((input.name.clone(), input.path.clone()?)));
+    let Some(constant) = crate::plan::constant(said(given, plan)?, &given.bundle) else { return Ok(None) };
+    let failed = |e: serde_json::Error| Error::new(e.to_string()).context("what the pod's volumes keep");
+    let constant = memory(&serde_json::to_vec(&constant).map_err(failed)?)?;
+    Ok(Some(Follow { files: files.collect(), constant, facts: facts.clone(), options: given.options.clone() }))
+}
+
+/// Memory that holds `bytes` and belongs to no process.
+fn memory(bytes: &[u8]) -> Result<OwnedFd> {
+    let fd = memfd_create(c"podling", MFdFlags::MFD_CLOEXEC).named(|| "memfd_create()")?;
+    let mut file = File::from(fd);
+    file.write_all(bytes).named(|| "write(memfd)")?;
+    Ok(file.into())
+}
+
+fn said<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
+    let named =
+        |pod: &&Said<Pod>| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name);
+    let missing = || Error::new(format!("pod {:?} is not in the input", plan.name));
+    given.bundle.pods.iter().find(named).ok_or_else(missing)
+}
+
 /// How a pod is started, to be kept where it goes on alone.
 fn first(given: &Given, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<First> {
-    let said = given
-        .bundle
-        .pods
-        .iter()
-        .find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
-        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))?;
+    let said = said(given, plan)?;
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
     let namespace = said.object.metadata.namespace.clone().filter(|n| !n.is_empty());
     let is_kept = mode != Mode::Foreground;

@@ -10,6 +10,7 @@ mod files;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod follow;
 mod groups;
 mod lifecycle;
 mod message;
@@ -43,6 +44,7 @@ pub use decide::{decide, emulated, plan};
 pub use downward::POD_IP;
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
+pub use follow::{Anew, Constant, anew, constant};
 pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
     RestartRule, Role, StdinPlan, Terminal,
@@ -61,6 +63,13 @@ pub struct PodPaths {
     pub state_dir: PathBuf,
     /// Every container's lowest layer: the places of the mounts that every container has, for images that lack them.
     pub base: PathBuf,
+}
+
+impl PodPaths {
+    /// The paths of a pod that runs already, where nothing new is to be put on the disk.
+    pub fn of_running(run_dir: PathBuf) -> PodPaths {
+        PodPaths { run_dir, state_dir: PathBuf::new(), base: PathBuf::new() }
+    }
 }
 
 /// Everything that will be done to run one pod, decided before anything is created.

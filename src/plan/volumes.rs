@@ -179,7 +179,6 @@ mod tests {
 
     #[test]
     fn impossible_volumes() {
-        let item = |path: &str| json!({ "name": "map", "items": [{ "key": "a", "path": path }] });
         for (said, expected) in [
             (json!({ "name": "v", "hostPath": { "path": "/" } }), "spec.volumes[0]: podling does not know"),
             (json!({ "name": "../v", "emptyDir": {} }), "spec.volumes[0].name"),

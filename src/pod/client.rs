@@ -15,6 +15,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::control::server::Owner;
 use super::control::{Connection, Reply, Request, connect};
+use super::follow::Follow;
 use super::link::{Fact, hear, tell};
 use super::output::{Label, Style, labels};
 use super::record::First;
@@ -63,6 +64,8 @@ pub struct Start {
     pub claim: Claim,
     /// How it is started, kept in its directory if it is detached.
     pub first: First,
+    /// What its volumes follow, if they do.
+    pub follow: Option<Follow>,
 }
 
 /// How long the caller waits for its pods.
@@ -96,7 +99,7 @@ pub fn run(mut run: Run) -> Result<u8> {
     let mut pods: Vec<Pod> = Vec::new();
     let mut all_labels = labels(container_names(&run.pods), &run.style).into_iter();
     let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).collect();
-    for Start { plan, claim, first } in std::mem::take(&mut run.pods) {
+    for Start { plan, claim, first, follow } in std::mem::take(&mut run.pods) {
         // Held by this pod's supervisor, too, they would tell the others' that their client lives, and keep their names taken.
         let links = pods.iter().filter_map(|p: &Pod| match &p.state {
             State::Running { link, .. } => Some(link.as_raw_fd()),
@@ -105,7 +108,7 @@ pub fn run(mut run: Run) -> Result<u8> {
         let others: Vec<RawFd> = claims.iter().copied().filter(|fd| *fd != claim.descriptor()).chain(links).collect();
         let own: Vec<Label> = all_labels.by_ref().take(plan.init_containers.len() + plan.containers.len()).collect();
         let name = plan.name.clone();
-        let started = supervise(plan, &claim, first, own, &others, &run);
+        let started = supervise(plan, &claim, (first, follow), own, &others, &run);
         pods.push(Pod { name, claim, state: State::from(started) });
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
@@ -214,7 +217,7 @@ fn container_names(pods: &[Start]) -> Vec<String> {
 fn supervise(
     plan: PodPlan,
     claim: &Claim,
-    first: First,
+    (first, follow): (First, Option<Follow>),
     labels: Vec<Label>,
     others: &[RawFd],
     run: &Run,
@@ -295,6 +298,7 @@ fn supervise(
             front,
             notices,
             about,
+            follow,
         })
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;
