@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use super::scope::{Scope, Subject, plain_name};
 use super::{
     ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, groups,
-    message, nested, oci, probes, restarts, security, signal, user, volumes,
+    message, nested, oci, placement, probes, restarts, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -82,6 +82,7 @@ pub fn decide(
     let init_said = spec.init_containers.as_deref().unwrap_or_default();
     let init_containers = container_plans(init_said, "spec.initContainers", restarts::init_role)?;
     let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
+    report.extend(placement::verdicts(&scope));
     report.extend(shared_processes(&scope));
     report.extend(groups::verdicts(&scope));
     report.extend(unmounted_token(&scope));

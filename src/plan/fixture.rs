@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
 use serde_json::{Value, json};
 
 use super::scope::Scope;
-use super::{ContainerPlan, Options, PodPaths, PodPlan, plan};
+use super::{ContainerPlan, Options, PodPaths, PodPlan, PolicyLevel, plan};
 use crate::error::Result;
 use crate::host::{HostFacts, IdExtent, IdMap};
 use crate::image::{Accounts, Group, Image, User};
@@ -35,7 +35,8 @@ impl Fixture {
             bundle: Bundle::default(),
             images: BTreeMap::from(images),
             host: HostFacts::sample(IdMap { uids: extents.clone(), gids: extents }),
-            options: Options::default(),
+            // What a policy forbids has tests of its own.
+            options: Options { policy: Some(PolicyLevel::Privileged), ..Options::default() },
         }
     }
 

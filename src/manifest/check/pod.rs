@@ -38,6 +38,7 @@ impl Check<'_> {
         if let Some(resources) = &spec.resources {
             self.resources("spec.resources", resources);
         }
+        self.placement(spec);
         self.volumes(spec);
         if spec.containers.is_empty() {
             self.problem("spec.containers", "required: a Pod has at least one container");
@@ -61,7 +62,7 @@ impl Check<'_> {
         self.one_of(&format!("{path}.supplementalGroupsPolicy"), policy, &["Merge", "Strict"]);
     }
 
-    /// `runAsNonRoot` beside `runAsUser: 0`, which the kubelet would refuse when it starts the container. A container's own
+    /// `runAsNonRoot` beside `runAsUser: 0`, which an API server takes, and a kubelet refuses when it starts the container. A container's own
     /// values go before the pod's.
     fn non_root(&mut self, spec: &PodSpec) {
         let pod = spec.security_context.as_ref();
@@ -76,7 +77,7 @@ impl Check<'_> {
             }
         }
         for path in paths {
-            self.problem(&path, "0 is root, and runAsNonRoot is true");
+            self.problems.refuse(self.source, &path, "0 is root, and runAsNonRoot is true");
         }
     }
 
