@@ -103,7 +103,7 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
     }
     for pod in &bundle.pods {
         examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
-        let paths = pod_paths(pod, &data::directory(&facts)?, options);
+        let paths = pod_paths(pod, &data::directory(&facts)?, options)?;
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {
             Ok(plan) if options.emulation == Emulation::Reported => {
                 let answer = |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());

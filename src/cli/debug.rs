@@ -13,7 +13,7 @@ use super::{data, say};
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, Input, Said, read};
-use crate::plan::{ContainerPlan, Options, PodPaths, ephemeral};
+use crate::plan::{ContainerPlan, LocalVolumes, Options, PodPaths, ephemeral};
 use crate::pod::list::{self, Found};
 use crate::pod::record::{new_uid, read_first};
 use crate::pod::{Request, base_layer, pod_dir};
@@ -79,7 +79,12 @@ pub fn run(args: &Args) -> Result<u8> {
     let images = have(&alone, &store, &facts, &args.images.having(args.quiet))?;
     let _held = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
 
-    let paths = PodPaths { run_dir: "/pod".into(), state_dir: pod_dir(&data, &found.name), base: base_layer(&data) };
+    let paths = PodPaths {
+        run_dir: "/pod".into(),
+        state_dir: pod_dir(&data, &found.name),
+        base: base_layer(&data),
+        volumes: LocalVolumes::default(),
+    };
     let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
     if args.given.tty {
         set_size(&mut plan)?;
@@ -184,6 +189,7 @@ fn with_only(pod: &Said<Pod>, container: &Container) -> Said<Pod> {
     if let Some(spec) = &mut alone.object.spec {
         spec.containers = vec![container.clone()];
         spec.init_containers = None;
+        spec.volumes = None;
     }
     alone
 }

@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
 use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
 use crate::pod::record::{First, RecordedInput, new_uid};
-use crate::pod::{base_layer, pod_dir};
+use crate::pod::{base_layer, local, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
 #[derive(Debug, clap::Args)]
@@ -198,13 +198,21 @@ pub fn plan_pod(
     data: &Path,
     options: &Options,
 ) -> Result<PodPlan> {
-    crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options), options)
+    crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options)?, options)
 }
 
 /// Where the files of `pod` are, whose place on disk is below `data`.
-pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> PodPaths {
+///
+/// # Errors
+/// What is known of a local volume cannot be read.
+pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> Result<PodPaths> {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-    PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) }
+    Ok(PodPaths {
+        run_dir: RUN_DIR.into(),
+        state_dir: pod_dir(data, name),
+        base: base_layer(data),
+        volumes: local::known(data, pod)?,
+    })
 }
 
 fn read_file(file: &Path) -> Result<Input> {

@@ -17,11 +17,11 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
-use crate::manifest::Said;
-use crate::plan::PodPlan;
+use crate::manifest::{ObjectKey, Said};
+use crate::plan::{PodPlan, VolumeSource};
 use crate::pod::record::{First, boot_id};
 use crate::pod::status::TracePoint;
-use crate::pod::{Claim, Follow, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
+use crate::pod::{Claim, Follow, Kept, Mode, Run, ShowTrace, Start, Style, Until, local, make_base_layer, sweep};
 use crate::sys::Named;
 
 /// How pods are to be started.
@@ -135,7 +135,13 @@ impl Launch<'_> {
         if let Err(left) = store.sweep(facts) {
             say(&left);
         }
+        for left in local::sweep(data, facts) {
+            say(left);
+        }
         make_base_layer(data, facts)?;
+        for claim in given.bundle.claims.values() {
+            local::ensure(data, &claim.object, facts)?;
+        }
         let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
         let pods = planned
             .plans
@@ -144,7 +150,8 @@ impl Launch<'_> {
                 let first = first(given, &plan, life, mode)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
                 let follow = follow(given, &plan, facts)?;
-                Ok(Start { plan, claim, first, follow })
+                let volumes = hold_volumes(&plan, data, facts)?;
+                Ok(Start { plan, claim, first, follow, volumes })
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
@@ -196,6 +203,18 @@ fn said<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
         |pod: &&Said<Pod>| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name);
     let missing = || Error::new(format!("pod {:?} is not in the input", plan.name));
     given.bundle.pods.iter().find(named).ok_or_else(missing)
+}
+
+/// Keeps the local volumes of a pod for it.
+fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<File>> {
+    let mut held = Vec::new();
+    for volume in &plan.volumes {
+        let VolumeSource::Claim(claim) = &volume.source else { continue };
+        let key = ObjectKey { namespace: claim.namespace.clone(), name: claim.name.clone() };
+        let hold = local::get(data, &key).and_then(|local| local::hold(&local, claim.sharing, facts));
+        held.push(hold.context(|| format!("pod {:?}: volume {:?}", plan.name, volume.name))?);
+    }
+    Ok(held)
 }
 
 /// How a pod is started, to be kept where it goes on alone.

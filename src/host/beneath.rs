@@ -58,11 +58,14 @@ fn make(base: impl AsFd, path: &Path, mode: Mode) -> Result<OwnedFd, SysError> {
             }
         }
         match mkdirat(&here, name, mode) {
-            // Another container of the pod was quicker; a link that leads to nothing is told by the open below.
+            // Another container of the pod was quicker, or it is a link that leads to nothing.
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(SysError::new(format!("mkdirat({done:?})"), errno)),
         }
-        here = open(&here, Path::new(name), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW)?;
+        here = open(&here, Path::new(name), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).map_err(|e| {
+            let what = format!("{done:?} is a link that leads to nothing: {}", e.call);
+            if e.errno == Errno::ENOTDIR { SysError::new(what, e.errno) } else { e }
+        })?;
     }
     Ok(here)
 }

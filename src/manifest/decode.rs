@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -18,6 +18,7 @@ pub(super) enum Object {
     Pod(Box<Said<Pod>>),
     ConfigMap(Said<ConfigMap>),
     Secret(Said<Secret>),
+    Claim(Said<PersistentVolumeClaim>),
 }
 
 impl Object {
@@ -27,6 +28,7 @@ impl Object {
             Object::Pod(_) => Kind::Pod,
             Object::ConfigMap(_) => Kind::ConfigMap,
             Object::Secret(_) => Kind::Secret,
+            Object::Claim(_) => Kind::PersistentVolumeClaim,
         }
     }
 
@@ -36,6 +38,7 @@ impl Object {
             Object::Pod(said) => &said.source,
             Object::ConfigMap(said) => &said.source,
             Object::Secret(said) => &said.source,
+            Object::Claim(said) => &said.source,
         }
     }
 }
@@ -92,6 +95,7 @@ fn document_objects(node: Node, mut source: Source, problems: &mut Problems, obj
                 Kind::Pod => object(kind, &node, source, problems).map(Box::new).map(Object::Pod),
                 Kind::ConfigMap => object(kind, &node, source, problems).map(Object::ConfigMap),
                 Kind::Secret => object(kind, &node, source, problems).map(Object::Secret),
+                Kind::PersistentVolumeClaim => object(kind, &node, source, problems).map(Object::Claim),
             };
             match object {
                 Ok(object) => objects.0.push(object),

@@ -18,7 +18,8 @@ pub(super) enum Said {
     List,
 }
 
-const TAKEN: &str = "podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1";
+const TAKEN: &str = "podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1";
+const KINDS: [&str; 5] = ["Pod", "ConfigMap", "Secret", "PersistentVolumeClaim", "List"];
 const WORKLOADS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "ReplicationController"];
 
 /// The kind of the object at `node`, or a problem.
@@ -49,10 +50,11 @@ pub(super) fn kind_of(node: &Node, source: &Source, problems: &mut Problems) -> 
         "Pod" => Said::One(Kind::Pod),
         "ConfigMap" => Said::One(Kind::ConfigMap),
         "Secret" => Said::One(Kind::Secret),
+        "PersistentVolumeClaim" => Said::One(Kind::PersistentVolumeClaim),
         "List" => Said::List,
         other => {
             let line = node.entry("kind").map_or(node.line, |entry| entry.line);
-            let mend = match ["Pod", "ConfigMap", "Secret", "List"].iter().find(|k| k.eq_ignore_ascii_case(other)) {
+            let mend = match KINDS.iter().find(|k| k.eq_ignore_ascii_case(other)) {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
                 None if WORKLOADS.contains(&other) => {
                     format!(

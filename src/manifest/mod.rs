@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 
 use crate::error::{Error, Result};
 
@@ -60,6 +60,8 @@ pub struct Bundle {
     pub config_maps: BTreeMap<ObjectKey, Said<ConfigMap>>,
     /// Secrets by namespace and name; `stringData` is already merged into `data`.
     pub secrets: BTreeMap<ObjectKey, Said<Secret>>,
+    /// PersistentVolumeClaims by namespace and name.
+    pub claims: BTreeMap<ObjectKey, Said<PersistentVolumeClaim>>,
 }
 
 /// Namespace and name of an object.
@@ -241,6 +243,7 @@ fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
                 }
             }
             Object::ConfigMap(said) => insert("ConfigMap", &mut bundle.config_maps, said, problems),
+            Object::Claim(said) => insert("PersistentVolumeClaim", &mut bundle.claims, said, problems),
             Object::Secret(mut said) => {
                 merge_string_data(&mut said.object);
                 insert("Secret", &mut bundle.secrets, said, problems);
@@ -300,6 +303,22 @@ pub fn check_pod_name(name: &str) -> std::result::Result<(), String> {
     names::dns_subdomain(name)
 }
 
+/// Whether `name` can be a PersistentVolumeClaim's `metadata.name`; the error says what is wrong with it.
+///
+/// # Errors
+/// It is no DNS subdomain name.
+pub fn check_claim_name(name: &str) -> std::result::Result<(), String> {
+    names::dns_subdomain(name)
+}
+
+/// Whether `name` can be a namespace; the error says what is wrong with it.
+///
+/// # Errors
+/// It is no DNS label.
+pub fn check_namespace(name: &str) -> std::result::Result<(), String> {
+    names::dns_label(name)
+}
+
 /// Whether `key` and `value` can be a label; the error says what is wrong with them.
 ///
 /// # Errors
@@ -313,6 +332,12 @@ impl Source {
     /// `file:line` of the field at `path` (`spec.containers[0].image`), or of its nearest enclosing field that was written.
     pub fn at(&self, path: &str) -> String {
         format!("{}:{}", self.file, self.line(path))
+    }
+
+    /// That of an object in the file at the absolute path `path`, none of whose lines is known.
+    #[cfg(test)]
+    pub(crate) fn of_file(path: &Path) -> Source {
+        Source { path: Some(path.into()), ..Source::default() }
     }
 
     /// The absolute path of the file; standard input has none.

@@ -71,7 +71,7 @@ pub fn decide(
     let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
     let always = |(path, how): &(String, &str)| scope.verdict(path, *how);
     let mut report: Vec<Verdict> = pod.source.emulated().iter().map(always).collect();
-    let mut volumes = volumes::volumes(&scope, &mut report)?;
+    let mut volumes = volumes::volumes(&scope, images, &mut report)?;
     nested::add_mount_points(&scope, &mut volumes)?;
     let mut container_plans = |list: &[Container], path: &str, role: fn(&Container) -> Role| -> Result<Vec<_>> {
         let one = |(i, said): (usize, &Container)| {

@@ -40,6 +40,26 @@ impl Vars {
         Text { value, secret }
     }
 
+    /// `input` with its `$(NAME)` references replaced, as a path needs them: all of them.
+    ///
+    /// # Errors
+    /// The names that are unset or empty.
+    pub fn expand_whole(&self, input: &str) -> std::result::Result<Text, Vec<String>> {
+        let mut missing = Vec::new();
+        let mut secret = false;
+        let value = expand(input, |name| match self.get(name).filter(|text| !text.value.is_empty()) {
+            Some(text) => {
+                secret |= text.secret;
+                Some(text.value.as_str())
+            }
+            None => {
+                missing.push(name.to_owned());
+                None
+            }
+        });
+        if missing.is_empty() { Ok(Text { value, secret }) } else { Err(missing) }
+    }
+
     /// `NAME=VALUE` strings, as the OCI spec wants them.
     pub fn strings(&self) -> Vec<String> {
         self.0.iter().map(|(name, text)| format!("{name}={}", text.value)).collect()

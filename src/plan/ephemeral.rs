@@ -52,6 +52,10 @@ pub fn ephemeral(
             return Err(refused(field, "an ephemeral container has none"));
         }
     }
+    let mounts = container.volume_mounts.iter().flatten();
+    if mounts.flat_map(|mount| [&mount.sub_path, &mount.sub_path_expr]).flatten().any(|path| !path.is_empty()) {
+        return Err(refused("volumeMounts", "an ephemeral container has no subPath"));
+    }
     let path = "spec.ephemeralContainers[0]".to_owned();
     decide::container(&scope, images, container, Role::Ephemeral, path, &mut Vec::new()).map_err(whose)
 }

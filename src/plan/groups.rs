@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::PodSecurityContext;
 
-use super::Verdict;
 use super::scope::Scope;
+use super::{GroupChange, Verdict};
 use crate::error::{Error, Result};
 
 /// Whether the image's `/etc/group` counts (`supplementalGroupsPolicy`).
@@ -63,6 +63,29 @@ pub(super) fn root(scope: &Scope, mode: u32, access: GroupAccess) -> Result<(u32
         GroupAccess::Writes => 0o770,
     };
     if scope.ids.is_single() { Ok((mode | bits, None)) } else { Ok((mode | bits | 0o2000, Some(group))) }
+}
+
+/// `fsGroup` where there are groups to give.
+///
+/// # Errors
+/// An id that does not exist in the pod's user namespace.
+pub(super) fn given(scope: &Scope) -> Result<Option<u32>> {
+    Ok(file_group(scope)?.filter(|_| !scope.ids.is_single()))
+}
+
+/// `fsGroupChangePolicy`.
+///
+/// # Errors
+/// A word that is none of the API's.
+pub(super) fn change(scope: &Scope) -> Result<GroupChange> {
+    match context(scope).and_then(|context| context.fs_group_change_policy.as_deref()) {
+        None | Some("" | "Always") => Ok(GroupChange::Always),
+        Some("OnRootMismatch") => Ok(GroupChange::OnRootMismatch),
+        Some(other) => {
+            let why = format!("{other:?} is neither Always nor OnRootMismatch");
+            Err(scope.error("spec.securityContext.fsGroupChangePolicy", why))
+        }
+    }
 }
 
 /// What the volumes' group may do.

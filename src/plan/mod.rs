@@ -12,6 +12,7 @@ mod fingerprint;
 mod fixture;
 mod follow;
 mod groups;
+mod host_path;
 mod lifecycle;
 mod message;
 mod mounts;
@@ -28,12 +29,15 @@ mod scope;
 mod seccomp;
 mod security;
 mod signal;
+mod storage;
+mod sub_path;
 #[cfg(test)]
 mod tests;
 mod token;
 mod user;
 mod volumes;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +45,7 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use crate::host::IdMap;
+use crate::manifest::ObjectKey;
 
 pub use decide::{decide, emulated, plan};
 pub use downward::POD_IP;
@@ -56,6 +61,7 @@ pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use policy::objections as policy_objections;
 pub use render::render;
 pub use signal::number as signal_number;
+pub use storage::sharing;
 
 /// Where a pod's files are, in the supervisor's mount namespace.
 #[derive(Debug, Clone)]
@@ -66,12 +72,23 @@ pub struct PodPaths {
     pub state_dir: PathBuf,
     /// Every container's lowest layer: the places of the mounts that every container has, for images that lack them.
     pub base: PathBuf,
+    /// The named local volumes.
+    pub volumes: LocalVolumes,
+}
+
+/// The named local volumes, which outlive pods.
+#[derive(Debug, Clone, Default)]
+pub struct LocalVolumes {
+    /// The directory that has them at `NAMESPACE/NAME/data`.
+    pub dir: PathBuf,
+    /// Those among them that the pod may refer to without a claim in the input.
+    pub known: BTreeMap<ObjectKey, Sharing>,
 }
 
 impl PodPaths {
     /// The paths of a pod that runs already, where nothing new is to be put on the disk.
     pub fn of_running(run_dir: PathBuf) -> PodPaths {
-        PodPaths { run_dir, state_dir: PathBuf::new(), base: PathBuf::new() }
+        PodPaths { run_dir, state_dir: PathBuf::new(), base: PathBuf::new(), volumes: LocalVolumes::default() }
     }
 }
 
@@ -182,12 +199,24 @@ pub struct ClaimPlan {
     pub path: PathBuf,
     /// Who else may use it at the same time.
     pub sharing: Sharing,
+    /// When it is given to the volume's group.
+    pub change: GroupChange,
+}
+
+/// When everything in a volume is given to `fsGroup`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum GroupChange {
+    /// Whenever a pod starts.
+    Always,
+    /// Where the volume's root is not the group's already.
+    OnRootMismatch,
 }
 
 /// Who else may use a local volume at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
     /// Any pod.
+    #[default]
     Pods,
     /// Nobody (`ReadWriteOncePod`).
     Nobody,
@@ -290,17 +319,20 @@ pub struct ContainerPlan {
     pub stop_signal: i32,
     /// What the runtime executes. `root.path` is where the overlay is mounted.
     pub spec: Spec,
-    /// Which strings of `spec.process` hold values of Secrets; `podling plan` prints their lengths only.
+    /// Which strings of `spec` hold values of Secrets; `podling plan` prints their lengths only.
     pub secret: SecretStrings,
 }
 
-/// The strings of a process that hold values of Secrets, whether written there or by way of `$(NAME)`.
+/// The strings of a container that hold values of Secrets, whether written there or by way of `$(NAME)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretStrings {
     /// Names of variables.
     pub env: Vec<String>,
     /// Indices into `args`.
     pub args: Vec<usize>,
+    /// Indices into `mounts`, of which an option holds one.
+    #[serde(default)]
+    pub mounts: Vec<usize>,
 }
 
 impl std::fmt::Debug for ContainerPlan {

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Options, placement, policy};
+use super::{Options, host_path, placement, policy};
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, Objection, Said};
 
@@ -11,5 +11,8 @@ use crate::manifest::{Bundle, Objection, Said};
 pub fn objections(pod: &Said<Pod>, bundle: &Bundle, host: &HostFacts, options: &Options) -> Vec<Objection> {
     let mut objections = policy::objections(&pod.object, options);
     objections.extend(placement::objections(pod, bundle, host, options));
+    if let Some(spec) = &pod.object.spec {
+        objections.extend(host_path::objections(pod, spec, options));
+    }
     objections
 }

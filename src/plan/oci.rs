@@ -7,6 +7,7 @@ use oci_spec::runtime::{
     User,
 };
 
+use super::env::Vars;
 use super::scope::Subject;
 use super::user::Identity;
 use super::{Processes, SecretStrings, Verdict, command, env, mounts, seccomp, security};
@@ -21,11 +22,14 @@ pub(super) fn spec(subject: &Subject, identity: &Identity, report: &mut Vec<Verd
     let mut root = Root::default();
     root.set_path(subject.scope.paths.run_dir.join("rootfs").join(&subject.container.name))
         .set_readonly(Some(security::read_only_root(subject)));
-    let (process, secret) = process(subject, identity, &held, report)?;
+    let said = env::said_variables(subject, report)?;
+    let (process, mut secret) = process(subject, identity, &held, &said)?;
+    let (mounts, with_secrets) = mounts::mounts(subject, &said)?;
+    secret.mounts = with_secrets;
     let mut spec = Spec::default();
     spec.set_version("1.1.0".to_owned())
         .set_root(Some(root))
-        .set_mounts(Some(mounts::mounts(subject)?))
+        .set_mounts(Some(mounts))
         .set_hostname(None)
         .set_annotations(None)
         .set_process(Some(process))
@@ -37,14 +41,14 @@ fn process(
     subject: &Subject,
     identity: &Identity,
     held: &Capabilities,
-    report: &mut Vec<Verdict>,
+    said: &Vars,
 ) -> Result<(Process, SecretStrings)> {
-    let said = env::said_variables(subject, report)?;
-    let env = env::environment(subject, &said, &identity.home)?;
-    let args = command::arguments(subject, &said)?;
+    let env = env::environment(subject, said, &identity.home)?;
+    let args = command::arguments(subject, said)?;
     let secret = SecretStrings {
         env: env.secret_names(),
         args: args.iter().enumerate().filter(|(_, arg)| arg.secret).map(|(i, _)| i).collect(),
+        mounts: Vec::new(),
     };
     let mut user = User::default();
     user.set_uid(identity.uid)

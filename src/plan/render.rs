@@ -190,6 +190,14 @@ fn hide_secrets(spec: &mut Value, secret: &SecretStrings) {
             *entry = Value::String(format!("{name}={}", hidden(value.len())));
         }
     }
+    for n in &secret.mounts {
+        for option in
+            spec.pointer_mut(&format!("/mounts/{n}/options")).and_then(Value::as_array_mut).into_iter().flatten()
+        {
+            let Some((word, path)) = option.as_str().and_then(|option| option.split_once('=')) else { continue };
+            *option = Value::String(format!("{word}={}", hidden(path.len())));
+        }
+    }
     let args = spec.pointer_mut("/process/args").and_then(Value::as_array_mut);
     for arg in args.into_iter().flatten().enumerate().filter(|(i, _)| secret.args.contains(i)).map(|(_, arg)| arg) {
         *arg = Value::String(hidden(arg.as_str().map_or(0, str::len)));

@@ -58,7 +58,8 @@ impl Scope<'_> {
         self.bundle.secrets.get(&self.key(name)).map(|said| &said.object)
     }
 
-    fn key(&self, name: &str) -> ObjectKey {
+    /// The object `name` of the pod's namespace.
+    pub fn key(&self, name: &str) -> ObjectKey {
         let namespace = self.said.object.metadata.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or("default");
         ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() }
     }

@@ -1,15 +1,16 @@
-//! The tmpfs mounts beside the containers: the Pod's volumes, its own `/etc` files and its shared memory.
+//! The mounts beside the containers: the Pod's volumes, its own `/etc` files and its shared memory.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Volume};
+use k8s_openapi::api::core::v1::Volume;
 
 use super::files::files;
 use super::groups::{self, GroupAccess};
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Layout, Verdict, VolumePlan, VolumeSource, message};
+use super::{FilePlan, Layout, Verdict, VolumePlan, VolumeSource, host_path, message, storage};
 use crate::error::Result;
-use crate::manifest::Quantity;
+use crate::image::Image;
 
 /// Whether containers may write to a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,11 @@ const DEFAULT_FILE_MODE: u32 = 0o644;
 ///
 /// # Errors
 /// For kinds of volumes that are not honoured yet, and for ConfigMaps, Secrets and keys that are not there.
-pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<VolumePlan>> {
+pub(super) fn volumes(
+    scope: &Scope,
+    images: &BTreeMap<String, Image>,
+    report: &mut Vec<Verdict>,
+) -> Result<Vec<VolumePlan>> {
     let mut plans = vec![etc(scope)?, shared_memory(scope)];
     for (i, volume) in scope.spec.volumes.iter().flatten().enumerate() {
         let at = format!("spec.volumes[{i}]");
@@ -42,7 +47,19 @@ pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<Vo
             files: Vec::new(),
         };
         let plan = if let Some(source) = &volume.empty_dir {
-            empty_dir(scope, &format!("{at}.emptyDir"), source, plan, report)?
+            storage::empty_dir(scope, &format!("{at}.emptyDir"), source, plan, report)?
+        } else if let Some(source) = &volume.host_path {
+            let source = host_path::plan(scope, &format!("{at}.hostPath"), source, report)?;
+            VolumePlan { source: VolumeSource::HostPath(source), ..plan }
+        } else if let Some(source) = &volume.image {
+            VolumePlan { source: storage::image(scope, &format!("{at}.image"), source, images)?, ..plan }
+        } else if let Some(source) = &volume.persistent_volume_claim {
+            VolumePlan {
+                source: storage::claim(scope, &format!("{at}.persistentVolumeClaim"), source, report)?,
+                ..plan
+            }
+        } else if volume.ephemeral.is_some() {
+            storage::ephemeral(scope, plan)
         } else if let Some(files) = files(scope, &at, volume)? {
             VolumePlan { files, layout: Layout::Atomic, ..plan }
         } else {
@@ -57,7 +74,11 @@ pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<Vo
 fn grouped(scope: &Scope, volume: &Volume, plan: VolumePlan) -> Result<VolumePlan> {
     let access = match plan.layout {
         Layout::Atomic => GroupAccess::Reads,
-        Layout::Plain if volume.empty_dir.is_some() => GroupAccess::Writes,
+        // What outlives the pod is given to the group as it is found.
+        Layout::Plain if volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only != Some(true)) => {
+            return Ok(VolumePlan { group: groups::given(scope)?, ..plan });
+        }
+        Layout::Plain if volume.empty_dir.is_some() || volume.ephemeral.is_some() => GroupAccess::Writes,
         Layout::Plain => return Ok(plan),
     };
     let (mode, group) = groups::root(scope, plan.mode, access)?;
@@ -74,9 +95,14 @@ pub(super) fn shared_memory_path(scope: &Scope) -> PathBuf {
     scope.paths.run_dir.join("shm")
 }
 
-/// Whether containers may write to `volume` at all: never to a ConfigMap's or a Secret's, as with the kubelet.
+/// Whether containers may write to `volume` at all: never to what is made of objects or images, as with the kubelet.
 pub(super) fn access(volume: &Volume) -> Access {
-    if volume.empty_dir.is_some() { Access::ReadWrite } else { Access::ReadOnly }
+    let claim = volume.persistent_volume_claim.as_ref();
+    let writable = volume.empty_dir.is_some()
+        || volume.host_path.is_some()
+        || volume.ephemeral.is_some()
+        || claim.is_some_and(|claim| claim.read_only != Some(true));
+    if writable { Access::ReadWrite } else { Access::ReadOnly }
 }
 
 fn etc(scope: &Scope) -> Result<VolumePlan> {
@@ -119,41 +145,11 @@ fn shared_memory(scope: &Scope) -> VolumePlan {
     }
 }
 
-fn empty_dir(
-    scope: &Scope,
-    at: &str,
-    source: &EmptyDirVolumeSource,
-    plan: VolumePlan,
-    report: &mut Vec<Verdict>,
-) -> Result<VolumePlan> {
-    match source.medium.as_deref() {
-        Some("Memory") => {}
-        None | Some("") => {
-            report.push(scope.verdict(at, "is kept in memory; a cluster would keep it on the node's disk"))
-        }
-        Some(other) => {
-            return Err(scope.error(&format!("{at}.medium"), format!("{other:?} is not honoured, only \"Memory\"")));
-        }
-    }
-    let size_limit = match &source.size_limit {
-        // A limit of zero is no limit, as with the kubelet.
-        Some(quantity) => {
-            let size = Quantity::parse(&quantity.0).map_err(|why| scope.error(&format!("{at}.sizeLimit"), why))?;
-            Some(size.units())
-        }
-        None => None,
-    };
-    let mode = source.mode.and_then(|mode| u32::try_from(mode).ok()).filter(|mode| *mode <= 0o1777).unwrap_or(0o777);
-    let source = VolumeSource::Memory { size_limit: size_limit.filter(|bytes| *bytes > 0) };
-    Ok(VolumePlan { source, mode, ..plan })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use crate::plan::fixture::Fixture;
-    use crate::plan::{VolumePlan, VolumeSource};
 
     fn fixture(volume: Value) -> Fixture {
         let mut fixture = Fixture::container(json!({}));
@@ -161,29 +157,11 @@ mod tests {
         fixture
     }
 
-    fn volume(said: Value) -> VolumePlan {
-        fixture(said).plan().unwrap().volumes.pop().unwrap()
-    }
-
-    #[test]
-    fn empty_directories() {
-        let memory = volume(json!({ "name": "v", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } }));
-        assert_eq!((memory.mode, memory.files.len()), (0o777, 0));
-        assert_eq!(memory.source, VolumeSource::Memory { size_limit: Some(1 << 20) });
-        assert_eq!(memory.path.to_str(), Some("/run/pod/volumes/v"));
-        let unlimited = volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "0" } })).source;
-        assert_eq!(unlimited, VolumeSource::Memory { size_limit: None });
-        let report = fixture(json!({ "name": "v", "emptyDir": {} })).plan().unwrap().report;
-        assert_eq!(report[0].path, "spec.volumes[0].emptyDir");
-    }
-
     #[test]
     fn impossible_volumes() {
         for (said, expected) in [
-            (json!({ "name": "v", "hostPath": { "path": "/" } }), "spec.volumes[0]: podling does not know"),
+            (json!({ "name": "v", "nfs": { "server": "s", "path": "/" } }), "spec.volumes[0]: podling does not know"),
             (json!({ "name": "../v", "emptyDir": {} }), "spec.volumes[0].name"),
-            (json!({ "name": "v", "emptyDir": { "medium": "HugePages" } }), "emptyDir.medium"),
-            (json!({ "name": "v", "emptyDir": { "sizeLimit": "lots" } }), "emptyDir.sizeLimit: \"lots\""),
         ] {
             let refusal = fixture(said).refusal();
             assert!(refusal.contains(expected), "{refusal}");

@@ -66,6 +66,8 @@ pub struct Start {
     pub first: First,
     /// What its volumes follow, if they do.
     pub follow: Option<Follow>,
+    /// What keeps its local volumes from being removed while it lives.
+    pub volumes: Vec<File>,
 }
 
 /// How long the caller waits for its pods.
@@ -98,14 +100,22 @@ pub fn run(mut run: Run) -> Result<u8> {
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods: Vec<Pod> = Vec::new();
     let mut all_labels = labels(container_names(&run.pods), &run.style).into_iter();
-    let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).collect();
-    for Start { plan, claim, first, follow } in std::mem::take(&mut run.pods) {
-        // Held by this pod's supervisor, too, they would tell the others' that their client lives, and keep their names taken.
+    let locks = |start: &Start| -> Vec<RawFd> {
+        let volumes = start.volumes.iter().map(AsRawFd::as_raw_fd);
+        volumes.chain([start.claim.descriptor()]).collect()
+    };
+    let all_locks: Vec<RawFd> = run.pods.iter().flat_map(locks).collect();
+    let mut held = Vec::new();
+    for start in std::mem::take(&mut run.pods) {
+        let own_locks = locks(&start);
+        let Start { plan, claim, first, follow, volumes } = start;
+        held.extend(volumes);
+        // Held by this pod's supervisor, too, they would tell the others' that their client lives, and keep their names and volumes.
         let links = pods.iter().filter_map(|p: &Pod| match &p.state {
             State::Running { link, .. } => Some(link.as_raw_fd()),
             State::Ended(_) => None,
         });
-        let others: Vec<RawFd> = claims.iter().copied().filter(|fd| *fd != claim.descriptor()).chain(links).collect();
+        let others: Vec<RawFd> = all_locks.iter().copied().filter(|fd| !own_locks.contains(fd)).chain(links).collect();
         let own: Vec<Label> = all_labels.by_ref().take(plan.init_containers.len() + plan.containers.len()).collect();
         let name = plan.name.clone();
         let started = supervise(plan, &claim, (first, follow), own, &others, &run);
@@ -225,6 +235,10 @@ fn supervise(
     let Run { facts, data, style, mode, .. } = run;
     // A tree can be attached once, so each supervisor gets its own.
     let data = Tree::new(data, facts)?;
+    let host_trees = match facts.caller {
+        Caller::User => None,
+        Caller::Root => Some(super::host_path::trees(&plan)?),
+    };
     let mut filters = Compiled::default();
     let prepared: Vec<Prepared> = plan
         .init_containers
@@ -299,6 +313,7 @@ fn supervise(
             notices,
             about,
             follow,
+            host_trees,
         })
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;

@@ -31,6 +31,7 @@ use super::errand::Errand;
 use super::events::{Events, Source};
 use super::follow::{Follow, Watched};
 use super::happenings::Happenings;
+use super::host_path::HostTrees;
 use super::link::{Fact, hear, tell};
 use super::output::Label;
 use super::record;
@@ -38,7 +39,7 @@ use super::root::mount_root;
 use super::sandbox::{self, Sandbox};
 use super::status::{EventKind, TracePoint, trace_table};
 use super::stream::Sink;
-use super::volumes;
+use super::{host_path, storage, volumes};
 use crate::error::{Context, Result};
 use crate::host::confine::{Tree, become_root};
 use crate::plan::{PodPlan, Processes, Role};
@@ -70,6 +71,8 @@ pub(super) struct Inheritance<'a> {
     pub(super) about: About,
     /// What the volumes follow, if they do.
     pub(super) follow: Option<Follow>,
+    /// The trees of `hostPath` volumes, where the client had to look for them: a pod of real root is nobody on the host.
+    pub(super) host_trees: Option<HostTrees>,
 }
 
 /// The client's own streams, and how each container is called there, in the order of the plan.
@@ -226,6 +229,7 @@ impl<'a> Supervisor<'a> {
             notices,
             mut about,
             follow,
+            host_trees,
         } = inheritance;
         trace(&mut about, "clone, id map");
         // What is followed is looked at before the host's files are out of sight.
@@ -233,7 +237,7 @@ impl<'a> Supervisor<'a> {
             Ok(watched) => (watched, None),
             Err(e) => (None, Some(e)),
         };
-        let sandbox = build(&plan, data)?;
+        let sandbox = build(&plan, data, host_trees)?;
         let following = Following::new(&mut plan, watched);
         trace(&mut about, "sandbox, volumes");
         let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
@@ -313,6 +317,7 @@ impl<'a> Supervisor<'a> {
         self.errands.clear();
         self.containers.iter_mut().for_each(Container::give_up);
         let cleared = self.containers.iter().try_for_each(|c| c.remove_directories(self.dir.as_fd()));
+        let cleared = cleared.and(self.plan.volumes.iter().try_for_each(|v| storage::remove(&*self.dir, v)));
         if let Err(e) = &outcome {
             self.verdict.get_or_insert(("SupervisorFailed", e.what().to_owned()));
             self.failure.get_or_insert(e.exit_code());
@@ -509,12 +514,14 @@ fn watch(follow: Follow) -> std::result::Result<(Watched, Follow), SysError> {
 }
 
 /// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.
-fn build(plan: &PodPlan, data: &Tree) -> Result<Sandbox> {
+fn build(plan: &PodPlan, data: &Tree, host_trees: Option<HostTrees>) -> Result<Sandbox> {
+    // Directories of the host are made with mode 0755, as the kubelet makes them; and the new root may cover what is looked for.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let host_trees = host_trees.map_or_else(|| host_path::trees(plan), Ok)?;
     mount_root(data).context(|| "building the pod's root")?;
     let making = sandbox::make(&plan.hostname, plan.ids.max_gid())?;
-    // The files' modes are the plan's; the caller's umask says nothing about them.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     for volume in &plan.volumes {
+        storage::mount(Path::new("."), volume, &host_trees)?;
         volumes::make(Path::new("."), volume)?;
     }
     for container in plan.init_containers.iter().chain(&plan.containers) {

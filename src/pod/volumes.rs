@@ -14,10 +14,12 @@ use crate::sys::{Named, SysError};
 
 /// Mounts one volume below `root` and writes its files.
 pub(super) fn make(root: &Path, volume: &VolumePlan) -> Result<(), SysError> {
+    // What else there is holds its files already.
+    let VolumeSource::Memory { size_limit } = volume.source else { return Ok(()) };
     let at = root.join(volume.path.strip_prefix("/").unwrap_or(&volume.path));
     fs::create_dir_all(&at).named(|| format!("mkdir({at:?})"))?;
     let mut options = format!("mode={:o}", volume.mode);
-    if let VolumeSource::Memory { size_limit: Some(bytes) } = volume.source {
+    if let Some(bytes) = size_limit {
         options.push_str(&format!(",size={bytes}"));
     }
     if let Some(group) = volume.group {

@@ -19,7 +19,7 @@ mod target;
 mod visit;
 
 pub use exec::{Command, exec, visit};
-pub use overlay::Overlay;
+pub use overlay::{Overlay, mount_read_only_overlay};
 pub use pause::Pause;
 pub use place::{Joined, SharedProcesses, Stdio, Streams};
 pub use prepare::{Prepared, Terminal};

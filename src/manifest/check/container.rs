@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvFromSource, EnvVar, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext,
-    VolumeMount,
 };
 
 use super::{Check, key_path, names};
@@ -35,7 +34,7 @@ impl Check<'_> {
             self.env_from(&format!("{path}.envFrom[{at}]"), source);
         }
         self.ports(path, container.ports.as_deref().unwrap_or_default());
-        self.mounts(path, container.volume_mounts.as_deref().unwrap_or_default(), spec);
+        self.mounts(path, container, spec);
         if let Some(resources) = &container.resources {
             self.resources(&format!("{path}.resources"), resources);
         }
@@ -116,12 +115,14 @@ impl Check<'_> {
         }
     }
 
-    fn mounts(&mut self, path: &str, mounts: &[VolumeMount], spec: &PodSpec) {
+    fn mounts(&mut self, path: &str, container: &Container, spec: &PodSpec) {
+        let mounts = container.volume_mounts.as_deref().unwrap_or_default();
         let volumes: Vec<&str> = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for (at, mount) in mounts.iter().enumerate() {
             let path = format!("{path}.volumeMounts[{at}]");
             let name_path = format!("{path}.name");
+            self.mount(&path, mount, container, spec);
             if mount.name.is_empty() {
                 self.problem(&name_path, "required");
             } else if !volumes.contains(&mount.name.as_str()) {

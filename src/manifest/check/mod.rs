@@ -9,6 +9,7 @@ mod placement;
 mod pod;
 mod probes;
 mod selectors;
+mod storage;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -34,6 +35,11 @@ pub(super) fn check(object: &Object, problems: &mut Problems) {
             let mut check = Check { source: &said.source, problems };
             check.metadata(&said.object.metadata);
             check.config_map(&said.object);
+        }
+        Object::Claim(said) => {
+            let mut check = Check { source: &said.source, problems };
+            check.metadata(&said.object.metadata);
+            check.claim(&said.object);
         }
         Object::Secret(said) => {
             let mut check = Check { source: &said.source, problems };

@@ -39,7 +39,7 @@ impl Check<'_> {
             self.resources("spec.resources", resources);
         }
         self.placement(spec);
-        self.volumes(spec);
+        self.volumes(spec, pod.metadata.name.as_deref().unwrap_or_default());
         if spec.containers.is_empty() {
             self.problem("spec.containers", "required: a Pod has at least one container");
         }
@@ -81,7 +81,7 @@ impl Check<'_> {
         }
     }
 
-    fn volumes(&mut self, spec: &PodSpec) {
+    fn volumes(&mut self, spec: &PodSpec, pod: &str) {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for (at, volume) in spec.volumes.iter().flatten().enumerate() {
             let path = format!("spec.volumes[{at}]");
@@ -93,32 +93,12 @@ impl Check<'_> {
                     format!("the volume {:?} is already defined at {first}", volume.name),
                 );
             }
+            self.storage(&path, volume, pod);
             self.volume(&path, volume);
         }
     }
 
     fn volume(&mut self, path: &str, volume: &Volume) {
-        let sources = [
-            volume.config_map.is_some(),
-            volume.downward_api.is_some(),
-            volume.empty_dir.is_some(),
-            volume.projected.is_some(),
-            volume.secret.is_some(),
-        ];
-        let kinds = "emptyDir, configMap, secret, downwardAPI and projected";
-        match sources.iter().filter(|&&there| there).count() {
-            0 => {
-                self.problem(path, format!("a volume has one of {kinds}, found none"))
-                    .mend("emptyDir: {} is an empty one");
-            }
-            1 => {}
-            _ => {
-                self.problem(path, format!("a volume has one of {kinds}, found several"));
-            }
-        }
-        if let Some(limit) = volume.empty_dir.as_ref().and_then(|dir| dir.size_limit.as_ref()) {
-            self.quantity(&format!("{path}.emptyDir.sizeLimit"), &limit.0);
-        }
         self.generated(path, volume);
     }
 

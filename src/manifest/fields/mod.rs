@@ -15,6 +15,7 @@ mod environment;
 mod metadata;
 mod mounts;
 mod network;
+mod persistent_volume_claim;
 mod placement;
 mod pod;
 mod probes;
@@ -65,9 +66,12 @@ const POD: &[&[Field]] = &[
     resources::RESOURCES,
     security::SECURITY,
     volumes::VOLUMES,
+    persistent_volume_claim::TEMPLATE,
 ];
 const CONFIG_MAP: &[&[Field]] = &[metadata::METADATA, config_map::CONFIG_MAP];
 const SECRET: &[&[Field]] = &[metadata::METADATA, secret::SECRET];
+
+const CLAIM: &[&[Field]] = &[metadata::METADATA, persistent_volume_claim::CLAIM];
 
 /// The rule for the field `pattern` of `kind`; `None` when the table does not know the field.
 pub(super) fn rule(kind: Kind, pattern: &str) -> Option<Rule> {
@@ -128,6 +132,7 @@ pub(super) fn tables(kind: Kind) -> &'static [&'static [Field]] {
         Kind::Pod => POD,
         Kind::ConfigMap => CONFIG_MAP,
         Kind::Secret => SECRET,
+        Kind::PersistentVolumeClaim => CLAIM,
     }
 }
 

@@ -3,10 +3,26 @@
 use super::Rule::{Emulated, Enforced, Group, Only, Refused};
 use super::{Field, Rule};
 
-const REMOTE: Rule = Refused("podling does not attach storage from elsewhere; it takes emptyDir, configMap and secret");
-const VOLUME: Rule =
-    Refused("podling does not honour this kind of volume yet; it takes emptyDir, configMap and secret");
-const YET: Rule = Refused("podling does not honour it yet");
+const CLOUD: Rule = Refused(
+    "a cloud provider attaches this disk to its own machines; use a persistentVolumeClaim, which is a local volume here, or mount \
+     the disk on this host and name it as a hostPath",
+);
+const NETWORK: Rule = Refused(
+    "only root of the host can mount a network file system; mount it there and name the directory as a hostPath (--allow hostPath=DIR)",
+);
+const DEVICE: Rule = Refused(
+    "only root of the host can attach and mount a network block device; mount it there and name the directory as a hostPath \
+     (--allow hostPath=DIR)",
+);
+const DRIVER: Rule = Refused(
+    "a storage driver of the cluster provides it, and none runs on this host; use a persistentVolumeClaim or ephemeral volume, \
+     which are local directories here",
+);
+const GONE: Rule =
+    Refused("Kubernetes has removed this kind of volume; use a persistentVolumeClaim, which is a local volume here");
+const GIT: Rule = Refused(
+    "Kubernetes no longer allows it, since it runs git on the host; clone into an emptyDir in an init container",
+);
 
 const CONFIG_MAP: &str = "its keys as files, read-only; they follow the ConfigMap's file while the pod runs";
 const SECRET: &str = "its keys as files in memory, read-only; they follow the Secret's file while the pod runs";
@@ -18,11 +34,11 @@ const OPTIONAL: Rule = Enforced("what is missing is left out, and comes when its
 pub(super) const VOLUMES: &[Field] = &[
     ("spec.volumes", Group),
     ("spec.volumes[]", Group),
-    ("spec.volumes[].awsElasticBlockStore", REMOTE),
-    ("spec.volumes[].azureDisk", REMOTE),
-    ("spec.volumes[].azureFile", REMOTE),
-    ("spec.volumes[].cephfs", REMOTE),
-    ("spec.volumes[].cinder", REMOTE),
+    ("spec.volumes[].awsElasticBlockStore", CLOUD),
+    ("spec.volumes[].azureDisk", CLOUD),
+    ("spec.volumes[].azureFile", NETWORK),
+    ("spec.volumes[].cephfs", NETWORK),
+    ("spec.volumes[].cinder", CLOUD),
     ("spec.volumes[].configMap", Enforced(CONFIG_MAP)),
     ("spec.volumes[].configMap.defaultMode", MODE),
     ("spec.volumes[].configMap.defaultUser", OWNER),
@@ -37,7 +53,7 @@ pub(super) const VOLUMES: &[Field] = &[
     ("spec.volumes[].configMap.items[].user", OWNER),
     ("spec.volumes[].configMap.name", Enforced("the ConfigMap of the input, in the pod's namespace")),
     ("spec.volumes[].configMap.optional", OPTIONAL),
-    ("spec.volumes[].csi", REMOTE),
+    ("spec.volumes[].csi", DRIVER),
     ("spec.volumes[].downwardAPI", Enforced("what podling knows of the pod, as files")),
     ("spec.volumes[].downwardAPI.defaultMode", MODE),
     ("spec.volumes[].downwardAPI.defaultUser", OWNER),
@@ -65,28 +81,64 @@ pub(super) const VOLUMES: &[Field] = &[
         Enforced("the amount as written; what is not limited is all that this host has"),
     ),
     ("spec.volumes[].downwardAPI.items[].user", OWNER),
-    ("spec.volumes[].emptyDir", Group),
+    (
+        "spec.volumes[].emptyDir",
+        Enforced("a file system of the pod's own in memory, empty at first and gone with the pod"),
+    ),
     (
         "spec.volumes[].emptyDir.medium",
-        Only(&["", "Memory"], "podling takes \"\" and Memory here, and hands out no huge pages"),
+        Only(
+            &["", "Memory"],
+            "\"\" and Memory are both kept in memory; the kernel lets only root of the host mount hugetlbfs, so there are no huge pages",
+        ),
     ),
-    ("spec.volumes[].emptyDir.mode", YET),
-    ("spec.volumes[].emptyDir.sizeLimit", Enforced("")),
-    ("spec.volumes[].ephemeral", VOLUME),
-    ("spec.volumes[].fc", REMOTE),
-    ("spec.volumes[].flexVolume", REMOTE),
-    ("spec.volumes[].flocker", REMOTE),
-    ("spec.volumes[].gcePersistentDisk", REMOTE),
-    ("spec.volumes[].gitRepo", REMOTE),
-    ("spec.volumes[].glusterfs", REMOTE),
-    ("spec.volumes[].hostPath", VOLUME),
-    ("spec.volumes[].image", VOLUME),
-    ("spec.volumes[].iscsi", REMOTE),
-    ("spec.volumes[].name", Enforced("")),
-    ("spec.volumes[].nfs", REMOTE),
-    ("spec.volumes[].persistentVolumeClaim", VOLUME),
-    ("spec.volumes[].photonPersistentDisk", REMOTE),
-    ("spec.volumes[].portworxVolume", REMOTE),
+    ("spec.volumes[].emptyDir.mode", Enforced("the permission bits of its directory, 0777 where none are written")),
+    ("spec.volumes[].emptyDir.sizeLimit", Enforced("the file system takes no more than that")),
+    (
+        "spec.volumes[].ephemeral",
+        Emulated(
+            "a directory on this host's disk, made for the pod and removed with its end, whatever driver a cluster would ask",
+        ),
+    ),
+    ("spec.volumes[].fc", DEVICE),
+    ("spec.volumes[].flexVolume", DRIVER),
+    ("spec.volumes[].flocker", GONE),
+    ("spec.volumes[].gcePersistentDisk", CLOUD),
+    ("spec.volumes[].gitRepo", GIT),
+    ("spec.volumes[].glusterfs", GONE),
+    (
+        "spec.volumes[].hostPath",
+        Enforced(
+            "bound into the pod, with the rights of the user who runs podling and without devices or set-user-id; only with \
+             --allow hostPath, --allow hostPath=DIR, beneath which it then stays, or --policy privileged",
+        ),
+    ),
+    ("spec.volumes[].hostPath.path", Enforced("a relative one is meant beside the YAML file")),
+    (
+        "spec.volumes[].hostPath.type",
+        Enforced(
+            "checked as the kubelet does when the pod starts; with \"\" a missing directory is made, as containerd makes it",
+        ),
+    ),
+    ("spec.volumes[].image", Group),
+    ("spec.volumes[].image.pullPolicy", Enforced("as imagePullPolicy, when the pod is run")),
+    (
+        "spec.volumes[].image.reference",
+        Enforced("the image's layers, merged as for a container, read-only and without programs that can be executed"),
+    ),
+    ("spec.volumes[].iscsi", DEVICE),
+    ("spec.volumes[].name", Enforced("what volumeMounts find it by")),
+    ("spec.volumes[].nfs", NETWORK),
+    ("spec.volumes[].persistentVolumeClaim", Group),
+    (
+        "spec.volumes[].persistentVolumeClaim.claimName",
+        Enforced(
+            "a named local volume that outlives pods, made when a PersistentVolumeClaim of the input names it first",
+        ),
+    ),
+    ("spec.volumes[].persistentVolumeClaim.readOnly", Enforced("no mount of the volume can be written")),
+    ("spec.volumes[].photonPersistentDisk", GONE),
+    ("spec.volumes[].portworxVolume", DRIVER),
     (
         "spec.volumes[].projected",
         Enforced("the files of all sources in one volume; at one path, those of later sources"),
@@ -196,9 +248,9 @@ pub(super) const VOLUMES: &[Field] = &[
         Enforced("where the file is below the volume's root"),
     ),
     ("spec.volumes[].projected.sources[].serviceAccountToken.user", OWNER),
-    ("spec.volumes[].quobyte", REMOTE),
-    ("spec.volumes[].rbd", REMOTE),
-    ("spec.volumes[].scaleIO", REMOTE),
+    ("spec.volumes[].quobyte", GONE),
+    ("spec.volumes[].rbd", DEVICE),
+    ("spec.volumes[].scaleIO", GONE),
     ("spec.volumes[].secret", Enforced(SECRET)),
     ("spec.volumes[].secret.defaultMode", MODE),
     ("spec.volumes[].secret.defaultUser", OWNER),
@@ -213,6 +265,6 @@ pub(super) const VOLUMES: &[Field] = &[
     ("spec.volumes[].secret.items[].user", OWNER),
     ("spec.volumes[].secret.optional", OPTIONAL),
     ("spec.volumes[].secret.secretName", Enforced("the Secret of the input, in the pod's namespace")),
-    ("spec.volumes[].storageos", REMOTE),
-    ("spec.volumes[].vsphereVolume", REMOTE),
+    ("spec.volumes[].storageos", GONE),
+    ("spec.volumes[].vsphereVolume", CLOUD),
 ];

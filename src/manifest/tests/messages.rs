@@ -35,30 +35,30 @@ fn documents_and_kinds() {
             "hello",
             &[
                 "pod.yaml:1: expected a Kubernetes object, which begins with apiVersion and kind, found the text \"hello\"",
-                "  podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1",
             ],
         ),
         (
             "- a",
             &[
                 "pod.yaml:1: expected a Kubernetes object, which begins with apiVersion and kind, found a list",
-                "  podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1",
             ],
         ),
         (
             "a: b",
             &[
                 "pod.yaml:1: apiVersion: required",
-                "  podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1",
                 "pod.yaml:1: kind: required",
-                "  podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1",
             ],
         ),
         (
             "kind: Pod",
             &[
                 "pod.yaml:1: apiVersion: required",
-                "  podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1",
             ],
         ),
         (
@@ -83,7 +83,7 @@ fn documents_and_kinds() {
             "apiVersion: v1\nkind: Service",
             &[
                 "pod.yaml:2: kind: \"Service\" is not a kind that podling takes",
-                "  podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1",
             ],
         ),
         (
@@ -94,7 +94,7 @@ fn documents_and_kinds() {
             "apiVersion: v1\nkind: 1",
             &[
                 "pod.yaml:2: kind: expected a text, found the number 1",
-                "  podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1",
             ],
         ),
         ("apiVersion: v1\nkind: List\nitems: {}", &["pod.yaml:3: items: expected a list of objects, found a mapping"]),
@@ -110,7 +110,7 @@ fn documents_and_kinds() {
             "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: List\n  items:\n  - hello\n",
             &[
                 "pod.yaml:7: items[0].items[0]: expected a Kubernetes object, which begins with apiVersion and kind, found the text \"hello\"",
-                "  podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List, all of apiVersion v1",
             ],
         ),
     ];
@@ -320,7 +320,7 @@ fn unknown_and_misplaced_fields() {
             "  image: x",
             &[
                 "pod.yaml:8: spec.image: unknown field",
-                "  image belongs to spec.containers[]; is the indentation right?",
+                "  image belongs to spec.containers[] or spec.volumes[]; is the indentation right?",
             ],
         ),
         (
@@ -345,7 +345,10 @@ fn unknown_and_misplaced_fields() {
         ),
         (
             "  volumes: [{name: d, emptyDir: {foo: x}}]",
-            &["pod.yaml:8: spec.volumes[0].emptyDir.foo: unknown field", "  podling takes medium, sizeLimit here"],
+            &[
+                "pod.yaml:8: spec.volumes[0].emptyDir.foo: unknown field",
+                "  podling takes medium, mode, sizeLimit here",
+            ],
         ),
         ("  tolerations: [{ky: x}]", &["pod.yaml:8: spec.tolerations[0].ky: unknown field"]),
         ("  spec.hostname: x", &["pod.yaml:8: spec[spec.hostname]: unknown field", "  did you mean \"hostname\"?"]),
