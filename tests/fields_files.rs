@@ -449,3 +449,50 @@ fn a_volume_mounted_inside_one_that_follows_stays_mounted() {
     assert_eq!(output.expect_success().lines_of("c"), ["ready", "twokept", "a", "data", "read-only"], "{output}");
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_mount_of_one_file_does_not_follow() {
+    let place = Place::with(&["busybox"]);
+    let text = |value: &str| {
+        let spec = "restartPolicy: Never\nvolumes: [{name: conf, configMap: {name: m}}]";
+        let mounts = "volumeMounts: [{name: conf, mountPath: /conf}, {name: conf, mountPath: /one, subPath: a}]";
+        let script = "
+            cat /one; echo; while [ \"$(cat /conf/a)\" = one ]; do sleep 0.05; done
+            cat /conf/a; echo; cat /one; echo; echo x >/one || echo read-only";
+        let pod = pod("p", spec, &[container_yaml("c", "busybox", script, mounts)]);
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{a: {value}}}\n---\n{pod}")
+    };
+    let running = place.start(&text("one"));
+    running.wait_for("one");
+    place.write(&text("two"));
+    let output = running.finish();
+    assert_eq!(output.expect_success().lines_of("c"), ["one", "two", "one", "read-only"], "{output}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_volume_that_outlives_pods_is_given_to_the_group() {
+    if ids() == Ids::One {
+        // There is no other group than the container's own.
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: kept}\n\
+                 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n---\n";
+    let volumes = [("kept", "persistentVolumeClaim: {claimName: kept}")];
+    let run = |security: &str, script: &str| {
+        let spec = format!("securityContext: {{{security}}}");
+        let output = place.run(&format!("{claim}{}", yaml(&volumes, &spec, "", script)));
+        output.expect_success().lines_of("c").join(" ")
+    };
+    run("", "mkdir -m 700 /kept/d && echo x >/kept/d/f && chmod 600 /kept/d/f && ln -s /etc/passwd /kept/link");
+    let look = "stat -c '%a %g' /kept /kept/d /kept/d/f; cat /kept/d/f";
+    assert_eq!(run("runAsUser: 1000, fsGroup: 2000", look), "2777 2000 2770 2000 660 2000 x");
+    let mismatch = "fsGroup: 2000, fsGroupChangePolicy: OnRootMismatch";
+    assert_eq!(run(mismatch, &format!("chmod 600 /kept/d/f; {look}")), "2777 2000 2770 2000 600 2000 x");
+    assert_eq!(run(mismatch, look), "2777 2000 2770 2000 600 2000 x");
+    assert_eq!(run("fsGroup: 3000, fsGroupChangePolicy: OnRootMismatch", look), "2777 3000 2770 3000 660 3000 x");
+    assert_eq!(run("fsGroup: 3000", &format!("chmod 600 /kept/d/f; {look}")), "2777 3000 2770 3000 600 3000 x");
+    assert_eq!(run("fsGroup: 3000, fsGroupChangePolicy: Always", look), "2777 3000 2770 3000 660 3000 x");
+    place.assert_nothing_left();
+}

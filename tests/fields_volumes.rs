@@ -202,7 +202,8 @@ fn an_image_volume_is_its_files_to_read_only() {
 }
 
 const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\n\
-    spec: {accessModes: [ReadWriteOnce], storageClassName: fast, resources: {requests: {storage: 1Gi}, limits: {storage: 2Gi}}}\n---\n";
+    spec: {accessModes: [ReadWriteOnce], storageClassName: fast, volumeMode: Filesystem,\n  \
+    resources: {requests: {storage: 1Gi}, limits: {storage: 2Gi}}}\nstatus: {phase: Bound}\n---\n";
 
 /// A pod that mounts the claim `data`.
 fn claiming(script: &str, read_only: bool) -> String {
@@ -210,8 +211,9 @@ fn claiming(script: &str, read_only: bool) -> String {
     mounting(script, "[{name: v, mountPath: /v}]", &volumes)
 }
 
-// shows: spec.volumes[].persistentVolumeClaim.claimName, spec.volumes[].persistentVolumeClaim.readOnly, spec.accessModes,
-// shows: spec.resources.requests, spec.resources.limits, spec.storageClassName
+// shows: spec.volumes[].persistentVolumeClaim.claimName, spec.volumes[].persistentVolumeClaim.readOnly,
+// shows: PersistentVolumeClaim:spec.accessModes, PersistentVolumeClaim:spec.resources.requests, PersistentVolumeClaim:spec.volumeMode,
+// shows: PersistentVolumeClaim:spec.resources.limits, PersistentVolumeClaim:spec.storageClassName, PersistentVolumeClaim:status
 #[test]
 fn a_claims_volume_outlives_its_pods() {
     if !require(Feature::UserNamespaces) {
@@ -245,7 +247,7 @@ fn a_claims_volume_outlives_its_pods() {
     place.assert_nothing_left();
 }
 
-// shows: spec.accessModes
+// shows: PersistentVolumeClaim:spec.accessModes
 #[test]
 fn a_volume_in_use_is_not_removed_and_one_pod_may_have_it_for_itself() {
     if !require(Feature::UserNamespaces) {
@@ -347,14 +349,15 @@ fn an_archive_that_leads_out_makes_no_volume() {
 
 // shows: spec.volumes[].ephemeral, spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources.requests,
 // shows: spec.volumes[].ephemeral.volumeClaimTemplate.spec.resources.limits,
-// shows: spec.volumes[].ephemeral.volumeClaimTemplate.spec.storageClassName
+// shows: spec.volumes[].ephemeral.volumeClaimTemplate.spec.storageClassName, spec.volumes[].ephemeral.volumeClaimTemplate.metadata,
+// shows: spec.volumes[].ephemeral.volumeClaimTemplate.spec.accessModes, spec.volumes[].ephemeral.volumeClaimTemplate.spec.volumeMode
 #[test]
 fn an_ephemeral_volume_is_on_the_disk_and_goes_with_the_pod() {
     if !require(Feature::UserNamespaces) {
         return;
     }
     let place = Place::with(&["busybox"]);
-    let template = "{metadata: {labels: {a: b}}, spec: {accessModes: [ReadWriteOnce], storageClassName: fast, \
+    let template = "{metadata: {labels: {a: b}}, spec: {accessModes: [ReadWriteOnce], storageClassName: fast, volumeMode: Filesystem, \
         resources: {requests: {storage: 1Gi}, limits: {storage: 2Gi}}}}";
     let volumes = format!("volumes: [{{name: e, ephemeral: {{volumeClaimTemplate: {template}}}}}]");
     let mount = "volumeMounts: [{name: e, mountPath: /e}]";
@@ -540,7 +543,7 @@ fn what_cannot_be_had_on_one_host_is_refused_by_name() {
     }
     let claim = format!(
         "{}{}",
-        CLAIM.replace("storageClassName: fast", "volumeMode: Block, volumeName: pv"),
+        CLAIM.replace("volumeMode: Filesystem", "volumeMode: Block, volumeName: pv"),
         claiming("true", false)
     );
     place.run(&claim).expect_refusal(&["spec.volumeMode", "block device", "spec.volumeName"]);

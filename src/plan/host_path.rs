@@ -1,43 +1,60 @@
-//! `hostPath` volumes: whether the user allowed them, and what must be there.
+//! `hostPath` volumes: which path is meant, what must be there, and what it must not lead out of.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{HostPathVolumeSource, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{HostPathVolumeSource, Pod, Volume};
 
-use super::scope::{Scope, cleaned};
-use super::{Allow, HostPathKind, HostPathPlan, Options, PolicyLevel, Verdict};
+use super::scope::Scope;
+use super::{Allow, HostPathKind, HostPathPlan, PolicyLevel, Verdict};
 use crate::error::Result;
 use crate::host::Caller;
 use crate::manifest::{Objection, Said, Source};
 
-/// What stands against the pod's `hostPath` volumes.
-pub(super) fn objections(pod: &Said<Pod>, spec: &PodSpec, options: &Options) -> Vec<Objection> {
-    let volumes = spec.volumes.iter().flatten().enumerate();
-    let said = volumes.filter_map(|(i, volume)| Some((i, volume.host_path.as_ref()?)));
-    said.filter_map(|(i, said)| decide(&format!("spec.volumes[{i}].hostPath"), said, &pod.source, options).err())
-        .collect()
+/// The pod with every `hostPath` absolute, as a policy judges it; one that is relative to nothing stays as it is.
+pub(super) fn absolute(pod: &Said<Pod>) -> Cow<'_, Pod> {
+    let relative = |volume: &Volume| volume.host_path.as_ref().is_some_and(|host| !host.path.starts_with('/'));
+    let volumes = pod.object.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    if !volumes.clone().any(relative) {
+        return Cow::Borrowed(&pod.object);
+    }
+    let mut absolute = pod.object.clone();
+    let volumes = absolute.spec.iter_mut().flat_map(|spec| spec.volumes.iter_mut().flatten());
+    for host in volumes.filter_map(|volume| volume.host_path.as_mut()) {
+        if let Some(path) = place(host, &pod.source).and_then(|path| path.to_str().map(str::to_owned)) {
+            host.path = path;
+        }
+    }
+    Cow::Owned(absolute)
 }
 
-/// What the volume at `at` is of the host.
+/// What stands against the pod's `hostPath` volumes beside the policy.
+pub(super) fn objections(pod: &Said<Pod>) -> Vec<Objection> {
+    let volumes = pod.object.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()).enumerate();
+    let lost = volumes.filter_map(|(i, volume)| {
+        let host = volume.host_path.as_ref().filter(|host| place(host, &pod.source).is_none())?;
+        let why =
+            format!("{:?} is relative to the YAML file, and what comes from standard input is in none", host.path);
+        let mend = Some("write an absolute path".to_owned());
+        Some(Objection { path: format!("spec.volumes[{i}].hostPath.path"), why, mend })
+    });
+    lost.collect()
+}
+
+/// What the volume at `at` is of the host. The policy allows it.
 ///
 /// # Errors
-/// As [`objections`].
+/// A path that is relative to nothing.
 pub(super) fn plan(
     scope: &Scope,
     at: &str,
     said: &HostPathVolumeSource,
     report: &mut Vec<Verdict>,
 ) -> Result<HostPathPlan> {
-    let plan = decide(at, said, &scope.said.source, scope.options).map_err(|objection| {
-        let error = scope.error(&objection.path, objection.why);
-        match objection.mend {
-            Some(mend) => error.mend(mend),
-            None => error,
-        }
-    })?;
+    let path = place(said, &scope.said.source)
+        .ok_or_else(|| scope.error(&format!("{at}.path"), format!("{:?} is relative to nothing", said.path)))?;
     if Path::new(&said.path).is_relative() {
-        let shown = plan.beneath.clone().unwrap_or_default().join(&plan.path);
-        let how = format!("is relative, so it is meant beside the YAML file: {}", shown.display());
+        let how = format!("is relative, so it is meant beside the YAML file: {}", path.display());
         report.push(scope.verdict(format!("{at}.path"), how));
     }
     if scope.host.caller == Caller::Root {
@@ -45,27 +62,6 @@ pub(super) fn plan(
                    and the pod may do with them what others may";
         report.push(scope.verdict(at, how));
     }
-    Ok(plan)
-}
-
-fn decide(
-    at: &str,
-    said: &HostPathVolumeSource,
-    source: &Source,
-    options: &Options,
-) -> std::result::Result<HostPathPlan, Objection> {
-    let objection =
-        |field: &str, why: String, mend: String| Objection { path: format!("{at}{field}"), why, mend: Some(mend) };
-    let path = if Path::new(&said.path).is_absolute() {
-        cleaned(&said.path)
-    } else {
-        let Some(directory) = source.file_path().and_then(Path::parent) else {
-            let why =
-                format!("{:?} is relative to the YAML file, and what comes from standard input is in none", said.path);
-            return Err(objection(".path", why, "write an absolute path".to_owned()));
-        };
-        joined(directory, Path::new(&said.path))
-    };
     let kind = match said.type_.as_deref() {
         Some("DirectoryOrCreate") => HostPathKind::DirectoryOrCreate,
         Some("Directory") => HostPathKind::Directory,
@@ -76,34 +72,29 @@ fn decide(
         Some("BlockDevice") => HostPathKind::BlockDevice,
         _ => HostPathKind::Any,
     };
+    let options = scope.options;
     let anywhere = options.policy == Some(PolicyLevel::Privileged) || options.allow.contains(&Allow::HostPath(None));
-    if anywhere {
-        return Ok(HostPathPlan { beneath: None, path, kind });
-    }
-    let allowed: Vec<PathBuf> = options
-        .allow
-        .iter()
-        .filter_map(|allow| match allow {
-            Allow::HostPath(Some(directory)) => Some(joined(Path::new("/"), directory)),
-            _ => None,
-        })
-        .collect();
-    // The innermost one confines the most.
-    let inside = allowed.iter().filter(|directory| path.starts_with(directory)).max_by_key(|d| d.components().count());
-    if let Some(directory) = inside {
-        let below = path.strip_prefix(directory).unwrap_or(&path);
-        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
-        return Ok(HostPathPlan { beneath: Some(directory.clone()), path: below.to_owned(), kind });
-    }
-    let mend = format!("allow it with --allow hostPath={}, or any path with --allow hostPath", path.display());
-    Err(match allowed.as_slice() {
-        [] => objection("", "gives the pod files of this host, which the policy forbids".to_owned(), mend),
-        directories => {
-            let named: Vec<String> = directories.iter().map(|directory| directory.display().to_string()).collect();
-            let why = format!("{} is not below {}, which --allow hostPath names", path.display(), named.join(" or "));
-            objection(".path", why, mend)
+    // Of several directories the innermost confines the most.
+    let allowed = options.allow.iter().filter_map(|allow| match allow {
+        Allow::HostPath(Some(directory)) if !anywhere && path.starts_with(directory) => Some(directory),
+        _ => None,
+    });
+    match allowed.max_by_key(|directory| directory.components().count()) {
+        None if anywhere => Ok(HostPathPlan { beneath: None, path, kind }),
+        None => Err(scope.error(at, "is not allowed").mend(format!("--allow hostPath={} does", path.display()))),
+        Some(directory) => {
+            let below = path.strip_prefix(directory).unwrap_or(&path);
+            let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+            Ok(HostPathPlan { beneath: Some(directory.clone()), path: below.to_owned(), kind })
         }
-    })
+    }
+}
+
+/// The absolute path that `said` means, where it can be told: a relative one begins at the directory of the YAML file.
+fn place(said: &HostPathVolumeSource, source: &Source) -> Option<PathBuf> {
+    let path = Path::new(&said.path);
+    let base = if path.is_absolute() { Path::new("/") } else { source.file_path().and_then(Path::parent)? };
+    Some(joined(base, path))
 }
 
 /// `path` from `directory` on, without `.`; `..` is refused when the input is checked.
@@ -125,6 +116,7 @@ mod tests {
     fn fixture(allow: &[&str], said: Value) -> Fixture {
         let mut fixture = Fixture::container(json!({}));
         fixture.pod["spec"]["volumes"] = json!([{ "name": "v", "hostPath": said }]);
+        fixture.options.policy = None;
         fixture.options.allow = allow.iter().map(|text| text.parse().unwrap()).collect();
         fixture
     }
@@ -143,9 +135,9 @@ mod tests {
             refusal.contains("spec.volumes[0].hostPath: ") && refusal.contains("--allow hostPath=/srv/x"),
             "{refusal}"
         );
-        for (dir, path) in [("/srv", "/srvx"), ("/srv/a", "/srv"), ("/srv", "/etc/../srv2")] {
+        for (dir, path) in [("/srv", "/srvx"), ("/srv/a", "/srv")] {
             let refusal = fixture(&[&format!("hostPath={dir}")], json!({ "path": path })).refusal();
-            assert!(refusal.contains("hostPath.path: ") && refusal.contains(&format!("not below {dir}")), "{refusal}");
+            assert!(refusal.contains("spec.volumes[0].hostPath: "), "{refusal}");
         }
         let mut privileged = fixture(&[], json!({ "path": "/srv" }));
         privileged.options.policy = Some(PolicyLevel::Privileged);

@@ -9,10 +9,8 @@ use crate::manifest::{Bundle, Objection, Said};
 
 /// What stands against running `pod`: what `check` tells, and what `plan` and `run` refuse.
 pub fn objections(pod: &Said<Pod>, bundle: &Bundle, host: &HostFacts, options: &Options) -> Vec<Objection> {
-    let mut objections = policy::objections(&pod.object, options);
+    let mut objections = policy::objections(&host_path::absolute(pod), options);
+    objections.extend(host_path::objections(pod));
     objections.extend(placement::objections(pod, bundle, host, options));
-    if let Some(spec) = &pod.object.spec {
-        objections.extend(host_path::objections(pod, spec, options));
-    }
     objections
 }

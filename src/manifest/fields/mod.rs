@@ -109,7 +109,12 @@ pub(super) fn elsewhere(kind: Kind, name: &str, parent: &str) -> Vec<String> {
         let (home, last) = path.rsplit_once('.').unwrap_or(("the top level", path));
         (last == name && !matches!(rule, Rule::Refused(_))).then_some(home)
     });
-    let homes: Vec<&str> = homes.collect();
+    let mut homes: Vec<&str> = homes.collect();
+    // The fields of a claim in a volume are meant by whoever writes them there, and by few others.
+    let template = |home: &&str| home.contains("volumeClaimTemplate");
+    if !homes.iter().all(template) {
+        homes.retain(|home| !template(home));
+    }
     let shared = shared(parent);
     let below = homes.iter().filter_map(|home| home.strip_prefix(&*shared)).filter(|rest| rest.starts_with('.'));
     let below: Vec<String> = below.map(|rest| format!("{parent}{rest}")).filter(|_| !parent.is_empty()).collect();

@@ -1,6 +1,6 @@
 //! The field table against the API's own types.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 
 use super::schema;
 use crate::manifest::fields;
@@ -12,6 +12,7 @@ fn every_field_of_the_api_has_a_rule() {
         (Kind::Pod, schema::paths::<Pod>("Pod")),
         (Kind::ConfigMap, schema::paths::<ConfigMap>("ConfigMap")),
         (Kind::Secret, schema::paths::<Secret>("Secret")),
+        (Kind::PersistentVolumeClaim, schema::paths::<PersistentVolumeClaim>("PersistentVolumeClaim")),
     ] {
         assert!(paths.contains("metadata.labels.*"), "{paths:?}");
         let missing: Vec<&String> = paths.iter().filter(|path| fields::answer(kind, path).is_none()).collect();
@@ -27,6 +28,7 @@ fn every_row_is_a_field_of_the_api() {
         (Kind::Pod, pod),
         (Kind::ConfigMap, schema::paths::<ConfigMap>("ConfigMap")),
         (Kind::Secret, schema::paths::<Secret>("Secret")),
+        (Kind::PersistentVolumeClaim, schema::paths::<PersistentVolumeClaim>("PersistentVolumeClaim")),
     ] {
         for &(row, _) in fields::rows(kind) {
             // A row for one entry of a free-form map stands beside the one for all of them.
