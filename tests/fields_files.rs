@@ -227,7 +227,7 @@ fn impossible_sources() {
         ),
         ("configMap: {name: map, items: [{key: a, path: x, mode: 01777}]}", "is outside 0 to 0777"),
         ("configMap: {name: map, defaultUser: -1}", "-1 is outside 0 to"),
-        ("secret: {secretName: hush}, configMap: {name: map}", "found several"),
+        ("secret: {secretName: hush}, configMap: {name: map}", "found configMap and secret"),
         ("configMap: {name: map, items: [{key: a, path: x}, {key: b, path: x/y}]}", "collides with the file \"x\""),
     ] {
         seen(&place, &[("v", source)], "", "", "echo never").expect_refusal(&[expected]);
@@ -494,5 +494,41 @@ fn a_volume_that_outlives_pods_is_given_to_the_group() {
     assert_eq!(run("fsGroup: 3000, fsGroupChangePolicy: OnRootMismatch", look), "2777 3000 2770 3000 660 3000 x");
     assert_eq!(run("fsGroup: 3000", &format!("chmod 600 /kept/d/f; {look}")), "2777 3000 2770 3000 600 3000 x");
     assert_eq!(run("fsGroup: 3000, fsGroupChangePolicy: Always", look), "2777 3000 2770 3000 660 3000 x");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_container_cannot_meddle_with_what_follows() {
+    let place = Place::with(&["busybox"]);
+    let text = |value: &str| {
+        let spec =
+            "restartPolicy: Never\nterminationGracePeriodSeconds: 0\nvolumes: [{name: conf, configMap: {name: m}}]";
+        let mounts = "volumeMounts: [{name: conf, mountPath: /conf}, {name: conf, mountPath: /again, readOnly: false}]";
+        let attack = "
+            i=0; while [ ! -e /tmp/stop ]; do
+                for at in /conf /again; do
+                    (echo evil >$at/a; echo evil >$at/..data/a; ln -sfn /etc $at/..data; ln -sf /etc/passwd $at/a; rm -rf $at/..data \
+                     $at/..2*; mkdir $at/..data_tmp; mount -o remount,rw $at; umount $at; chmod 777 $at/..data/.) 2>/dev/null
+                    case $(cat $at/a 2>&1) in v*) ;; *) echo \"broken: $(cat $at/a 2>&1)\";; esac
+                done
+                [ $i = 0 ] && echo attacking; i=1
+            done";
+        let watch = "until [ \"$(cat /conf/a)\" = v-last ]; do sleep 0.05; done; ls -A /conf | sed 's/^\\.\\.2.*/stamp/'; touch /tmp/stop";
+        let script = format!("({attack}) & {watch}; wait");
+        let pod = pod("p", spec, &[container_yaml("c", "busybox", &script, mounts)]);
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{a: {value}}}\n---\n{pod}")
+    };
+    let running = place.start(&text("v-first"));
+    running.wait_for("attacking");
+    // However quickly they come, the last one stays.
+    for n in 0..60 {
+        replace(&place, &text(&format!("v-{n}")));
+        std::thread::sleep(Duration::from_millis(if n % 10 == 0 { 120 } else { 3 }));
+    }
+    place.write(&text("v-last"));
+    let output = running.finish();
+    let mut lines: Vec<&str> = output.expect_success().lines_of("c");
+    lines.sort_unstable();
+    assert_eq!(lines, ["..data", "a", "attacking", "stamp"], "{output}");
     place.assert_nothing_left();
 }
