@@ -38,8 +38,17 @@ struct Volume<'a> {
     group: Option<u32>,
     layout: Layout,
     directories: &'a [PathBuf],
-    /// Path, mode, owner, lifetime, and the digest of the content, which may be long.
-    files: Vec<(&'a Path, u32, Option<u32>, Option<u64>, String)>,
+    files: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: &'a Path,
+    mode: u32,
+    owner: Option<u32>,
+    lifetime: Option<u64>,
+    /// The content may be long.
+    digest: String,
 }
 
 /// The SHA-256, in hexadecimal, of everything that makes two plans different: what is in the volumes, values of Secrets and the
@@ -98,7 +107,7 @@ fn volume<'a>(plan: &'a VolumePlan, uid: &str) -> Volume<'a> {
     let digest = |content| digest(without(content, uid).as_ref());
     let file = |file: &'a FilePlan| {
         let FilePlan { path, mode, owner, content, lifetime } = file;
-        (path.as_path(), *mode, *owner, *lifetime, digest(content))
+        File { path, mode: *mode, owner: *owner, lifetime: *lifetime, digest: digest(content) }
     };
     let files = files.iter().map(file).collect();
     Volume { name, path, source, mode: *mode, group: *group, layout: *layout, directories, files }
