@@ -18,7 +18,7 @@ pub(super) enum Object {
     Pod(Box<Said<Pod>>),
     ConfigMap(Said<ConfigMap>),
     Secret(Said<Secret>),
-    Claim(Said<PersistentVolumeClaim>),
+    Claim(Box<Said<PersistentVolumeClaim>>),
 }
 
 impl Object {
@@ -95,11 +95,11 @@ fn document_objects(node: Node, mut source: Source, problems: &mut Problems, obj
                 Kind::Pod => object(kind, &node, source, problems).map(Box::new).map(Object::Pod),
                 Kind::ConfigMap => object(kind, &node, source, problems).map(Object::ConfigMap),
                 Kind::Secret => object(kind, &node, source, problems).map(Object::Secret),
-                Kind::PersistentVolumeClaim => object(kind, &node, source, problems).map(Object::Claim),
+                Kind::PersistentVolumeClaim => object(kind, &node, source, problems).map(Box::new).map(Object::Claim),
             };
             match object {
                 Ok(object) => objects.0.push(object),
-                Err(source) => objects.1.push((kind, source)),
+                Err(source) => objects.1.push((kind, *source)),
             }
         }
         None => {}
@@ -120,7 +120,7 @@ fn object<T: DeserializeOwned>(
     node: &Node,
     source: Source,
     problems: &mut Problems,
-) -> std::result::Result<Said<T>, Source> {
+) -> std::result::Result<Said<T>, Box<Source>> {
     let mut walk = Walk { kind, source, unknown: BTreeSet::new(), problems };
     let mut path = String::new();
     let mut pattern = String::new();
@@ -139,7 +139,7 @@ fn object<T: DeserializeOwned>(
         Ok(object) => Ok(Said { object, source }),
         Err(_) => {
             mistakes::wrong_types::<T>(kind, value, node, &source, problems);
-            Err(source)
+            Err(Box::new(source))
         }
     }
 }

@@ -243,7 +243,7 @@ fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
                 }
             }
             Object::ConfigMap(said) => insert("ConfigMap", &mut bundle.config_maps, said, problems),
-            Object::Claim(said) => insert("PersistentVolumeClaim", &mut bundle.claims, said, problems),
+            Object::Claim(said) => insert("PersistentVolumeClaim", &mut bundle.claims, *said, problems),
             Object::Secret(mut said) => {
                 merge_string_data(&mut said.object);
                 insert("Secret", &mut bundle.secrets, said, problems);

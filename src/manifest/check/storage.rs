@@ -110,9 +110,10 @@ impl Check<'_> {
         if host.path.split('/').any(|name| name == "..") {
             self.problem(&at, format!("{:?} must not contain \"..\"", host.path));
         }
-        const TYPES: [&str; 8] =
-            ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
-        self.one_of(&format!("{path}.type"), host.type_.as_deref(), &TYPES);
+        const TYPES: [&str; 7] =
+            ["DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
+        let written = host.type_.as_deref().filter(|written| !written.is_empty());
+        self.one_of(&format!("{path}.type"), written, &TYPES);
     }
 
     fn image_volume(&mut self, path: &str, image: &ImageVolumeSource) {

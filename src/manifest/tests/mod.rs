@@ -11,5 +11,6 @@ mod pods;
 mod reading;
 mod schema;
 mod shown;
+mod storage;
 mod styles;
 mod table;

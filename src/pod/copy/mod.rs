@@ -220,7 +220,9 @@ pub(super) fn take_when(
     owner: Owner,
 ) -> Result<()> {
     let mut input = FrameReader::new(socket);
-    let special = if owner == Owner::Kept { receive::SpecialBits::Keep } else { receive::SpecialBits::Drop };
+    // No program of a volume gets rights by them: volumes are mounted nosuid.
+    let keeps = owner == Owner::Kept || shape == Shape::Volume;
+    let special = if keeps { receive::SpecialBits::Keep } else { receive::SpecialBits::Drop };
     let how = How { shape, owner, special };
     let received = ready.and_then(|()| Base::root()).and_then(|base| receive(&base, destination, &mut input, &how));
     // A client that is still sending learns from EPIPE to stop and to listen.
