@@ -1,5 +1,6 @@
 //! What the manifest room reads, what it refuses, and in which words.
 
+mod amounts;
 mod full;
 mod hostile;
 mod lives;
@@ -9,6 +10,7 @@ mod placement;
 mod podman;
 mod pods;
 mod reading;
+mod rules;
 mod schema;
 mod shown;
 mod storage;
