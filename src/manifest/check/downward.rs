@@ -1,4 +1,4 @@
-//! The downward API's selectors, of variables and of files.
+//! The downward API's selectors of files in volumes.
 
 use k8s_openapi::api::core::v1::{ObjectFieldSelector, ResourceFieldSelector};
 
@@ -6,26 +6,6 @@ use super::{Check, names};
 use crate::manifest::mistakes::nearest;
 use crate::manifest::quantity::Quantity;
 
-/// Where a value is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    /// In a variable of a container.
-    Variable,
-    /// In a file of a volume.
-    File,
-}
-
-const IN_VARIABLES: [&str; 9] = [
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
 const IN_FILES: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 
@@ -39,7 +19,7 @@ const RESOURCES: [&str; 6] = [
 ];
 
 impl Check<'_> {
-    pub(super) fn field_selector(&mut self, path: &str, selector: &ObjectFieldSelector, told: Told) {
+    pub(super) fn field_selector(&mut self, path: &str, selector: &ObjectFieldSelector) {
         if let Some(version) = selector.api_version.as_deref().filter(|version| !matches!(*version, "" | "v1")) {
             self.problem(&format!("{path}.apiVersion"), format!("expected v1, found {version:?}"));
             return;
@@ -61,27 +41,17 @@ impl Check<'_> {
             }
             return;
         }
-        let (known, place): (&[&str], _) = match told {
-            Told::Variable => (&IN_VARIABLES, "a variable"),
-            Told::File => (&IN_FILES, "a file"),
-        };
-        if !known.contains(&said) {
-            let why = format!("{said:?} is not a field that the downward API tells in {place}");
-            let problem = self.problem(&path, why);
-            if matches!(said, "metadata.labels" | "metadata.annotations") {
-                problem.mend(format!("write {said}['KEY'], or use a downwardAPI volume for all of them"));
-            } else if let Some(meant) = nearest(said, known.iter().copied()) {
-                problem.mend(format!("did you mean {meant:?}?"));
-            } else {
-                problem.mend(format!("it tells {}, and labels and annotations by key", known.join(", ")));
-            }
+        if !IN_FILES.contains(&said) {
+            let problem = self.problem(&path, format!("{said:?} is not a field that the downward API tells in a file"));
+            match nearest(said, IN_FILES.into_iter()) {
+                Some(meant) => problem.mend(format!("did you mean {meant:?}?")),
+                None => problem.mend(format!("it tells {}, and labels and annotations by key", IN_FILES.join(", "))),
+            };
         }
     }
 
-    pub(super) fn resource_selector(&mut self, path: &str, selector: &ResourceFieldSelector, told: Told) {
-        if told == Told::File {
-            self.required(&format!("{path}.containerName"), selector.container_name.as_deref().unwrap_or_default());
-        }
+    pub(super) fn resource_selector(&mut self, path: &str, selector: &ResourceFieldSelector) {
+        self.required(&format!("{path}.containerName"), selector.container_name.as_deref().unwrap_or_default());
         let resource = selector.resource.as_str();
         let huge = ["limits.hugepages-", "requests.hugepages-"].iter().any(|prefix| resource.starts_with(prefix));
         if resource.is_empty() {

@@ -6,7 +6,6 @@ use k8s_openapi::api::core::v1::{
     DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
 
-use super::downward::Told;
 use super::{Check, names};
 
 /// The kinds of sources that a projected volume may have.
@@ -128,9 +127,9 @@ impl Check<'_> {
             self.mode(&format!("{path}.mode"), item.mode);
             self.id(&format!("{path}.user"), item.user);
             match (&item.field_ref, &item.resource_field_ref) {
-                (Some(field), None) => self.field_selector(&format!("{path}.fieldRef"), field, Told::File),
+                (Some(field), None) => self.field_selector(&format!("{path}.fieldRef"), field),
                 (None, Some(resource)) => {
-                    self.resource_selector(&format!("{path}.resourceFieldRef"), resource, Told::File);
+                    self.resource_selector(&format!("{path}.resourceFieldRef"), resource);
                 }
                 (None, None) => {
                     self.problem(&path, "an item has one of fieldRef and resourceFieldRef, found none");
