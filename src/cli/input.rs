@@ -11,7 +11,7 @@ use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
 use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
-use crate::pod::record::{First, RecordedInput};
+use crate::pod::record::{First, RecordedInput, new_uid};
 use crate::pod::{base_layer, local, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
@@ -71,7 +71,7 @@ impl PodArgs {
     /// What is wrong with the input, with its file and line.
     pub fn read(&self) -> Result<Given> {
         let inputs = self.inputs()?;
-        let bundle = manifest::read(&inputs)?;
+        let bundle = with_uids(manifest::read(&inputs)?)?;
         let there = bundle.pods.len() + bundle.jobs.len();
         if self.name.is_some() && there > 1 {
             return Err(Error::new(format!("--name names one Pod or Job, but the input has {there}"))
@@ -144,7 +144,7 @@ impl Given {
     /// An input that was valid then, and is not now, or that cannot be read again.
     pub fn recorded(first: &First) -> Result<Given> {
         let inputs = first.inputs.iter().map(read_again).collect::<Result<Vec<_>>>()?;
-        let mut bundle = manifest::read(&inputs)?;
+        let mut bundle = with_uids(manifest::read(&inputs)?)?;
         if first.options.name.is_none() {
             let is_meant = |pod: &Said<Pod>| pod.object.metadata.name.as_deref() == Some(&first.name);
             (bundle.pods, bundle.neighbours) = bundle.pods.into_iter().partition(is_meant);
@@ -180,6 +180,14 @@ fn read_again(input: &RecordedInput) -> Result<Input> {
         }
     };
     Ok(Input { name: input.name.clone(), bytes, path: input.path.clone() })
+}
+
+/// Gives each pod the `metadata.uid` that it will run with, whatever another system called it.
+fn with_uids(mut bundle: Bundle) -> Result<Bundle> {
+    for pod in &mut bundle.pods {
+        pod.object.metadata.uid = Some(new_uid()?);
+    }
+    Ok(bundle)
 }
 
 /// A running pod's name is all that podling knows it by, whatever its namespace.

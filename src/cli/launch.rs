@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::images::{Having, have};
 use super::input::{Given, plan_pod};
@@ -19,8 +22,9 @@ use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan, V
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
 use crate::pod::{
-    Claim, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, local, make_base_layer, sweep,
+    Claim, Follow, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, local, make_base_layer, sweep,
 };
+use crate::sys::Named;
 
 /// How pods are to be started.
 #[derive(Debug)]
@@ -161,8 +165,9 @@ impl Launch<'_> {
             .map(|plan| {
                 let first = first(given, said_pod(given, &plan)?, &plan, life, mode)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
+                let follow = follow(given, &plan, facts)?;
                 let volumes = hold_volumes(&plan, data, facts)?;
-                Ok(Start { plan, claim, first, volumes })
+                Ok(Start { plan, claim, first, follow, volumes })
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
@@ -223,13 +228,15 @@ struct JobTemplate<'a> {
 
 impl Template for JobTemplate<'_> {
     fn pod(&mut self, pod: &JobPod) -> Result<Start> {
-        let said = crate::plan::job_pod(self.said, &self.plan, pod);
+        let mut said = crate::plan::job_pod(self.said, &self.plan, pod);
+        said.object.metadata.uid = Some(new_uid()?);
         let Given { bundle, options, .. } = self.given;
         let plan = plan_job_pod(&said, bundle, options, self.images, self.facts, self.data)?;
         let first = first(self.given, &said, &plan, self.life, Mode::Foreground)?;
         let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
         let volumes = hold_volumes(&plan, self.data, self.facts)?;
-        Ok(Start { plan, claim, first, volumes })
+        // Their volumes stay as the Job was read: what it makes later must be what it made first.
+        Ok(Start { plan, claim, first, follow: None, volumes })
     }
 }
 
@@ -275,6 +282,23 @@ fn said_pod<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
         .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))
 }
 
+/// What the pod's volumes follow: all files of the input, since one that says nothing about them now may do so later.
+fn follow(given: &Given, plan: &PodPlan, facts: &HostFacts) -> Result<Option<Follow>> {
+    let files = given.inputs.iter().filter_map(|input| Some((input.name.clone(), input.path.clone()?)));
+    let Some(constant) = crate::plan::constant(said_pod(given, plan)?, &given.bundle) else { return Ok(None) };
+    let failed = |e: serde_json::Error| Error::new(e.to_string()).context("what the pod's volumes keep");
+    let constant = memory(&serde_json::to_vec(&constant).map_err(failed)?)?;
+    Ok(Some(Follow { files: files.collect(), constant, facts: facts.clone(), options: given.options.clone() }))
+}
+
+/// Memory that holds `bytes` and belongs to no process.
+fn memory(bytes: &[u8]) -> Result<OwnedFd> {
+    let fd = memfd_create(c"podling", MFdFlags::MFD_CLOEXEC).named(|| "memfd_create()")?;
+    let mut file = File::from(fd);
+    file.write_all(bytes).named(|| "write(memfd)")?;
+    Ok(file.into())
+}
+
 /// Keeps the local volumes of a pod for it.
 fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<File>> {
     let mut held = Vec::new();
@@ -297,7 +321,7 @@ fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, life: &LifeArgs, mode:
         boot_id: if is_kept { boot_id() } else { String::new() },
         name: plan.name.clone(),
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
-        uid: new_uid()?,
+        uid: plan.uid.clone(),
         started_at: crate::pod::now(),
         fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
         plan: if is_kept { crate::plan::render(plan)?.to_string() } else { String::new() },

@@ -1,6 +1,7 @@
 //! What this machine can do: tried, not guessed.
 
 pub mod beneath;
+mod capacity;
 pub mod confine;
 mod diagnose;
 mod facts;
@@ -12,6 +13,7 @@ pub mod userns;
 
 use std::path::PathBuf;
 
+pub use capacity::Capacity;
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
@@ -30,6 +32,8 @@ pub struct HostFacts {
     pub mapper: Mapper,
     /// The platform's architecture in OCI's words (`amd64`, `arm64` …).
     pub arch: String,
+    /// How much there is of CPUs, memory and storage.
+    pub capacity: Capacity,
     /// What works less well than it could here, one sentence each with its mend.
     pub notices: Vec<String>,
 }
@@ -69,6 +73,7 @@ impl HostFacts {
             ids,
             mapper: Mapper::Itself,
             arch: "amd64".to_owned(),
+            capacity: Capacity { cpus: 4, memory: 8 << 30, storage: 100 << 30 },
             notices: Vec::new(),
         }
     }

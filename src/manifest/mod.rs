@@ -202,6 +202,21 @@ pub fn read(inputs: &[Input]) -> Result<Bundle> {
     Ok(bundle)
 }
 
+/// Reads the documents of `inputs` as [`read`] does, for their ConfigMaps and Secrets: they may lack Pods, and what Pods refer to.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the input.
+pub fn read_data(inputs: &[Input]) -> std::result::Result<Bundle, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let (objects, _) = decode::decode(inputs, &mut problems);
+    for object in &objects {
+        check::check(object, &mut problems);
+    }
+    let bundle = bundle(objects, &mut problems);
+    let problems = problems.into_sorted();
+    if problems.is_empty() { Ok(bundle) } else { Err(problems) }
+}
+
 /// Reads all `inputs` as [`read`] does, but tells everything that is wrong, and the table's answer to every field.
 pub fn examine(inputs: &[Input]) -> Examined {
     let mut problems = Problems::default();

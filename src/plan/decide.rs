@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::scope::{Scope, Subject, plain_name};
 use super::{
-    ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, message,
-    nested, oci, placement, probes, restarts, security, signal, user, volumes,
+    ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, groups,
+    message, nested, oci, placement, probes, restarts, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -84,6 +84,8 @@ pub fn decide(
     let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
     report.extend(placement::verdicts(&scope));
     report.extend(shared_processes(&scope));
+    report.extend(groups::verdicts(&scope));
+    report.extend(unmounted_token(&scope));
     if host.ids.is_single() {
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \
                    and changing a file's owner is answered with success and does nothing";
@@ -91,6 +93,7 @@ pub fn decide(
     }
     Ok(PodPlan {
         name: name.clone(),
+        uid: pod.object.metadata.uid.clone().unwrap_or_default(),
         ids: host.ids.clone(),
         restart_policy: restarts::pods_policy(&scope)?,
         grace_period: grace_period(&scope)?,
@@ -194,6 +197,14 @@ fn stop_signal(subject: &Subject) -> Result<i32> {
         subject.error("image", why)
     };
     signal::number(name).ok_or_else(unknown)
+}
+
+/// What is different where the YAML asks for the token that a cluster mounts.
+fn unmounted_token(scope: &Scope) -> Option<Verdict> {
+    let how = "no token is mounted at /var/run/secrets/kubernetes.io/serviceaccount, for there is no API server; a projected volume \
+               may hold a local one";
+    let asked = scope.spec.automount_service_account_token == Some(true);
+    asked.then(|| scope.verdict("spec.automountServiceAccountToken", how))
 }
 
 /// What is different from a cluster where the containers see each other's processes.

@@ -1,5 +1,6 @@
 //! Telling two plans apart: whether a running pod is still what its YAML says.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::render::{policy, sort_capabilities};
-use super::{ContainerPlan, FilePlan, PodPlan, Processes, VolumePlan, VolumeSource};
+use super::{ContainerPlan, FilePlan, Layout, PodPlan, Processes, VolumePlan, VolumeSource};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
-/// a comment moves.
+/// a comment moves; so is its uid, which is new each time, wherever the downward API tells it.
 #[derive(Serialize)]
 struct Everything<'a> {
     name: &'a str,
@@ -34,9 +35,20 @@ struct Volume<'a> {
     path: &'a Path,
     source: &'a VolumeSource,
     mode: u32,
+    group: Option<u32>,
+    layout: Layout,
     directories: &'a [PathBuf],
-    /// Path, mode, and the digest of the content, which may be long.
-    files: Vec<(&'a Path, u32, String)>,
+    files: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: &'a Path,
+    mode: u32,
+    owner: Option<u32>,
+    lifetime: Option<u64>,
+    /// The content may be long.
+    digest: String,
 }
 
 /// The SHA-256, in hexadecimal, of everything that makes two plans different: what is in the volumes, values of Secrets and the
@@ -51,6 +63,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
     // Without `..`, so that whoever adds a field to the plan decides about it here.
     let PodPlan {
         name,
+        uid,
         hostname,
         ids,
         restart_policy,
@@ -74,7 +87,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         active_deadline: *active_deadline,
         processes: *processes,
         run_dir,
-        volumes: volumes.iter().map(volume).collect(),
+        volumes: volumes.iter().map(|plan| volume(plan, uid)).collect(),
         init_containers,
         containers,
     };
@@ -85,14 +98,27 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
             sort_capabilities(&mut container["spec"]);
         }
     }
-    let bytes = serde_json::to_vec(&value).map_err(failed)?;
-    Ok(digest(&bytes))
+    let text = serde_json::to_string(&value).map_err(failed)?;
+    Ok(digest(without(text.as_bytes(), uid).as_ref()))
 }
 
-fn volume(plan: &VolumePlan) -> Volume<'_> {
-    let VolumePlan { name, path, source, mode, directories, files } = plan;
-    let files = files.iter().map(|FilePlan { path, mode, content }| (path.as_path(), *mode, digest(content))).collect();
-    Volume { name, path, source, mode: *mode, directories, files }
+fn volume<'a>(plan: &'a VolumePlan, uid: &str) -> Volume<'a> {
+    let VolumePlan { name, path, source, mode, group, layout, directories, files } = plan;
+    let digest = |content| digest(without(content, uid).as_ref());
+    let file = |file: &'a FilePlan| {
+        let FilePlan { path, mode, owner, content, lifetime } = file;
+        File { path, mode: *mode, owner: *owner, lifetime: *lifetime, digest: digest(content) }
+    };
+    let files = files.iter().map(file).collect();
+    Volume { name, path, source, mode: *mode, group: *group, layout: *layout, directories, files }
+}
+
+/// `text` without the pod's uid; what is not UTF-8 does not tell it.
+fn without<'a>(text: &'a [u8], uid: &str) -> Cow<'a, [u8]> {
+    match std::str::from_utf8(text) {
+        Ok(told) if !uid.is_empty() && told.contains(uid) => Cow::Owned(told.replace(uid, "").into_bytes()),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 fn digest(bytes: &[u8]) -> String {

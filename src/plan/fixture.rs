@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, PersistentVolumeClaim, Pod, Secret};
 use serde_json::{Value, json};
 
+use super::scope::Scope;
 use super::{ContainerPlan, LocalVolumes, Options, PodPaths, PodPlan, PolicyLevel, Sharing, plan};
 use crate::error::Result;
 use crate::host::{HostFacts, IdExtent, IdMap};
@@ -100,6 +101,22 @@ impl Fixture {
     /// The plan of one more container in this pod.
     pub fn ephemeral(&self, container: &Container) -> Result<ContainerPlan> {
         super::ephemeral(&self.said(), container, &self.bundle, &self.images, &self.host, &self.paths(), &self.options)
+    }
+
+    /// What `look` finds in the scope that a plan of this pod has.
+    pub fn with_scope<T>(&self, look: impl FnOnce(&Scope) -> T) -> T {
+        let (said, paths) = (self.said(), self.paths());
+        let spec = said.object.spec.as_ref().unwrap();
+        look(&Scope {
+            said: &said,
+            spec,
+            bundle: &self.bundle,
+            host: &self.host,
+            ids: &self.host.ids,
+            paths: &paths,
+            options: &self.options,
+            hostname: "pod",
+        })
     }
 
     fn said(&self) -> Said<Pod> {

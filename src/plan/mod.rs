@@ -2,12 +2,16 @@
 
 mod command;
 mod decide;
+mod downward;
 mod env;
 mod ephemeral;
 mod expand;
+mod files;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod follow;
+mod groups;
 mod host_path;
 mod job;
 mod lifecycle;
@@ -30,6 +34,7 @@ mod storage;
 mod sub_path;
 #[cfg(test)]
 mod tests;
+mod token;
 mod user;
 mod volumes;
 
@@ -44,8 +49,10 @@ use crate::host::IdMap;
 use crate::manifest::ObjectKey;
 
 pub use decide::{decide, emulated, plan};
+pub use downward::POD_IP;
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
+pub use follow::{Anew, Constant, anew, constant};
 pub use job::{
     CompletionMode, FailureAction, FailureRule, JobPlan, JobPod, JobStart, Requirement, Selector, SuccessRule,
     decide_job, job, job_pod,
@@ -83,11 +90,20 @@ pub struct LocalVolumes {
     pub known: BTreeMap<ObjectKey, Sharing>,
 }
 
+impl PodPaths {
+    /// The paths of a pod that runs already, where nothing new is to be put on the disk.
+    pub fn of_running(run_dir: PathBuf) -> PodPaths {
+        PodPaths { run_dir, state_dir: PathBuf::new(), base: PathBuf::new(), volumes: LocalVolumes::default() }
+    }
+}
+
 /// Everything that will be done to run one pod, decided before anything is created.
 #[derive(Debug, Clone)]
 pub struct PodPlan {
     /// The pod's `metadata.name` (or `--name`).
     pub name: String,
+    /// The pod's `metadata.uid`, another one for each pod that is started.
+    pub uid: String,
     /// The host name inside the pod's uts namespace, at most 63 bytes (gethostname(2) in Kubernetes' rules).
     pub hostname: String,
     /// The id map of the pod's user namespace.
@@ -132,10 +148,24 @@ pub struct VolumePlan {
     pub source: VolumeSource,
     /// Permission bits of the root directory of a volume that podling makes.
     pub mode: u32,
+    /// The group that owns the root directory and, by its set-group-id bit, everything that is made below it (`fsGroup`).
+    pub group: Option<u32>,
+    /// How the files are laid out.
+    pub layout: Layout,
     /// Directories made there, mode 0755, because some container mounts another volume at them.
     pub directories: Vec<PathBuf>,
     /// Files put there before the first container starts.
     pub files: Vec<FilePlan>,
+}
+
+/// How the files of a volume are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Layout {
+    /// At their paths.
+    Plain,
+    /// As the kubelet's atomic writer does it: in a directory named after the time, to which the link `..data` leads; what is at the paths
+    /// leads there by way of that link, so that all files change at once.
+    Atomic,
 }
 
 /// What a volume is made of.
@@ -174,6 +204,17 @@ pub struct ClaimPlan {
     pub path: PathBuf,
     /// Who else may use it at the same time.
     pub sharing: Sharing,
+    /// When it is given to the volume's group.
+    pub change: GroupChange,
+}
+
+/// When everything in a volume is given to `fsGroup`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum GroupChange {
+    /// Whenever a pod starts.
+    Always,
+    /// Where the volume's root is not the group's already.
+    OnRootMismatch,
 }
 
 /// Who else may use a local volume at the same time.
@@ -225,8 +266,19 @@ pub struct FilePlan {
     pub path: PathBuf,
     /// Permission bits.
     pub mode: u32,
+    /// The user that owns the file; `None` for the pod's root.
+    pub owner: Option<u32>,
     /// The content; `podling plan` prints its length only, since it may be a Secret's.
     pub content: Vec<u8>,
+    /// Of a service account's token, how many seconds it is valid for. `content` are its claims then, as a JSON object without times.
+    pub lifetime: Option<u64>,
+}
+
+impl FilePlan {
+    /// A file of the pod's root that holds `content` itself.
+    pub fn new(path: impl Into<PathBuf>, mode: u32, content: impl Into<Vec<u8>>) -> FilePlan {
+        FilePlan { path: path.into(), mode, owner: None, content: content.into(), lifetime: None }
+    }
 }
 
 impl std::fmt::Debug for FilePlan {

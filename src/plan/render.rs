@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Action, ContainerPlan, MessagePolicy, NetAction, Operator, PodPlan, ProbePlan, Probes, Processes, RestartPolicy,
-    RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
+    Action, ContainerPlan, FilePlan, Layout, MessagePolicy, NetAction, Operator, PodPlan, ProbePlan, Probes, Processes,
+    RestartPolicy, RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
 };
 use crate::error::{Error, Result};
 use crate::host::IdExtent;
@@ -49,15 +49,33 @@ fn extents(extents: &[IdExtent]) -> Vec<Value> {
 }
 
 fn volume(volume: &VolumePlan) -> Value {
-    let file = |file: &super::FilePlan| json!({ "path": file.path.to_string_lossy(), "mode": octal(file.mode), "bytes": file.content.len() });
-    json!({
+    let mut value = json!({
         "name": volume.name,
         "path": volume.path.to_string_lossy(),
         "mode": octal(volume.mode),
         "source": volume.source,
         "directories": volume.directories.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "files": volume.files.iter().map(file).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(group) = volume.group {
+        value["group"] = json!(group);
+    }
+    if volume.layout == Layout::Atomic {
+        value["layout"] = json!("atomic");
+    }
+    value
+}
+
+fn file(file: &FilePlan) -> Value {
+    let FilePlan { path, mode, owner, content, lifetime } = file;
+    let mut value = json!({ "path": path.to_string_lossy(), "mode": octal(*mode), "bytes": content.len() });
+    if let Some(owner) = owner {
+        value["owner"] = json!(owner);
+    }
+    if let Some(seconds) = lifetime {
+        value["expirationSeconds"] = json!(seconds);
+    }
+    value
 }
 
 fn container(container: &ContainerPlan) -> Result<Value> {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::scope::{Scope, plain_name};
-use super::{ClaimPlan, Emulation, Sharing, Verdict, VolumePlan, VolumeSource};
+use super::{ClaimPlan, Emulation, Sharing, Verdict, VolumePlan, VolumeSource, groups};
 use crate::error::Result;
 use crate::image::Image;
 use crate::manifest::{Objection, Quantity, Said};
@@ -98,7 +98,8 @@ pub(super) fn claim(
         return Err(scope.error(&format!("{at}.claimName"), why).mend(mend));
     };
     let path = scope.paths.volumes.dir.join(&key.namespace).join(&key.name).join("data");
-    Ok(VolumeSource::Claim(ClaimPlan { namespace: key.namespace, name: key.name, path, sharing }))
+    let change = groups::change(scope)?;
+    Ok(VolumeSource::Claim(ClaimPlan { namespace: key.namespace, name: key.name, path, sharing, change }))
 }
 
 /// What of the claim itself is emulated, whatever its value. It has a place of its own in the input.

@@ -18,6 +18,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use self::attend::attend;
 use self::detach::detach;
 use super::control::server::Owner;
+use super::follow::Follow;
 use super::job::{self, Crew, Of, PodEnd, StartJob};
 use super::link::{Ended, Fact, hear, tell};
 use super::output::{Label, Style, labels};
@@ -69,6 +70,8 @@ pub struct Start {
     pub claim: Claim,
     /// How it is started, kept in its directory if it is detached.
     pub first: First,
+    /// What its volumes follow, if they do.
+    pub follow: Option<Follow>,
     /// What keeps its local volumes from being removed while it lives.
     pub volumes: Vec<File>,
 }
@@ -203,10 +206,10 @@ impl From<Result<(Child, OwnedFd)>> for State {
 impl Pod {
     /// Makes its supervisor.
     fn start(start: Start, labels: Vec<Label>, others: &[RawFd], of: Option<Of>, run: &Run) -> Pod {
-        let Start { plan, claim, first, volumes } = start;
+        let Start { plan, claim, first, follow, volumes } = start;
         let name = plan.name.clone();
         let tells = if of.is_some() { Tells::ContainersEnds } else { Tells::PodsEnd };
-        let started = supervise(plan, &claim, first, labels, others, tells, run);
+        let started = supervise(plan, &claim, (first, follow), labels, others, tells, run);
         Pod { name, claim, volumes, state: State::from(started), of: of.map(|of| (of, PodEnd::default())) }
     }
 
@@ -269,7 +272,7 @@ fn container_names(run: &Run) -> Vec<String> {
 fn supervise(
     plan: PodPlan,
     claim: &Claim,
-    first: First,
+    (first, follow): (First, Option<Follow>),
     labels: Vec<Label>,
     others: &[RawFd],
     tells: Tells,
@@ -356,6 +359,7 @@ fn supervise(
             front,
             notices,
             about,
+            follow,
             host_trees,
         })
     })?;

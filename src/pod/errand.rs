@@ -59,6 +59,8 @@ pub(super) enum Purpose {
     Copy { connection: usize, container: usize },
     /// A client's sockets.
     Sockets { connection: usize },
+    /// The volumes' files are written anew.
+    Files,
 }
 
 impl Purpose {
@@ -70,7 +72,7 @@ impl Purpose {
             | Purpose::PreStop { container, .. }
             | Purpose::Session { container, .. }
             | Purpose::Copy { container, .. } => Some(container),
-            Purpose::Sockets { .. } => None,
+            Purpose::Sockets { .. } | Purpose::Files => None,
         }
     }
 }

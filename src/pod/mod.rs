@@ -1,5 +1,6 @@
 //! The life of a pod: its supervisor, sandbox, volumes, restarts and output, the client that waits for it, and those that ask later.
 
+mod atomic;
 mod backoff;
 mod base;
 mod client;
@@ -9,6 +10,7 @@ mod control;
 mod copy;
 mod errand;
 mod events;
+mod follow;
 mod happenings;
 mod host_path;
 mod job;
@@ -20,6 +22,7 @@ pub mod log;
 pub mod lost;
 mod object;
 mod output;
+mod ownership;
 mod probe;
 mod probing;
 mod processes;
@@ -39,7 +42,8 @@ pub use client::{Mode, Run, Start, Until, run};
 pub use clock::now;
 pub use control::{Connection, Reply, Request, Usage, connect};
 pub use copy::{Copied, Job, Links, Owner, Top, deliver, deliver_archive, fetch, fetch_archive};
+pub use follow::Follow;
 pub use job::{StartJob, Template};
 pub use output::Style;
 pub use state::{Claim, Kept, pod_dir, sweep};
-pub use supervisor::{POD_IP, ShowTrace};
+pub use supervisor::ShowTrace;

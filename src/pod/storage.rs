@@ -12,6 +12,7 @@ use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, fstatat};
 
 use super::host_path::HostTrees;
+use super::ownership;
 use crate::error::{Context, Error, Result};
 use crate::image::layer::remove_tree::remove_tree;
 use crate::plan::{VolumePlan, VolumeSource};
@@ -32,6 +33,10 @@ pub(super) fn mount(root: &Path, volume: &VolumePlan, host: &HostTrees) -> Resul
         VolumeSource::PodDirectory(directory) => {
             let directory = below(root, directory);
             DirBuilder::new().mode(0o700).create(&directory).named(|| format!("mkdir({directory:?})"))?;
+            if let Some(group) = volume.group {
+                std::os::unix::fs::chown(&directory, None, Some(group))
+                    .named(|| format!("chown({directory:?}, {group})"))?;
+            }
             // The umask must not take bits away.
             fs::set_permissions(&directory, fs::Permissions::from_mode(volume.mode))
                 .named(|| format!("chmod({directory:?})"))?;
@@ -39,6 +44,10 @@ pub(super) fn mount(root: &Path, volume: &VolumePlan, host: &HostTrees) -> Resul
         }
         VolumeSource::Claim(claim) => {
             let directory = below(root, &claim.path);
+            if let Some(group) = volume.group {
+                let found = open(&directory, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+                ownership::give(&found.named(|| format!("open({directory:?}, O_PATH)"))?, group, claim.change)?;
+            }
             bind(root, volume, clone_tree(nix::fcntl::AT_FDCWD, &c_path(&directory)?)?)
         }
         VolumeSource::HostPath(_) => {

@@ -5,6 +5,7 @@
 
 mod ending;
 mod errands;
+mod following;
 mod hooks;
 mod lives;
 mod output;
@@ -28,6 +29,7 @@ use super::container::{Container, State};
 use super::control::server::{Owner, Server};
 use super::errand::Errand;
 use super::events::{Events, Source};
+use super::follow::{Follow, Watched};
 use super::happenings::Happenings;
 use super::host_path::HostTrees;
 use super::link::{Fact, hear, tell};
@@ -42,12 +44,11 @@ use crate::error::{Context, Result};
 use crate::host::confine::{Tree, become_root};
 use crate::plan::{PodPlan, Processes, Role};
 use crate::runtime::{Pause, Prepared};
-use crate::sys::Named;
 use crate::sys::process::is_ignored;
-
-pub use report::POD_IP;
+use crate::sys::{Named, SysError};
 
 use ending::Ending;
+use following::Following;
 use output::Attached;
 
 /// What the supervisor inherits from the client.
@@ -68,6 +69,8 @@ pub(super) struct Inheritance<'a> {
     pub(super) front: Option<FrontDescriptors>,
     pub(super) notices: Notices,
     pub(super) about: About,
+    /// What the volumes follow, if they do.
+    pub(super) follow: Option<Follow>,
     /// The trees of `hostPath` volumes, where the client had to look for them: a pod of real root is nobody on the host.
     pub(super) host_trees: Option<HostTrees>,
 }
@@ -182,6 +185,7 @@ struct Supervisor<'a> {
     attached: Vec<Attached>,
     notices: Notices,
     happenings: Happenings,
+    following: Following,
     /// Seconds since 1970.
     started_at: i64,
     ended_at: Option<i64>,
@@ -234,10 +238,17 @@ impl<'a> Supervisor<'a> {
             front,
             notices,
             mut about,
+            follow,
             host_trees,
         } = inheritance;
         trace(&mut about, "clone, id map");
+        // What is followed is looked at before the host's files are out of sight.
+        let (watched, unwatched) = match follow.map(watch).transpose() {
+            Ok(watched) => (watched, None),
+            Err(e) => (None, Some(e)),
+        };
         let sandbox = build(&plan, data, host_trees)?;
+        let following = Following::new(&mut plan, watched);
         trace(&mut about, "sandbox, volumes");
         let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
         let containers: Vec<_> = plans.zip(prepared).map(|(p, r)| Container::new(Rc::new(p), Rc::new(r))).collect();
@@ -269,7 +280,7 @@ impl<'a> Supervisor<'a> {
         if about.keep == Keep::Record {
             record::reserve_last(&pod_dir);
         }
-        Ok(Supervisor {
+        let mut supervisor = Supervisor {
             plan,
             about,
             dir: Rc::new(pod_dir),
@@ -289,6 +300,7 @@ impl<'a> Supervisor<'a> {
             attached: Vec::new(),
             notices,
             happenings: Happenings::default(),
+            following,
             started_at,
             ended_at: None,
             conditions: Vec::new(),
@@ -299,7 +311,13 @@ impl<'a> Supervisor<'a> {
             changed: false,
             buffer: vec![0; TURN],
             batch: Vec::new(),
-        })
+        };
+        supervisor.begin_following()?;
+        if let Some(e) = unwatched {
+            let why = format!("the volumes will not follow their files: {e}");
+            supervisor.happened(EventKind::Warning, "FailedUpdate", None, &why);
+        }
+        Ok(supervisor)
     }
 
     /// The pod's exit code: 0, or the code of the container that failed first.
@@ -369,7 +387,7 @@ impl<'a> Supervisor<'a> {
         });
         let errands = self.errands.iter().map(|e| e.deadline.filter(|_| !e.late));
         let ending = self.ending.as_ref().map_or(self.active_until, |ending| ending.reminder);
-        containers.chain(errands).chain([ending]).flatten().min()
+        containers.chain(errands).chain([ending, self.following.due()]).flatten().min()
     }
 
     fn handle(&mut self, source: Source) -> Result<()> {
@@ -395,6 +413,10 @@ impl<'a> Supervisor<'a> {
             Source::ErrandStart(id) => self.errand_proceeds(id),
             Source::ErrandOutput(id) => self.errand_printed(id),
             Source::Pause => self.lost_pause(),
+            Source::Files => {
+                self.files_changed();
+                Ok(())
+            }
         }
     }
 
@@ -429,6 +451,7 @@ impl<'a> Supervisor<'a> {
         let now = Instant::now();
         self.late_errands(now)?;
         self.due_departures(now)?;
+        self.due_following(now)?;
         if let Some(ending) = &mut self.ending {
             if ending.reminder.is_some_and(|reminder| now >= reminder) {
                 ending.reminder = None;
@@ -495,6 +518,10 @@ fn trace(about: &mut About, step: &str) {
     }
     let at_us = u64::try_from(about.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     about.trace.push(TracePoint { step: step.to_owned(), at_us });
+}
+
+fn watch(follow: Follow) -> std::result::Result<(Watched, Follow), SysError> {
+    Ok((Watched::new(&follow.files)?, follow))
 }
 
 /// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.

@@ -2,12 +2,14 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::plan::{VolumePlan, VolumeSource};
+use super::atomic;
+use crate::plan::{Layout, VolumePlan, VolumeSource};
 use crate::sys::{Named, SysError};
 
 /// Mounts one volume below `root` and writes its files.
@@ -20,11 +22,17 @@ pub(super) fn make(root: &Path, volume: &VolumePlan) -> Result<(), SysError> {
     if let Some(bytes) = size_limit {
         options.push_str(&format!(",size={bytes}"));
     }
+    if let Some(group) = volume.group {
+        options.push_str(&format!(",gid={group}"));
+    }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("tmpfs"), &at, Some("tmpfs"), flags, Some(options.as_str()))
         .named(|| format!("mount(\"tmpfs\", volume {:?}, {options:?})", volume.name))?;
     for directory in &volume.directories {
         make_dir(&at.join(directory))?;
+    }
+    if volume.layout == Layout::Atomic {
+        return atomic::write(atomic::open_directory(&at)?.as_fd(), &volume.files);
     }
     for file in &volume.files {
         let path = at.join(&file.path);

@@ -3,6 +3,8 @@
 mod annotations;
 mod container;
 mod data;
+mod downward;
+mod files;
 mod job;
 mod job_selector;
 mod life;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Container, KeyToPath, Pod, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, Volume};
 
 use super::{Check, names};
 
@@ -27,7 +27,15 @@ impl Check<'_> {
         if let Some(context) = &spec.security_context {
             self.id("spec.securityContext.runAsUser", context.run_as_user);
             self.id("spec.securityContext.runAsGroup", context.run_as_group);
+            self.groups("spec.securityContext", context);
             self.seccomp("spec.securityContext.seccompProfile", context.seccomp_profile.as_ref());
+        }
+        for (path, name) in
+            [("spec.serviceAccount", &spec.service_account), ("spec.serviceAccountName", &spec.service_account_name)]
+        {
+            if let Some(name) = name.as_deref().filter(|name| !name.is_empty()) {
+                self.grammar(path, names::dns_subdomain(name));
+            }
         }
         if let Some(resources) = &spec.resources {
             self.resources("spec.resources", resources);
@@ -48,6 +56,17 @@ impl Check<'_> {
         self.unique_ports(spec);
         self.demands(spec);
         self.operating_system(spec);
+    }
+
+    fn groups(&mut self, path: &str, context: &PodSecurityContext) {
+        self.id(&format!("{path}.fsGroup"), context.fs_group);
+        for (at, group) in context.supplemental_groups.iter().flatten().enumerate() {
+            self.id(&format!("{path}.supplementalGroups[{at}]"), Some(*group));
+        }
+        let policy = context.fs_group_change_policy.as_deref();
+        self.one_of(&format!("{path}.fsGroupChangePolicy"), policy, &["Always", "OnRootMismatch"]);
+        let policy = context.supplemental_groups_policy.as_deref();
+        self.one_of(&format!("{path}.supplementalGroupsPolicy"), policy, &["Merge", "Strict"]);
     }
 
     /// `runAsNonRoot` beside `runAsUser: 0`, which an API server takes, and a kubelet refuses when it starts the container. A container's own
@@ -87,40 +106,7 @@ impl Check<'_> {
     }
 
     fn volume(&mut self, path: &str, volume: &Volume) {
-        if let Some(map) = &volume.config_map {
-            let path = format!("{path}.configMap");
-            self.required(&format!("{path}.name"), &map.name);
-            self.mode(&format!("{path}.defaultMode"), map.default_mode);
-            self.items(&path, map.items.as_deref());
-        }
-        if let Some(secret) = &volume.secret {
-            let path = format!("{path}.secret");
-            let name = secret.secret_name.as_deref().unwrap_or_default();
-            self.required(&format!("{path}.secretName"), name);
-            self.mode(&format!("{path}.defaultMode"), secret.default_mode);
-            self.items(&path, secret.items.as_deref());
-        }
-    }
-
-    fn items(&mut self, path: &str, items: Option<&[KeyToPath]>) {
-        for (at, item) in items.into_iter().flatten().enumerate() {
-            let path = format!("{path}.items[{at}]");
-            self.required(&format!("{path}.key"), &item.key);
-            self.required(&format!("{path}.path"), &item.path);
-            self.grammar(&format!("{path}.path"), names::local_path(&item.path));
-            self.mode(&format!("{path}.mode"), item.mode);
-        }
-    }
-
-    fn mode(&mut self, path: &str, mode: Option<i32>) {
-        if let Some(mode) = mode.filter(|mode| !(0..=0o777).contains(mode)) {
-            let octal = if mode < 0 { String::new() } else { format!(", 0{mode:o} in octal,") };
-            let problem = self.problem(path, format!("{mode}{octal} is outside 0 to 0777"));
-            // The usual modes, when the zero that makes them octal is forgotten.
-            if matches!(mode, 600 | 640 | 644 | 660 | 664 | 666 | 700 | 750 | 755 | 770 | 775 | 777) {
-                problem.mend(format!("did you mean 0{mode}?"));
-            }
-        }
+        self.generated(path, volume);
     }
 
     fn unique_containers(&mut self, spec: &PodSpec) {

@@ -3,6 +3,8 @@
 use super::Field;
 use super::Rule::{Enforced, Group, Refused, Trivial};
 
+const ACCOUNT: &str = "the name that the downward API and projected tokens tell; no account stands behind it";
+
 /// The rows, in the order of their paths.
 pub(super) const POD: &[Field] = &[
     ("spec", Group),
@@ -10,7 +12,10 @@ pub(super) const POD: &[Field] = &[
         "spec.activeDeadlineSeconds",
         Enforced("the pod is stopped and fails with DeadlineExceeded when it has been active for so long"),
     ),
-    ("spec.automountServiceAccountToken", Trivial("there is no API server, so no token is mounted")),
+    (
+        "spec.automountServiceAccountToken",
+        Enforced("no token is mounted by itself, for there is no API server; true is reported"),
+    ),
     ("spec.containers", Group),
     (
         "spec.ephemeralContainers",
@@ -35,8 +40,8 @@ pub(super) const POD: &[Field] = &[
             "decides whether a container that has ended starts again, with the kubelet's back-off; Always where it is not written",
         ),
     ),
-    ("spec.serviceAccount", Trivial("there is no API server to be known to")),
-    ("spec.serviceAccountName", Trivial("there is no API server to be known to")),
+    ("spec.serviceAccount", Enforced(ACCOUNT)),
+    ("spec.serviceAccountName", Enforced(ACCOUNT)),
     ("spec.shareProcessNamespace", Enforced("true gives the containers one pid namespace, in which pause is PID 1")),
     (
         "spec.terminationGracePeriodSeconds",

@@ -36,8 +36,18 @@ pub(super) const SECURITY: &[Field] = &[
     ("spec.hostUsers", Only(&["false"], "podling always gives a pod a user namespace of its own")),
     ("spec.securityContext", Group),
     ("spec.securityContext.appArmorProfile", YET),
-    ("spec.securityContext.fsGroup", YET),
-    ("spec.securityContext.fsGroupChangePolicy", YET),
+    (
+        "spec.securityContext.fsGroup",
+        Enforced(
+            "the group of the volumes that podling makes, who may write them, or read generated files; every process is in it",
+        ),
+    ),
+    (
+        "spec.securityContext.fsGroupChangePolicy",
+        Enforced(
+            "volumes that outlive pods are given to fsGroup always, or where their root is not its; others are new",
+        ),
+    ),
     ("spec.securityContext.runAsGroup", Enforced("")),
     ("spec.securityContext.runAsNonRoot", Enforced("")),
     ("spec.securityContext.runAsUser", Enforced("")),
@@ -46,8 +56,12 @@ pub(super) const SECURITY: &[Field] = &[
     ("spec.securityContext.seccompProfile", Group),
     ("spec.securityContext.seccompProfile.localhostProfile", YET),
     ("spec.securityContext.seccompProfile.type", Only(&["RuntimeDefault"], SECCOMP)),
-    ("spec.securityContext.supplementalGroups", YET),
-    ("spec.securityContext.supplementalGroupsPolicy", YET),
+    ("spec.securityContext.supplementalGroups", Enforced("every process of the pod is in them")),
+    (
+        "spec.securityContext.supplementalGroupsPolicy",
+        Enforced("the groups of the image's /etc/group count with Merge, and not with Strict"),
+    ),
+    ("spec.securityContext.supplementalGroups[]", Group),
     ("spec.securityContext.sysctls", YET),
     ("spec.securityContext.windowsOptions", WINDOWS),
 ];

@@ -23,8 +23,12 @@ const GONE: Rule =
 const GIT: Rule = Refused(
     "Kubernetes no longer allows it, since it runs git on the host; clone into an emptyDir in an init container",
 );
-const OBJECTS: Rule = Refused("podling does not honour this kind of volume yet");
-const YET: Rule = Refused("podling does not honour it yet");
+
+const CONFIG_MAP: &str = "its keys as files, read-only; they follow the ConfigMap's file while the pod runs";
+const SECRET: &str = "its keys as files in memory, read-only; they follow the Secret's file while the pod runs";
+const MODE: Rule = Enforced("the mode of files without one of their own, 0644 where it is not written");
+const OWNER: Rule = Enforced("the user that owns the file, where the pod has that id");
+const OPTIONAL: Rule = Enforced("what is missing is left out, and comes when its file says it");
 
 /// The rows, in the order of their paths.
 pub(super) const VOLUMES: &[Field] = &[
@@ -35,19 +39,48 @@ pub(super) const VOLUMES: &[Field] = &[
     ("spec.volumes[].azureFile", NETWORK),
     ("spec.volumes[].cephfs", NETWORK),
     ("spec.volumes[].cinder", CLOUD),
-    ("spec.volumes[].configMap", Group),
-    ("spec.volumes[].configMap.defaultMode", Enforced("")),
-    ("spec.volumes[].configMap.defaultUser", YET),
-    ("spec.volumes[].configMap.items", Group),
+    ("spec.volumes[].configMap", Enforced(CONFIG_MAP)),
+    ("spec.volumes[].configMap.defaultMode", MODE),
+    ("spec.volumes[].configMap.defaultUser", OWNER),
+    ("spec.volumes[].configMap.items", Enforced("only these keys become files; without items, each key does")),
     ("spec.volumes[].configMap.items[]", Group),
-    ("spec.volumes[].configMap.items[].key", Enforced("")),
-    ("spec.volumes[].configMap.items[].mode", Enforced("")),
-    ("spec.volumes[].configMap.items[].path", Enforced("")),
-    ("spec.volumes[].configMap.items[].user", YET),
-    ("spec.volumes[].configMap.name", Enforced("")),
-    ("spec.volumes[].configMap.optional", Enforced("")),
+    ("spec.volumes[].configMap.items[].key", Enforced("the key that becomes the file")),
+    ("spec.volumes[].configMap.items[].mode", Enforced("the file's mode; read by fsGroup in any case")),
+    (
+        "spec.volumes[].configMap.items[].path",
+        Enforced("where the file is below the volume's root, by way of ..data as with the kubelet"),
+    ),
+    ("spec.volumes[].configMap.items[].user", OWNER),
+    ("spec.volumes[].configMap.name", Enforced("the ConfigMap of the input, in the pod's namespace")),
+    ("spec.volumes[].configMap.optional", OPTIONAL),
     ("spec.volumes[].csi", DRIVER),
-    ("spec.volumes[].downwardAPI", OBJECTS),
+    ("spec.volumes[].downwardAPI", Enforced("what podling knows of the pod, as files")),
+    ("spec.volumes[].downwardAPI.defaultMode", MODE),
+    ("spec.volumes[].downwardAPI.defaultUser", OWNER),
+    ("spec.volumes[].downwardAPI.items", Enforced("one file each")),
+    ("spec.volumes[].downwardAPI.items[]", Group),
+    ("spec.volumes[].downwardAPI.items[].fieldRef", Enforced("the pod's field as the file's content")),
+    ("spec.volumes[].downwardAPI.items[].fieldRef.apiVersion", Enforced("v1, the only one that Kubernetes takes")),
+    (
+        "spec.volumes[].downwardAPI.items[].fieldRef.fieldPath",
+        Enforced("the pod's field; labels and annotations as lines of key=\"value\""),
+    ),
+    ("spec.volumes[].downwardAPI.items[].mode", Enforced("the file's mode; read by fsGroup in any case")),
+    (
+        "spec.volumes[].downwardAPI.items[].path",
+        Enforced("where the file is below the volume's root, by way of ..data as with the kubelet"),
+    ),
+    ("spec.volumes[].downwardAPI.items[].resourceFieldRef", Enforced("the container's amount as the file's content")),
+    (
+        "spec.volumes[].downwardAPI.items[].resourceFieldRef.containerName",
+        Enforced("the container whose resources are told"),
+    ),
+    ("spec.volumes[].downwardAPI.items[].resourceFieldRef.divisor", Enforced("the unit; the amount is rounded up")),
+    (
+        "spec.volumes[].downwardAPI.items[].resourceFieldRef.resource",
+        Enforced("the amount as written; what is not limited is all that this host has"),
+    ),
+    ("spec.volumes[].downwardAPI.items[].user", OWNER),
     (
         "spec.volumes[].emptyDir",
         Enforced("a file system of the pod's own in memory, empty at first and gone with the pod"),
@@ -106,21 +139,132 @@ pub(super) const VOLUMES: &[Field] = &[
     ("spec.volumes[].persistentVolumeClaim.readOnly", Enforced("no mount of the volume can be written")),
     ("spec.volumes[].photonPersistentDisk", GONE),
     ("spec.volumes[].portworxVolume", DRIVER),
-    ("spec.volumes[].projected", OBJECTS),
+    (
+        "spec.volumes[].projected",
+        Enforced("the files of all sources in one volume; at one path, those of later sources"),
+    ),
+    ("spec.volumes[].projected.defaultMode", MODE),
+    ("spec.volumes[].projected.defaultUser", OWNER),
+    ("spec.volumes[].projected.sources", Enforced("one after the other")),
+    ("spec.volumes[].projected.sources[]", Group),
+    (
+        "spec.volumes[].projected.sources[].clusterTrustBundle",
+        Refused("ClusterTrustBundles are objects of a cluster, and podling is none"),
+    ),
+    ("spec.volumes[].projected.sources[].configMap", Enforced(CONFIG_MAP)),
+    (
+        "spec.volumes[].projected.sources[].configMap.items",
+        Enforced("only these keys become files; without items, each key does"),
+    ),
+    ("spec.volumes[].projected.sources[].configMap.items[]", Group),
+    ("spec.volumes[].projected.sources[].configMap.items[].key", Enforced("the key that becomes the file")),
+    (
+        "spec.volumes[].projected.sources[].configMap.items[].mode",
+        Enforced("the file's mode; read by fsGroup in any case"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].configMap.items[].path",
+        Enforced("where the file is below the volume's root, by way of ..data as with the kubelet"),
+    ),
+    ("spec.volumes[].projected.sources[].configMap.items[].user", OWNER),
+    (
+        "spec.volumes[].projected.sources[].configMap.name",
+        Enforced("the ConfigMap of the input, in the pod's namespace"),
+    ),
+    ("spec.volumes[].projected.sources[].configMap.optional", OPTIONAL),
+    ("spec.volumes[].projected.sources[].downwardAPI", Enforced("what podling knows of the pod, as files")),
+    ("spec.volumes[].projected.sources[].downwardAPI.items", Enforced("one file each")),
+    ("spec.volumes[].projected.sources[].downwardAPI.items[]", Group),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].fieldRef",
+        Enforced("the pod's field as the file's content"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].fieldRef.apiVersion",
+        Enforced("v1, the only one that Kubernetes takes"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].fieldRef.fieldPath",
+        Enforced("the pod's field; labels and annotations as lines of key=\"value\""),
+    ),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].mode",
+        Enforced("the file's mode; read by fsGroup in any case"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].path",
+        Enforced("where the file is below the volume's root, by way of ..data as with the kubelet"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef",
+        Enforced("the container's amount as the file's content"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef.containerName",
+        Enforced("the container whose resources are told"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef.divisor",
+        Enforced("the unit; the amount is rounded up"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef.resource",
+        Enforced("the amount as written; what is not limited is all that this host has"),
+    ),
+    ("spec.volumes[].projected.sources[].downwardAPI.items[].user", OWNER),
+    (
+        "spec.volumes[].projected.sources[].podCertificate",
+        Refused("a signer of a cluster issues these certificates, and podling is none"),
+    ),
+    ("spec.volumes[].projected.sources[].secret", Enforced(SECRET)),
+    (
+        "spec.volumes[].projected.sources[].secret.items",
+        Enforced("only these keys become files; without items, each key does"),
+    ),
+    ("spec.volumes[].projected.sources[].secret.items[]", Group),
+    ("spec.volumes[].projected.sources[].secret.items[].key", Enforced("the key that becomes the file")),
+    (
+        "spec.volumes[].projected.sources[].secret.items[].mode",
+        Enforced("the file's mode; read by fsGroup in any case"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].secret.items[].path",
+        Enforced("where the file is below the volume's root, by way of ..data as with the kubelet"),
+    ),
+    ("spec.volumes[].projected.sources[].secret.items[].user", OWNER),
+    ("spec.volumes[].projected.sources[].secret.name", Enforced("the Secret of the input, in the pod's namespace")),
+    ("spec.volumes[].projected.sources[].secret.optional", OPTIONAL),
+    (
+        "spec.volumes[].projected.sources[].serviceAccountToken",
+        Emulated("podling makes a token by itself, unsigned and marked as its own: no API server takes it"),
+    ),
+    ("spec.volumes[].projected.sources[].serviceAccountToken.audience", Enforced("the token's claim aud")),
+    (
+        "spec.volumes[].projected.sources[].serviceAccountToken.expirationSeconds",
+        Enforced("the token's claim exp; a new one is written after four fifths of the time"),
+    ),
+    (
+        "spec.volumes[].projected.sources[].serviceAccountToken.path",
+        Enforced("where the file is below the volume's root"),
+    ),
+    ("spec.volumes[].projected.sources[].serviceAccountToken.user", OWNER),
     ("spec.volumes[].quobyte", GONE),
     ("spec.volumes[].rbd", DEVICE),
     ("spec.volumes[].scaleIO", GONE),
-    ("spec.volumes[].secret", Group),
-    ("spec.volumes[].secret.defaultMode", Enforced("")),
-    ("spec.volumes[].secret.defaultUser", YET),
-    ("spec.volumes[].secret.items", Group),
+    ("spec.volumes[].secret", Enforced(SECRET)),
+    ("spec.volumes[].secret.defaultMode", MODE),
+    ("spec.volumes[].secret.defaultUser", OWNER),
+    ("spec.volumes[].secret.items", Enforced("only these keys become files; without items, each key does")),
     ("spec.volumes[].secret.items[]", Group),
-    ("spec.volumes[].secret.items[].key", Enforced("")),
-    ("spec.volumes[].secret.items[].mode", Enforced("")),
-    ("spec.volumes[].secret.items[].path", Enforced("")),
-    ("spec.volumes[].secret.items[].user", YET),
-    ("spec.volumes[].secret.optional", Enforced("")),
-    ("spec.volumes[].secret.secretName", Enforced("")),
+    ("spec.volumes[].secret.items[].key", Enforced("the key that becomes the file")),
+    ("spec.volumes[].secret.items[].mode", Enforced("the file's mode; read by fsGroup in any case")),
+    (
+        "spec.volumes[].secret.items[].path",
+        Enforced("where the file is below the volume's root, by way of ..data as with the kubelet"),
+    ),
+    ("spec.volumes[].secret.items[].user", OWNER),
+    ("spec.volumes[].secret.optional", OPTIONAL),
+    ("spec.volumes[].secret.secretName", Enforced("the Secret of the input, in the pod's namespace")),
     ("spec.volumes[].storageos", GONE),
     ("spec.volumes[].vsphereVolume", CLOUD),
 ];
