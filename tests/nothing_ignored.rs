@@ -135,8 +135,9 @@ fn a_known_field_that_is_not_honoured_is_refused_by_name() {
         ),
         ("    resources: {limits: {memory: 1Gi}}", "spec.containers[0].resources.limits.memory"),
         ("    lifecycle: {preStop: {tcpSocket: {port: 80}}}", "spec.containers[0].lifecycle.preStop.tcpSocket"),
-        ("    securityContext: {privileged: true}", "spec.containers[0].securityContext.privileged: true"),
-        ("  hostNetwork: true", "spec.hostNetwork: true"),
+        ("    securityContext: {privileged: true}", "spec.containers[0].securityContext.privileged"),
+        ("  hostNetwork: true", "spec.hostNetwork"),
+        ("  hostPID: true", "spec.hostPID: true"),
         ("  volumes: [{name: h, hostPath: {path: /}}]", "spec.volumes[0].hostPath"),
         ("  readinessGates: [{conditionType: a/b}]", "spec.readinessGates"),
     ] {

@@ -1,5 +1,6 @@
 //! From the command line's files to plans: what `run` and `plan` share.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -166,21 +167,33 @@ fn refuse_same_names(bundle: &Bundle) -> Result<()> {
 /// The pod's directory in its supervisor's own root, where nothing of the host is.
 const RUN_DIR: &str = "/pod";
 
-/// Plans one pod whose files on disk are below `data`.
+/// `facts`, and what else of this host the plan of `pod` depends on; what it names relative to its file is found by `inputs`.
+pub fn facts_for<'a>(pod: &Said<Pod>, inputs: &[RecordedInput], facts: &'a HostFacts) -> Cow<'a, HostFacts> {
+    let wanted = crate::plan::wanted(&pod.object);
+    if wanted.is_empty() {
+        return Cow::Borrowed(facts);
+    }
+    let input = inputs.iter().find(|input| input.name == pod.source.file());
+    let beside = input.and_then(|input| input.path.as_deref()?.parent());
+    Cow::Owned(facts.with(&wanted, beside))
+}
+
+/// Plans one pod of the `given` ones, whose files on disk are below `data`.
 ///
 /// # Errors
 /// An image that is not in the store, or a field that cannot be honoured here.
 pub fn plan_pod(
     pod: &Said<Pod>,
-    bundle: &Bundle,
+    given: &Given,
     images: &BTreeMap<String, Image>,
     facts: &HostFacts,
     data: &Path,
-    options: &Options,
 ) -> Result<PodPlan> {
+    let Given { bundle, options, inputs } = given;
+    let facts = facts_for(pod, inputs, facts);
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
     let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) };
-    crate::plan::plan(pod, bundle, images, facts, &paths, options)
+    crate::plan::plan(pod, bundle, images, &facts, &paths, options)
 }
 
 fn read_file(file: &Path) -> Result<Input> {

@@ -103,7 +103,7 @@ impl Launch<'_> {
         self.trace.step("images: pull, unpack");
         let mut plans = Vec::new();
         for pod in &given.bundle.pods {
-            plans.push(plan_pod(pod, &given.bundle, &images, self.facts, self.data, &given.options)?);
+            plans.push(plan_pod(pod, given, &images, self.facts, self.data)?);
         }
         self.trace.step("plan");
         Ok(Planned { plans, images })

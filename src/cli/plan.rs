@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::data;
 use super::images::{Having, have};
-use super::input::{Given, PodArgs, plan_pod};
+use super::input::{PodArgs, plan_pod};
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
@@ -26,16 +26,16 @@ pub struct Args {
 
 /// Runs the verb. Several pods become a JSON array.
 pub fn run(args: &Args) -> Result<()> {
-    let Given { bundle, options, .. } = args.pod.read()?;
+    let given = args.pod.read()?;
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;
     // A plan changes nothing, so it pulls nothing.
     let having = Having { registry: &RegistryArgs::default(), policy: Some(PullPolicy::Never), quiet: true };
-    let images = have(&bundle, &store, &facts, &having)?;
+    let images = have(&given.bundle, &store, &facts, &having)?;
     let mut plans = Vec::new();
-    for pod in &bundle.pods {
-        plans.push(crate::plan::render(&plan_pod(pod, &bundle, &images, &facts, &data, &options)?)?);
+    for pod in &given.bundle.pods {
+        plans.push(crate::plan::render(&plan_pod(pod, &given, &images, &facts, &data)?)?);
     }
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };
     let text = serde_json::to_string_pretty(&value).map_err(|e| Error::new(format!("printing the plan: {e}")))?;

@@ -1,6 +1,7 @@
 //! What this machine can do: tried, not guessed.
 
 pub mod confine;
+mod details;
 mod diagnose;
 mod facts;
 mod idmap;
@@ -11,6 +12,7 @@ pub mod userns;
 
 use std::path::PathBuf;
 
+pub use details::{Detail, Details, HostNetwork, Module};
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
@@ -29,6 +31,8 @@ pub struct HostFacts {
     pub arch: String,
     /// What works less well than it could here, one sentence each with its mend.
     pub notices: Vec<String>,
+    /// What only a few pods depend on, for those.
+    pub details: Details,
 }
 
 /// Who runs podling.
@@ -60,6 +64,13 @@ pub enum Mapper {
 impl HostFacts {
     /// An ordinary user's host with these ids, for tests of what is pure.
     pub(crate) fn sample(ids: IdMap) -> HostFacts {
-        HostFacts { caller: Caller::User, ids, mapper: Mapper::Itself, arch: "amd64".to_owned(), notices: Vec::new() }
+        HostFacts {
+            caller: Caller::User,
+            ids,
+            mapper: Mapper::Itself,
+            arch: "amd64".to_owned(),
+            notices: Vec::new(),
+            details: Details::default(),
+        }
     }
 }

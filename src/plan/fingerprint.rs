@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::render::{policy, sort_capabilities};
-use super::{ContainerPlan, FilePlan, PodPlan, Processes, VolumePlan};
+use super::{ContainerPlan, FilePlan, PodPlan, Processes, SandboxPlan, VolumePlan};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
@@ -22,6 +22,7 @@ struct Everything<'a> {
     grace_period: Duration,
     active_deadline: Option<Duration>,
     processes: Processes,
+    sandbox: &'a SandboxPlan,
     run_dir: &'a Path,
     volumes: Vec<Volume<'a>>,
     init_containers: &'a [ContainerPlan],
@@ -57,6 +58,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         grace_period,
         active_deadline,
         processes,
+        sandbox,
         run_dir,
         volumes,
         init_containers,
@@ -73,6 +75,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         grace_period: *grace_period,
         active_deadline: *active_deadline,
         processes: *processes,
+        sandbox,
         run_dir,
         volumes: volumes.iter().map(volume).collect(),
         init_containers,

@@ -1,5 +1,6 @@
 //! Deciding: said objects + image configs + host facts -> a [`PodPlan`]. PURE: no system call, no clock, no file.
 
+mod capabilities;
 mod command;
 mod decide;
 mod env;
@@ -8,6 +9,7 @@ mod expand;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod labels;
 mod lifecycle;
 mod message;
 mod mounts;
@@ -18,6 +20,7 @@ mod options;
 mod probes;
 mod render;
 mod restarts;
+mod sandbox;
 mod scope;
 mod seccomp;
 mod security;
@@ -45,6 +48,7 @@ pub use lifecycle::{
 pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use render::render;
+pub use sandbox::wanted;
 pub use signal::number as signal_number;
 
 /// Where a pod's files are, in the supervisor's mount namespace.
@@ -75,6 +79,8 @@ pub struct PodPlan {
     pub active_deadline: Option<Duration>,
     /// Whether the containers see each other's processes.
     pub processes: Processes,
+    /// The namespaces that the containers share.
+    pub sandbox: SandboxPlan,
     /// The pod's directory in the supervisor's mount namespace, a tmpfs; nothing of it reaches the host's file system.
     pub run_dir: PathBuf,
     /// The tmpfs mounts beside the containers: volumes, and the pod's own `/etc/hosts` and `/etc/resolv.conf`.
@@ -85,6 +91,26 @@ pub struct PodPlan {
     pub containers: Vec<ContainerPlan>,
     /// What is emulated rather than enforced, one sentence each, with the field's path and line.
     pub report: Vec<Verdict>,
+}
+
+/// What the pod's containers share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SandboxPlan {
+    /// `spec.hostNetwork`.
+    pub network: Namespace,
+    /// `spec.hostIPC`.
+    pub ipc: Namespace,
+    /// `spec.securityContext.sysctls`: paths below `/proc/sys` and what is written there, in this order.
+    pub sysctls: Vec<(String, String)>,
+}
+
+/// Whose a namespace is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Namespace {
+    /// The pod's own.
+    Own,
+    /// The host's.
+    Hosts,
 }
 
 /// `spec.shareProcessNamespace`.

@@ -8,6 +8,7 @@ use nix::unistd::sethostname;
 
 use crate::error::{Error, Result};
 use crate::host::userns::write_file;
+use crate::plan::{Namespace, SandboxPlan};
 use crate::runtime::Joined;
 use crate::sys::clone::{Child, spawn};
 use crate::sys::process::loopback_up;
@@ -16,8 +17,8 @@ use crate::sys::{Named, SysError, packet};
 /// The namespaces, held open by descriptors.
 #[derive(Debug)]
 pub(super) struct Sandbox {
-    network: OwnedFd,
-    ipc: OwnedFd,
+    network: Option<OwnedFd>,
+    ipc: Option<OwnedFd>,
     uts: OwnedFd,
 }
 
@@ -26,18 +27,22 @@ pub(super) struct Sandbox {
 pub(super) struct Making {
     child: Child,
     socket: OwnedFd,
+    network: Namespace,
+    ipc: Namespace,
 }
 
 /// Starts the transient child. It works beside the supervisor, in the same mount namespace, with the new root as its working directory.
 ///
 /// # Errors
 /// The failed call.
-pub(super) fn make(hostname: &str, max_gid: u32) -> Result<Making> {
+pub(super) fn make(hostname: &str, max_gid: u32, plan: &SandboxPlan) -> Result<Making> {
     let (ours, theirs) = packet::pair()?;
-    let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
-    let child = spawn(flags, || match configure(hostname, max_gid) {
+    let mut flags = CloneFlags::CLONE_NEWUTS;
+    flags.set(CloneFlags::CLONE_NEWNET, plan.network == Namespace::Own);
+    flags.set(CloneFlags::CLONE_NEWIPC, plan.ipc == Namespace::Own);
+    let child = spawn(flags, || match configure(hostname, max_gid, plan) {
         Ok(namespaces) => {
-            let raw = namespaces.each_ref().map(|fd| fd.as_raw_fd());
+            let raw: Vec<_> = namespaces.iter().map(AsRawFd::as_raw_fd).collect();
             i32::from(packet::send(&theirs, b"+", &raw).is_err())
         }
         Err(e) => {
@@ -45,7 +50,7 @@ pub(super) fn make(hostname: &str, max_gid: u32) -> Result<Making> {
             1
         }
     })?;
-    Ok(Making { child, socket: ours })
+    Ok(Making { child, socket: ours, network: plan.network, ipc: plan.ipc })
 }
 
 impl Making {
@@ -57,7 +62,10 @@ impl Making {
         let mut said = [0; 2048];
         let (length, received) = packet::receive(&self.socket, &mut said)?;
         let exit = self.child.wait()?;
-        let Ok([network, ipc, uts]) = <[OwnedFd; 3]>::try_from(received) else {
+        let mut received = received.into_iter();
+        let network = if self.network == Namespace::Own { received.next() } else { None };
+        let ipc = if self.ipc == Namespace::Own { received.next() } else { None };
+        let Some(uts) = received.next() else {
             let said = String::from_utf8_lossy(said.get(..length).unwrap_or_default());
             let why =
                 if said.is_empty() { format!("the process that makes them died: {exit:?}") } else { said.into_owned() };
@@ -69,13 +77,37 @@ impl Making {
 
 impl Sandbox {
     pub(super) fn joined(&self) -> Joined<'_> {
-        Joined { network: self.network.as_fd(), ipc: self.ipc.as_fd(), uts: self.uts.as_fd(), processes: None }
+        Joined {
+            network: self.network.as_ref().map(AsFd::as_fd),
+            ipc: self.ipc.as_ref().map(AsFd::as_fd),
+            uts: self.uts.as_fd(),
+            processes: None,
+        }
     }
 }
 
-/// Sets up the new namespaces from inside, and opens them.
-fn configure(hostname: &str, max_gid: u32) -> std::result::Result<[OwnedFd; 3], SysError> {
+/// Sets up the new namespaces from inside, and opens them: net and ipc where they are the pod's own, and uts.
+fn configure(hostname: &str, max_gid: u32, plan: &SandboxPlan) -> std::result::Result<Vec<OwnedFd>, SysError> {
     sethostname(hostname).named(|| format!("sethostname({hostname:?})"))?;
+    match plan.network {
+        Namespace::Own => configure_network(max_gid)?,
+        // Whoever does not own the network namespace may mount no sysfs that shows it (the kernel's kobj_ns_current_may_mount).
+        Namespace::Hosts => mount(Some("/sys"), "sys", None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+            .named(|| "mount(\"/sys\", MS_BIND)")?,
+    }
+    for (name, value) in &plan.sysctls {
+        write_file(&format!("proc/sys/{name}"), value.as_bytes())?;
+    }
+    let open = |kind: &str| {
+        let path = format!("/proc/self/ns/{kind}");
+        std::fs::File::open(&path).map(OwnedFd::from).named(|| format!("open({path:?})"))
+    };
+    let own = [("net", plan.network), ("ipc", plan.ipc), ("uts", Namespace::Own)];
+    own.into_iter().filter(|(_, whose)| *whose == Namespace::Own).map(|(kind, _)| open(kind)).collect()
+}
+
+/// The network namespace as every container may expect it, whatever its user.
+fn configure_network(max_gid: u32) -> std::result::Result<(), SysError> {
     loopback_up()?;
     // The last wall leaves no capability over the network namespace, so what containers may need is allowed here, for everybody.
     write_file("proc/sys/net/ipv4/ip_unprivileged_port_start", b"0")?;
@@ -83,10 +115,5 @@ fn configure(hostname: &str, max_gid: u32) -> std::result::Result<[OwnedFd; 3], 
     // A sysfs can only be mounted where one is in sight already (the kernel's mount_too_revealing), and shows the network
     // namespace of its mounter: the containers' own instances need this one in the supervisor's root.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
-    mount(Some("sysfs"), "sys", Some("sysfs"), flags, None::<&str>).named(|| "mount(\"sysfs\", the pod's /sys)")?;
-    let open = |kind: &str| {
-        let path = format!("/proc/self/ns/{kind}");
-        std::fs::File::open(&path).map(OwnedFd::from).named(|| format!("open({path:?})"))
-    };
-    Ok([open("net")?, open("ipc")?, open("uts")?])
+    mount(Some("sysfs"), "sys", Some("sysfs"), flags, None::<&str>).named(|| "mount(\"sysfs\", the pod's /sys)")
 }

@@ -1,6 +1,7 @@
 //! The life of a container's first process, from the clone to its program.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OFlag, open};
@@ -11,11 +12,12 @@ use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, setsid};
 
 use super::channel::{Fact, hear, tell};
-use super::identity::{Wall, Writer};
+use super::label::{Label, Opened};
 use super::mounts::apply;
-use super::place::{Joined, SharedProcesses, Streams};
+use super::place::{Exposure, Joined, SharedProcesses, Streams};
 use super::prepare::{Access, Prepared};
 use super::program::Program;
+use super::wall::{Wall, Writer};
 use crate::error::Error;
 use crate::host::explain;
 use crate::sys::mount::{Depth, set_attributes};
@@ -23,9 +25,24 @@ use crate::sys::process::{close_all_but, default_signals, load_filter};
 use crate::sys::terminal::{WindowSize, open_pair, set_window_size, take_control};
 use crate::sys::{Named, SysError};
 
+/// The last user namespace where it is there before the container's process is.
+#[derive(Debug)]
+pub(super) struct Ready(Option<File>);
+
+impl Ready {
+    /// Makes it for a process that could not be given its maps: one that is born among others that must not look into it.
+    pub(super) fn new(prepared: &Prepared, joined: &Joined) -> Result<Ready, Error> {
+        let exposed = joined.processes.filter(|shared| shared.exposure() == Exposure::Exposed);
+        Ok(Ready(match (&prepared.identity.wall, exposed) {
+            (Some(wall), Some(shared)) if !is_wall_of(wall, &shared) => Some(wall.make()?),
+            _ => None,
+        }))
+    }
+}
+
 /// Runs the container's program; returns only when that failed, after saying so on the channel.
-pub(super) fn live(prepared: &Prepared, joined: Joined, streams: Streams, channel: &OwnedFd) -> i32 {
-    let Err(error) = become_program(prepared, joined, streams, channel);
+pub(super) fn live(prepared: &Prepared, joined: Joined, ready: &Ready, streams: Streams, channel: &OwnedFd) -> i32 {
+    let Err(error) = become_program(prepared, joined, ready, streams, channel);
     let code = i32::from(error.exit_code());
     let _ = tell(channel, &Fact::StartFailed(error));
     code
@@ -34,17 +51,18 @@ pub(super) fn live(prepared: &Prepared, joined: Joined, streams: Streams, channe
 fn become_program(
     prepared: &Prepared,
     joined: Joined,
+    ready: &Ready,
     streams: Streams,
     channel: &OwnedFd,
 ) -> Result<Infallible, Error> {
     take_places(joined, streams)?;
-    // Nobody but the containers of a shared pid namespace would see this process; they are in other user namespaces until it joins theirs.
+    // Nobody but the containers of a shared pid namespace would see this process; they are in other user namespaces until it joins theirs,
+    // or, where one has no last wall, may not look into it from the beginning.
     let shared = joined.processes;
+    let labels = prepared.labels.iter().map(Label::open).collect::<Result<Vec<_>, _>>()?;
     // A path of the container's, as its command or its working directory, may name /proc/self/fd/N: nothing of the host may be there.
-    match &shared {
-        Some(shared) => close_all_but(&[channel.as_fd(), shared.user_namespace()])?,
-        None => close_all_but(&[channel.as_fd()])?,
-    }
+    let walls = shared.iter().map(|shared| shared.user_namespace()).chain(ready.0.iter().map(AsFd::as_fd));
+    close_all_but(&walls.chain(kept(channel, &labels)).collect::<Vec<_>>())?;
     // The container's own /proc is not there yet, or not to be trusted.
     let proc = open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| "open(\"/proc\", O_PATH)")?;
@@ -52,16 +70,30 @@ fn become_program(
     let identity = &prepared.identity;
     identity.set_limits()?;
     if let Some(wall) = &identity.wall {
-        join_wall(wall, shared, proc.as_fd(), channel)?;
+        join_wall(wall, shared, ready, proc.as_fd(), channel)?;
     }
     drop(proc);
-    close_all_but(&[channel.as_fd()])?;
-    finish(prepared, &prepared.program, Standing { streams, channel })
+    close_all_but(&kept(channel, &labels).collect::<Vec<_>>())?;
+    finish(prepared, &prepared.program, Standing { streams, channel, labels: &labels })
+}
+
+/// The descriptors that a process needs until its program runs.
+pub(super) fn kept<'a>(channel: &'a OwnedFd, labels: &'a [Opened]) -> impl Iterator<Item = BorrowedFd<'a>> {
+    [channel.as_fd()].into_iter().chain(labels.iter().map(AsFd::as_fd))
 }
 
 /// Enters the last user namespace: the one that those have whose processes are shared, since processes can look into each other only
-/// inside one, or a new one.
-fn join_wall(wall: &Wall, shared: Option<SharedProcesses>, proc: BorrowedFd, channel: &OwnedFd) -> Result<(), Error> {
+/// inside one, or one that is ready, or a new one.
+fn join_wall(
+    wall: &Wall,
+    shared: Option<SharedProcesses>,
+    ready: &Ready,
+    proc: BorrowedFd,
+    channel: &OwnedFd,
+) -> Result<(), Error> {
+    if let Ready(Some(ready)) = ready {
+        return Ok(setns(ready, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?);
+    }
     if let Some(shared) = shared.filter(|shared| is_wall_of(wall, shared)) {
         set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
         return Ok(setns(shared.user_namespace(), CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?);
@@ -80,8 +112,9 @@ fn join_wall(wall: &Wall, shared: Option<SharedProcesses>, proc: BorrowedFd, cha
 fn is_wall_of(wall: &Wall, shared: &SharedProcesses) -> bool {
     match shared {
         SharedProcesses::Pause(pause) => pause.has(wall),
+        SharedProcesses::Of(_, Exposure::Exposed) => false,
         // With all the pod's ids every container's has the same.
-        SharedProcesses::Of(_) => wall.writer == Writer::Supervisor,
+        SharedProcesses::Of(_, Exposure::Behind) => wall.writer == Writer::Supervisor,
     }
 }
 
@@ -90,6 +123,7 @@ fn is_wall_of(wall: &Wall, shared: &SharedProcesses) -> bool {
 pub(super) struct Standing<'a> {
     pub(super) streams: Streams<'a>,
     pub(super) channel: &'a OwnedFd,
+    pub(super) labels: &'a [Opened<'a>],
 }
 
 /// Becomes the container's user behind the last wall, and then `program`.
@@ -101,6 +135,7 @@ pub(super) fn finish(prepared: &Prepared, program: &Program, standing: Standing)
     if let Streams::Terminal(size) = standing.streams {
         take_terminal(size, standing.channel)?;
     }
+    standing.labels.iter().try_for_each(Opened::take)?;
     // Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)), so the filter then comes before the capabilities go.
     if !identity.no_new_privileges {
         load_filters(prepared)?;
@@ -129,8 +164,12 @@ fn take_terminal(size: WindowSize, channel: &OwnedFd) -> Result<(), SysError> {
 /// Joins the pod's namespaces and takes the container's standard streams, in a session of its own.
 fn take_places(joined: Joined, streams: Streams) -> Result<(), SysError> {
     setsid().named(|| "setsid()")?;
-    setns(joined.network, CloneFlags::CLONE_NEWNET).named(|| "setns(net)")?;
-    setns(joined.ipc, CloneFlags::CLONE_NEWIPC).named(|| "setns(ipc)")?;
+    if let Some(network) = joined.network {
+        setns(network, CloneFlags::CLONE_NEWNET).named(|| "setns(net)")?;
+    }
+    if let Some(ipc) = joined.ipc {
+        setns(ipc, CloneFlags::CLONE_NEWIPC).named(|| "setns(ipc)")?;
+    }
     setns(joined.uts, CloneFlags::CLONE_NEWUTS).named(|| "setns(uts)")?;
     if let Streams::Given(stdio) = streams {
         dup2_stdin(stdio.stdin).named(|| "dup2(stdin)")?;
@@ -145,7 +184,7 @@ fn build_root(prepared: &Prepared) -> Result<(), SysError> {
     // A program whose file asks for a capability that the container lacks cannot be executed at all (execve(2), EPERM), though
     // ping, for one, works without. Where no privileges can be gained anyway, the mount lets the kernel overlook what files ask for.
     let flags = if prepared.identity.no_new_privileges { MsFlags::MS_NOSUID } else { MsFlags::empty() };
-    prepared.overlay.mount(&prepared.root, flags)?;
+    prepared.overlay.mount(&prepared.root, flags, prepared.mount_label.as_deref())?;
     let root = open(&prepared.root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
     apply(root.as_fd(), &prepared.ops)?;

@@ -10,7 +10,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, fstatat};
 use oci_spec::runtime::{Mount, Spec};
 
-use super::overlay::c_path;
+use super::overlay::{c_path, context_option};
 use super::target::{Kind, find_exactly, find_exactly_or_make, find_or_make};
 use crate::error::{Error, Result};
 use crate::sys::mount::{Depth, attach, clone_tree, set_attributes};
@@ -51,8 +51,9 @@ const LINKS: [(&str, &str); 5] = [
 /// A mount option or type that this runtime does not know: it is refused, never ignored.
 pub(super) fn operations(spec: &Spec) -> Result<Vec<Op>> {
     let mut ops = Vec::new();
+    let label = spec.linux().as_ref().and_then(|l| l.mount_label().as_deref());
     for m in spec.mounts().as_deref().unwrap_or_default() {
-        ops.push(operation(m)?);
+        ops.push(labelled(operation(m)?, label)?);
         if m.destination() == Path::new("/dev") && m.typ().as_deref() == Some("tmpfs") {
             ops.push(Op::Devices);
         }
@@ -66,6 +67,20 @@ pub(super) fn operations(spec: &Spec) -> Result<Vec<Op>> {
         ops.push(Op::Directory { target: process.cwd().clone() });
     }
     Ok(ops)
+}
+
+/// The same, with the SELinux label of the container's files on those file systems that can carry one.
+fn labelled(op: Op, label: Option<&str>) -> Result<Op> {
+    match (op, label) {
+        (Op::Fresh { kind, target, flags, data }, Some(label)) if [c"tmpfs", c"devpts"].contains(&kind.as_c_str()) => {
+            let said = data.as_ref().map(|data| data.to_string_lossy()).unwrap_or_default();
+            let text = format!("{said}{}", context_option(label));
+            let data = CString::new(text.trim_start_matches(','))
+                .map_err(|_| Error::new("linux.mountLabel has a NUL byte in it"))?;
+            Ok(Op::Fresh { kind, target, flags, data: Some(data) })
+        }
+        (op, _) => Ok(op),
+    }
 }
 
 fn operation(m: &Mount) -> Result<Op> {
@@ -131,8 +146,15 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
             Op::Fresh { kind, target, flags, data } => {
                 let place = find_exactly_or_make(root, target)?;
                 let path = format!("/proc/self/fd/{}", place.as_raw_fd());
-                mount(Some(kind.as_c_str()), path.as_str(), Some(kind.as_c_str()), *flags, data.as_deref())
-                    .named(|| format!("mount({kind:?}, {target:?}, {data:?})"))?;
+                let fresh = |flags: MsFlags| {
+                    mount(Some(kind.as_c_str()), path.as_str(), Some(kind.as_c_str()), flags, data.as_deref())
+                };
+                match fresh(*flags) {
+                    // Where the host's own is read-only, as inside another container, none may be more than that (user_namespaces(7)).
+                    Err(Errno::EPERM) if kind.as_c_str() == c"sysfs" => fresh(*flags | MsFlags::MS_RDONLY),
+                    made => made,
+                }
+                .named(|| format!("mount({kind:?}, {target:?}, {data:?})"))?;
             }
             Op::Bind { source, target, attributes, depth } => {
                 let tree = clone_tree(nix::fcntl::AT_FDCWD, source)?;

@@ -8,8 +8,9 @@ use nix::sched::CloneFlags;
 use nix::sys::prctl;
 
 use super::channel::{Fact, hear, tell};
-use super::identity::{Wall, Writer};
+use super::place::Exposure;
 use super::prepare::Prepared;
+use super::wall::{Wall, Writer};
 use crate::error::{Error, Result};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::process::{close_all_but, default_signals, reap_by_itself};
@@ -20,18 +21,25 @@ use crate::sys::{Named, SysError, packet};
 pub struct Pause {
     child: Child,
     wall: Option<Wall>,
+    exposure: Exposure,
     pid_namespace: File,
     user_namespace: File,
 }
 
 impl Pause {
-    /// Makes the pid namespace, and in it the user namespace that `first`, one of the containers, would have for itself: processes can
+    /// Makes the pid namespace, and in it the user namespace that the first of `containers` would have for itself: processes can
     /// look into each other, as in a cluster's pod, only inside one user namespace.
     ///
     /// # Errors
     /// What could not be made.
-    pub fn new(first: &Prepared) -> Result<Pause> {
-        let wall = first.identity.wall.clone();
+    pub fn new<'a>(containers: impl Iterator<Item = &'a Prepared>) -> Result<Pause> {
+        let (mut wall, mut exposure) = (None, Exposure::Behind);
+        for container in containers {
+            match &container.identity.wall {
+                Some(own) => wall = wall.or_else(|| Some(own.clone())),
+                None => exposure = Exposure::Exposed,
+            }
+        }
         let (ours, theirs) = packet::pair()?;
         let mut ours = Some(ours);
         let child = spawn(CloneFlags::CLONE_NEWPID, || {
@@ -59,7 +67,7 @@ impl Pause {
                 _ => {
                     let ended = || Error::new("the first process of the pod's pid namespace has ended");
                     let (pid_namespace, user_namespace) = namespaces.ok_or_else(ended)?;
-                    return Ok(Pause { child, wall, pid_namespace, user_namespace });
+                    return Ok(Pause { child, wall, exposure, pid_namespace, user_namespace });
                 }
             }
         }
@@ -68,6 +76,10 @@ impl Pause {
     /// Whether a container with this last user namespace can share the one that is here.
     pub(super) fn has(&self, wall: &Wall) -> bool {
         self.wall.as_ref() == Some(wall)
+    }
+
+    pub(super) fn exposure(&self) -> Exposure {
+        self.exposure
     }
 
     pub(super) fn pid_namespace(&self) -> BorrowedFd<'_> {

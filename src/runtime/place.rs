@@ -8,10 +8,10 @@ use crate::sys::terminal::WindowSize;
 /// The pod's namespaces, which every container joins.
 #[derive(Debug, Clone, Copy)]
 pub struct Joined<'a> {
-    /// The network namespace.
-    pub network: BorrowedFd<'a>,
-    /// The ipc namespace.
-    pub ipc: BorrowedFd<'a>,
+    /// The network namespace; `None` where that is the host's, in which podling is itself.
+    pub network: Option<BorrowedFd<'a>>,
+    /// The ipc namespace, likewise.
+    pub ipc: Option<BorrowedFd<'a>>,
     /// The uts namespace.
     pub uts: BorrowedFd<'a>,
     /// Whose pid namespace it is born into, where it has none of its own.
@@ -24,7 +24,16 @@ pub enum SharedProcesses<'a> {
     /// All of a pod whose containers share one pid namespace.
     Pause(&'a Pause),
     /// Those of the container whose first process this pidfd refers to.
-    Of(BorrowedFd<'a>),
+    Of(BorrowedFd<'a>, Exposure),
+}
+
+/// Whether a process that is born among others could be looked into by them before its program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// All others are behind last walls, and it is outside until it joins them.
+    Behind,
+    /// One of the others has no last wall, so it is in the user namespace in which podling makes its processes.
+    Exposed,
 }
 
 impl SharedProcesses<'_> {
@@ -32,7 +41,15 @@ impl SharedProcesses<'_> {
     pub(super) fn pid_namespace(&self) -> BorrowedFd<'_> {
         match self {
             SharedProcesses::Pause(pause) => pause.pid_namespace(),
-            SharedProcesses::Of(process) => *process,
+            SharedProcesses::Of(process, _) => *process,
+        }
+    }
+
+    /// Whether one of them has no last wall.
+    pub(super) fn exposure(&self) -> Exposure {
+        match self {
+            SharedProcesses::Pause(pause) => pause.exposure(),
+            SharedProcesses::Of(_, exposure) => *exposure,
         }
     }
 
@@ -40,7 +57,7 @@ impl SharedProcesses<'_> {
     pub(super) fn user_namespace(&self) -> BorrowedFd<'_> {
         match self {
             SharedProcesses::Pause(pause) => pause.user_namespace(),
-            SharedProcesses::Of(process) => *process,
+            SharedProcesses::Of(process, _) => *process,
         }
     }
 }

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 
 use super::channel::{Fact, hear, tell};
-use super::child::live;
-use super::place::{Joined, Streams};
+use super::child::{Ready, live};
+use super::place::{Exposure, Joined, Streams};
 use super::prepare::Prepared;
-use super::visit::spawn_beside;
+use super::visit::{Reach, spawn_beside};
 use crate::error::{Error, Result};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::packet;
@@ -37,15 +37,19 @@ pub enum Progress {
 /// # Errors
 /// The clone's; whatever goes wrong later comes out of [`Starting::proceed`].
 pub fn start(prepared: &Prepared, joined: Joined, streams: Streams) -> Result<(Child, Starting)> {
+    let ready = Ready::new(prepared, &joined)?;
     let (ours, theirs) = packet::pair()?;
     let mut ours = Some(ours);
     let life = || {
         // The child must not hold the other end, or it would not see the supervisor's death.
         ours.take();
-        live(prepared, joined, streams, &theirs)
+        live(prepared, joined, &ready, streams, &theirs)
     };
     let child = match joined.processes {
-        Some(shared) => spawn_beside(shared.pid_namespace(), prepared.namespaces - CloneFlags::CLONE_NEWPID, life)?,
+        Some(shared) => {
+            let reach = if shared.exposure() == Exposure::Exposed { Reach::Closed } else { Reach::Open };
+            spawn_beside(shared.pid_namespace(), prepared.namespaces - CloneFlags::CLONE_NEWPID, reach, life)?
+        }
         None => spawn(prepared.namespaces, life)?,
     };
     let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;

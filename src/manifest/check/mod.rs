@@ -5,6 +5,7 @@ mod data;
 mod life;
 mod pod;
 mod probes;
+mod security;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 

@@ -1,6 +1,6 @@
 //! A Pod: its policies, its volumes, and that its containers fit together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, KeyToPath, Pod, PodSpec, Volume};
 
@@ -22,11 +22,7 @@ impl Check<'_> {
         if let Some(hostname) = spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
             self.label("spec.hostname", hostname);
         }
-        if let Some(context) = &spec.security_context {
-            self.id("spec.securityContext.runAsUser", context.run_as_user);
-            self.id("spec.securityContext.runAsGroup", context.run_as_group);
-            self.seccomp("spec.securityContext.seccompProfile", context.seccomp_profile.as_ref());
-        }
+        self.pod_security(spec);
         if let Some(resources) = &spec.resources {
             self.resources("spec.resources", resources);
         }
@@ -37,28 +33,8 @@ impl Check<'_> {
         for (path, container) in containers(spec) {
             self.container(&path, container, spec);
         }
-        self.non_root(spec);
         self.unique_containers(spec);
         self.unique_ports(spec);
-    }
-
-    /// `runAsNonRoot` beside `runAsUser: 0`, which the kubelet would refuse when it starts the container. A container's own
-    /// values go before the pod's.
-    fn non_root(&mut self, spec: &PodSpec) {
-        let pod = spec.security_context.as_ref();
-        let mut paths = BTreeSet::new();
-        for (path, container) in containers(spec) {
-            let own = container.security_context.as_ref();
-            let non_root = own.and_then(|own| own.run_as_non_root).or(pod.and_then(|pod| pod.run_as_non_root));
-            let own_user = own.and_then(|own| own.run_as_user);
-            if non_root == Some(true) && own_user.or(pod.and_then(|pod| pod.run_as_user)) == Some(0) {
-                let path = if own_user.is_some() { path } else { "spec".to_owned() };
-                paths.insert(format!("{path}.securityContext.runAsUser"));
-            }
-        }
-        for path in paths {
-            self.problem(&path, "0 is root, and runAsNonRoot is true");
-        }
     }
 
     fn volumes(&mut self, spec: &PodSpec) {
