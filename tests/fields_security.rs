@@ -470,7 +470,7 @@ fn sysctls_are_the_pods_own() {
     assert_eq!(names.map(here), before, "the host's have changed");
     for (name, parts) in [
         ("vm.swappiness", vec!["spec.securityContext.sysctls[0].name: ", "one setting of the whole machine"]),
-        ("net.ipv4.no_such_thing", vec!["net/ipv4/no_such_thing", "ENOENT"]),
+        ("net.ipv4.no_such_thing", vec!["sysctl \"net.ipv4.no_such_thing\": this kernel has no such setting"]),
         ("Net", vec!["is not the name of a sysctl"]),
     ] {
         refused("", &format!("securityContext: {{sysctls: [{{name: {name}, value: '1'}}]}}"), &parts);

@@ -102,6 +102,17 @@ pub struct SandboxPlan {
     pub ipc: Namespace,
     /// `spec.securityContext.sysctls`: paths below `/proc/sys` and what is written there, in this order.
     pub sysctls: Vec<(String, String)>,
+    /// Whether a container may write to /sys, as far as the kernel lets the pod's root.
+    pub sysfs: Sysfs,
+}
+
+/// How the sysfs of a pod's network namespace is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Sysfs {
+    /// No mount of it can be written to.
+    ReadOnly,
+    /// Each mount says for itself.
+    Writable,
 }
 
 /// Whose a namespace is.

@@ -1,10 +1,10 @@
 //! What the pod's containers share: whose network and ipc namespaces, and the kernel's settings in them; and which details of the host
 //! the plan of a pod depends on.
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec, Sysctl};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Sysctl};
 
 use super::scope::Scope;
-use super::{Namespace, SandboxPlan, Verdict};
+use super::{Namespace, SandboxPlan, Sysfs, Verdict};
 use crate::error::Result;
 use crate::host::Detail;
 
@@ -78,7 +78,11 @@ pub(super) fn sandbox(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Sandbo
         }
     };
     let sysctls = said.into_iter().flatten().enumerate().map(of).collect::<Result<_>>()?;
-    Ok(SandboxPlan { network, ipc, sysctls })
+    let privileged = |(_, container): (String, &Container)| {
+        container.security_context.as_ref().and_then(|context| context.privileged) == Some(true)
+    };
+    let sysfs = if scope.containers().any(privileged) { Sysfs::Writable } else { Sysfs::ReadOnly };
+    Ok(SandboxPlan { network, ipc, sysctls, sysfs })
 }
 
 /// Which of a pod's namespaces has a sysctl.

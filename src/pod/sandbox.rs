@@ -2,13 +2,14 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::CloneFlags;
 use nix::unistd::sethostname;
 
 use crate::error::{Error, Result};
 use crate::host::userns::write_file;
-use crate::plan::{Namespace, SandboxPlan};
+use crate::plan::{Namespace, SandboxPlan, Sysfs};
 use crate::runtime::Joined;
 use crate::sys::clone::{Child, spawn};
 use crate::sys::process::loopback_up;
@@ -87,33 +88,57 @@ impl Sandbox {
 }
 
 /// Sets up the new namespaces from inside, and opens them: net and ipc where they are the pod's own, and uts.
-fn configure(hostname: &str, max_gid: u32, plan: &SandboxPlan) -> std::result::Result<Vec<OwnedFd>, SysError> {
+fn configure(hostname: &str, max_gid: u32, plan: &SandboxPlan) -> Result<Vec<OwnedFd>> {
     sethostname(hostname).named(|| format!("sethostname({hostname:?})"))?;
     match plan.network {
-        Namespace::Own => configure_network(max_gid)?,
+        Namespace::Own => configure_network(max_gid, plan.sysfs)?,
         // Whoever does not own the network namespace may mount no sysfs that shows it (the kernel's kobj_ns_current_may_mount).
         Namespace::Hosts => mount(Some("/sys"), "sys", None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
             .named(|| "mount(\"/sys\", MS_BIND)")?,
     }
     for (name, value) in &plan.sysctls {
-        write_file(&format!("proc/sys/{name}"), value.as_bytes())?;
+        write_sysctl(name, value)?;
     }
     let open = |kind: &str| {
         let path = format!("/proc/self/ns/{kind}");
         std::fs::File::open(&path).map(OwnedFd::from).named(|| format!("open({path:?})"))
     };
     let own = [("net", plan.network), ("ipc", plan.ipc), ("uts", Namespace::Own)];
-    own.into_iter().filter(|(_, whose)| *whose == Namespace::Own).map(|(kind, _)| open(kind)).collect()
+    Ok(own
+        .into_iter()
+        .filter(|(_, whose)| *whose == Namespace::Own)
+        .map(|(kind, _)| open(kind))
+        .collect::<std::result::Result<_, _>>()?)
+}
+
+/// Sets what the pod asks for, by its path below /proc/sys, and says why that cannot be.
+fn write_sysctl(name: &str, value: &str) -> Result<()> {
+    let Err(error) = write_file(&format!("proc/sys/{name}"), value.as_bytes()) else { return Ok(()) };
+    let why = match error.errno {
+        Errno::ENOENT => "this kernel has no such setting in a pod's namespaces",
+        Errno::EACCES | Errno::EPERM => "the kernel lets only the host's root change it",
+        Errno::EINVAL | Errno::ERANGE => "the kernel does not take the value",
+        _ => return Err(error.into()),
+    };
+    Err(Error::new(format!("sysctl {:?}: {why}: {error}", name.replace('/', "."))))
 }
 
 /// The network namespace as every container may expect it, whatever its user.
-fn configure_network(max_gid: u32) -> std::result::Result<(), SysError> {
+fn configure_network(max_gid: u32, sysfs: Sysfs) -> std::result::Result<(), SysError> {
     loopback_up()?;
     // The last wall leaves no capability over the network namespace, so what containers may need is allowed here, for everybody.
     write_file("proc/sys/net/ipv4/ip_unprivileged_port_start", b"0")?;
     write_file("proc/sys/net/ipv4/ping_group_range", format!("0 {max_gid}").as_bytes())?;
     // A sysfs can only be mounted where one is in sight already (the kernel's mount_too_revealing), and shows the network
     // namespace of its mounter: the containers' own instances need this one in the supervisor's root.
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
-    mount(Some("sysfs"), "sys", Some("sysfs"), flags, None::<&str>).named(|| "mount(\"sysfs\", the pod's /sys)")
+    let make = |flags: MsFlags| {
+        let flags = flags | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        mount(Some("sysfs"), "sys", Some("sysfs"), flags, None::<&str>)
+    };
+    // The first mount decides for the file system itself, and so for all that come after it.
+    let made = match sysfs {
+        Sysfs::ReadOnly => Err(Errno::EPERM),
+        Sysfs::Writable => make(MsFlags::empty()),
+    };
+    made.or_else(|_| make(MsFlags::MS_RDONLY)).named(|| "mount(\"sysfs\", the pod's /sys)")
 }
