@@ -21,7 +21,11 @@ pub enum Kind {
 ///
 /// Texts are lower case without a full stop; `main` prints them once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+/// Behind a pointer, since every `Result` on the stack has room for an error, and deep recursions have many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Inner {
     what: String,
     mend: Option<String>,
     kind: Kind,
@@ -31,34 +35,34 @@ pub struct Error {
 impl Error {
     /// A failure described by `what`, for example `"image \"web\" is not in the store"`.
     pub fn new(what: impl Into<String>) -> Self {
-        Error { what: what.into(), mend: None, kind: Kind::Podling, place: None }
+        Error(Box::new(Inner { what: what.into(), mend: None, kind: Kind::Podling, place: None }))
     }
 
     /// Adds what the user can do: one sentence or one command line.
     #[must_use]
     pub fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = Some(mend.into());
+        self.0.mend = Some(mend.into());
         self
     }
 
     /// Sets the exit-code class.
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
+        self.0.kind = kind;
         self
     }
 
     /// Puts `context` before the description: `context: what`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.what = format!("{context}: {}", self.what);
+        self.0.what = format!("{context}: {}", self.0.what);
         self
     }
 
     /// Remembers that the error is about the field `path` of the input, which is written at `at` (`file:line`).
     #[must_use]
     pub fn place(mut self, at: String, path: String) -> Self {
-        self.place = Some((at, path));
+        self.0.place = Some((at, path));
         self
     }
 
@@ -66,29 +70,29 @@ impl Error {
     ///
     /// This is lost on the way to another process.
     pub fn field(&self) -> Option<(&str, &str, &str)> {
-        let (at, path) = self.place.as_ref()?;
-        let why = self.what.strip_prefix(&format!("{at}: {path}: ")).unwrap_or(&self.what);
+        let (at, path) = self.0.place.as_ref()?;
+        let why = self.0.what.strip_prefix(&format!("{at}: {path}: ")).unwrap_or(&self.0.what);
         Some((at, path, why))
     }
 
     /// The description without the mend.
     pub fn what(&self) -> &str {
-        &self.what
+        &self.0.what
     }
 
     /// The mend, where there is one.
     pub fn hint(&self) -> Option<&str> {
-        self.mend.as_deref()
+        self.0.mend.as_deref()
     }
 
     /// The error as bytes that [`Error::decode`] reads in another process: a letter for the kind, the description, NUL, the mend.
     pub fn encode(&self) -> Vec<u8> {
-        let kind = match self.kind {
+        let kind = match self.0.kind {
             Kind::Podling => 'p',
             Kind::NotExecutable => 'x',
             Kind::NotFound => 'n',
         };
-        format!("{kind}{}\0{}", self.what, self.mend.as_deref().unwrap_or_default()).into_bytes()
+        format!("{kind}{}\0{}", self.0.what, self.0.mend.as_deref().unwrap_or_default()).into_bytes()
     }
 
     /// The error that [`Error::encode`] wrote; cut or foreign bytes still become a readable error.
@@ -102,12 +106,12 @@ impl Error {
         };
         let (what, mend) = chars.as_str().split_once('\0').unwrap_or((chars.as_str(), ""));
         let mend = (!mend.is_empty()).then(|| mend.to_owned());
-        Error { what: what.to_owned(), mend, kind, place: None }
+        Error(Box::new(Inner { what: what.to_owned(), mend, kind, place: None }))
     }
 
     /// The exit code that a podling command ends with because of this error.
     pub fn exit_code(&self) -> u8 {
-        match self.kind {
+        match self.0.kind {
             Kind::Podling => 125,
             Kind::NotExecutable => 126,
             Kind::NotFound => 127,
@@ -117,8 +121,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        if let Some(mend) = &self.mend {
+        f.write_str(&self.0.what)?;
+        if let Some(mend) = &self.0.mend {
             write!(f, "\n  {mend}")?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::asking::object;
 use super::images::{ImageArgs, have};
-use super::input::{Given, facts_for};
+use super::input::{Given, beside, facts_for};
 use super::session::{CommandArgs, OnSignal, session};
 use super::terminal::user_size;
 use super::{data, say};
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let _held = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
 
     let paths = PodPaths { run_dir: "/pod".into(), state_dir: pod_dir(&data, &found.name), base: base_layer(&data) };
-    let facts = facts_for(pod, &inputs, &facts);
+    let facts = facts_for(pod, beside(&inputs, pod.source.file()).as_deref(), &facts);
     let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
     if args.given.tty {
         set_size(&mut plan)?;

@@ -6,7 +6,7 @@ use clap::Command;
 
 /// The verbs as `podling --help` and podling(1) show them. A name whose verb is not there is passed over.
 pub const GROUPS: &[(&str, &[&str])] = &[
-    ("Pods", &["run", "up", "down", "stop", "restart", "kill", "rm", "wait", "plan"]),
+    ("Pods", &["run", "up", "down", "stop", "restart", "kill", "rm", "wait", "check", "plan"]),
     ("Looking at pods", &["ps", "logs", "inspect", "describe", "events", "top"]),
     ("Getting into pods", &["exec", "attach", "cp", "port-forward", "debug"]),
     ("Images", &["pull", "push", "images", "tag", "history", "image"]),

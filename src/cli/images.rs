@@ -120,6 +120,11 @@ fn report(acquired: &Acquired) {
     }
 }
 
+/// The images of all pods as the YAML calls them, each with where it is first written.
+pub fn names(bundle: &Bundle) -> Vec<(String, String)> {
+    wanted(bundle).into_iter().map(|(name, wanted)| (name, wanted.at)).collect()
+}
+
 /// The images of all pods by what the YAML calls them.
 fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
     let mut images: BTreeMap<String, Wanted> = BTreeMap::new();

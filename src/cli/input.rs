@@ -53,7 +53,7 @@ impl PodArgs {
     /// # Errors
     /// What is wrong with the input, with its file and line.
     pub fn read(&self) -> Result<Given> {
-        let inputs = self.files.iter().map(|file| read_file(file)).collect::<Result<Vec<_>>>()?;
+        let inputs = self.inputs()?;
         let bundle = manifest::read(&inputs)?;
         if self.name.is_some() && bundle.pods.len() > 1 {
             return Err(Error::new(format!("--name names one pod, but the input has {}", bundle.pods.len()))
@@ -64,8 +64,25 @@ impl PodArgs {
         Ok(Given { options: self.options()?, bundle, inputs })
     }
 
-    /// What `--name` and `--env` say.
-    fn options(&self) -> Result<Options> {
+    /// The files, as they are.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    pub fn inputs(&self) -> Result<Vec<Input>> {
+        self.files.iter().map(|file| read_file(file)).collect()
+    }
+
+    /// The directory of the file that was read as the input called `name`; `None` for standard input.
+    pub fn beside(&self, name: &str) -> Option<PathBuf> {
+        let file = self.files.iter().find(|file| *file != Path::new("-") && file.display().to_string() == name)?;
+        std::path::absolute(file).ok()?.parent().map(Path::to_owned)
+    }
+
+    /// What the options say.
+    ///
+    /// # Errors
+    /// A name or a variable that cannot be one.
+    pub fn options(&self) -> Result<Options> {
         if let Some(name) = &self.name {
             manifest::check_pod_name(name).map_err(|why| Error::new(format!("--name {name:?}: {why}")))?;
         }
@@ -114,7 +131,8 @@ impl Given {
         let inputs = first.inputs.iter().map(read_again).collect::<Result<Vec<_>>>()?;
         let mut bundle = manifest::read(&inputs)?;
         if first.options.name.is_none() {
-            bundle.pods.retain(|pod| pod.object.metadata.name.as_deref() == Some(&first.name));
+            let is_meant = |pod: &Said<Pod>| pod.object.metadata.name.as_deref() == Some(&first.name);
+            (bundle.pods, bundle.neighbours) = bundle.pods.into_iter().partition(is_meant);
         }
         Ok(Given { bundle, options: first.options.clone(), inputs: first.inputs.clone() })
     }
@@ -167,15 +185,15 @@ fn refuse_same_names(bundle: &Bundle) -> Result<()> {
 /// The pod's directory in its supervisor's own root, where nothing of the host is.
 const RUN_DIR: &str = "/pod";
 
-/// `facts`, and what else of this host the plan of `pod` depends on; what it names relative to its file is found by `inputs`.
-pub fn facts_for<'a>(pod: &Said<Pod>, inputs: &[RecordedInput], facts: &'a HostFacts) -> Cow<'a, HostFacts> {
+/// `facts`, and what else of this host the plan of `pod` depends on; what it names relative to its file is `beside` that.
+pub fn facts_for<'a>(pod: &Said<Pod>, beside: Option<&Path>, facts: &'a HostFacts) -> Cow<'a, HostFacts> {
     let wanted = crate::plan::wanted(&pod.object);
-    if wanted.is_empty() {
-        return Cow::Borrowed(facts);
-    }
-    let input = inputs.iter().find(|input| input.name == pod.source.file());
-    let beside = input.and_then(|input| input.path.as_deref()?.parent());
-    Cow::Owned(facts.with(&wanted, beside))
+    if wanted.is_empty() { Cow::Borrowed(facts) } else { Cow::Owned(facts.with(&wanted, beside)) }
+}
+
+/// The directory of the input called `name`; `None` where it was read from no file.
+pub fn beside(inputs: &[RecordedInput], name: &str) -> Option<PathBuf> {
+    inputs.iter().find(|input| input.name == name)?.path.as_deref()?.parent().map(Path::to_owned)
 }
 
 /// Plans one pod of the `given` ones, whose files on disk are below `data`.
@@ -190,10 +208,14 @@ pub fn plan_pod(
     data: &Path,
 ) -> Result<PodPlan> {
     let Given { bundle, options, inputs } = given;
-    let facts = facts_for(pod, inputs, facts);
+    let facts = facts_for(pod, beside(inputs, pod.source.file()).as_deref(), facts);
+    crate::plan::plan(pod, bundle, images, &facts, &pod_paths(pod, data, options), options)
+}
+
+/// Where the files of `pod` are, whose place on disk is below `data`.
+pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> PodPaths {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-    let paths = PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) };
-    crate::plan::plan(pod, bundle, images, &facts, &paths, options)
+    PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) }
 }
 
 fn read_file(file: &Path) -> Result<Input> {

@@ -184,6 +184,7 @@ fn first(given: &Given, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<F
         uid: new_uid()?,
         started_at: crate::pod::now(),
         fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
+        plan: if is_kept { crate::plan::render(plan)?.to_string() } else { String::new() },
         object,
         inputs: if is_kept { given.inputs.clone() } else { Vec::new() },
         options: given.options.clone(),

@@ -2,6 +2,7 @@
 
 mod asking;
 mod attach;
+mod check;
 mod complete;
 mod completion;
 mod copying;
@@ -26,6 +27,7 @@ mod manual;
 mod meant;
 mod objects;
 mod plan;
+mod plan_diff;
 mod port_forward;
 mod progress;
 mod ps;
@@ -116,6 +118,8 @@ enum Verb {
     Kill(down::KillArgs),
     /// Remove what is kept of ended pods
     Rm(down::RmArgs),
+    /// Say whether files are valid, and what podling does with each field
+    Check(check::Args),
     /// Print what `run` would do, and do nothing
     Plan(plan::Args),
     /// Pull images from registries
@@ -200,7 +204,8 @@ pub fn main() -> ExitCode {
         Verb::Restart(args) => up::restart(&args),
         Verb::Kill(args) => down::kill(&args),
         Verb::Rm(args) => down::rm(&args),
-        Verb::Plan(args) => plan::run(&args).map(|()| 0),
+        Verb::Check(args) => check::run(&args),
+        Verb::Plan(args) => plan::run(&args),
         Verb::System(command) => system(&command),
         Verb::Completion(args) => completion::run(&args),
         Verb::Man(args) => manual::run(&args),

@@ -1,31 +1,46 @@
 //! `podling plan`: what `run` would do, as JSON.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::data;
 use super::images::{Having, have};
 use super::input::{PodArgs, plan_pod};
+use super::plan_diff::{Hidden, diff};
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
+use crate::plan::PodPlan;
+use crate::pod::list::{self, Life};
+use crate::pod::record::read_first;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Nothing is started, changed or pulled.
 
+Exit code with --diff: 0 when nothing differs, 1 when something does.
+
 Examples:
   podling plan pod.yaml
-  podling plan pod.yaml config.yaml | less")]
+  podling plan pod.yaml config.yaml | less
+  podling plan --diff pod.yaml")]
 pub struct Args {
     #[command(flatten)]
     pod: PodArgs,
+
+    /// Print only in what the running pods of these names differ from it
+    #[arg(long)]
+    diff: bool,
 }
 
 /// Runs the verb. Several pods become a JSON array.
-pub fn run(args: &Args) -> Result<()> {
+///
+/// # Errors
+/// What is wrong with the input, an image that is not in the store, or a pod that does not run in the background.
+pub fn run(args: &Args) -> Result<u8> {
     let given = args.pod.read()?;
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
@@ -35,9 +50,35 @@ pub fn run(args: &Args) -> Result<()> {
     let images = have(&given.bundle, &store, &facts, &having)?;
     let mut plans = Vec::new();
     for pod in &given.bundle.pods {
-        plans.push(crate::plan::render(&plan_pod(pod, &given, &images, &facts, &data)?)?);
+        plans.push(plan_pod(pod, &given, &images, &facts, &data)?);
     }
+    if args.diff {
+        return differences(&plans, &data);
+    }
+    let mut plans = plans.iter().map(crate::plan::render).collect::<Result<Vec<_>>>()?;
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };
     let text = serde_json::to_string_pretty(&value).map_err(|e| Error::new(format!("printing the plan: {e}")))?;
-    Ok(writeln!(Stdout::lock(), "{text}")?)
+    writeln!(Stdout::lock(), "{text}")?;
+    Ok(0)
+}
+
+fn differences(plans: &[PodPlan], data: &Path) -> Result<u8> {
+    let mut code = 0;
+    for plan in plans {
+        let name = &plan.name;
+        let found = list::get(data, name)?;
+        let first = read_first(&found.dir)?.filter(|first| !first.plan.is_empty());
+        let Some(first) = first.filter(|_| matches!(found.life, Life::Live(_))) else {
+            return Err(Error::new(format!("pod {name:?} does not run in the background, so its plan is not kept"))
+                .mend(format!(
+                    "`podling up` starts pods in the background; `podling ps --all` shows what there is of {name:?}"
+                )));
+        };
+        let same = first.fingerprint == crate::plan::fingerprint(plan)?;
+        let hidden = if same { Hidden::Same } else { Hidden::Different };
+        let text = diff(name, &first.plan, &crate::plan::render(plan)?, hidden)?;
+        Stdout::lock().write_all(text.as_bytes())?;
+        code = code.max(u8::from(!text.is_empty()));
+    }
+    Ok(code)
 }

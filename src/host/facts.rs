@@ -23,8 +23,22 @@ impl HostFacts {
             Caller::Root => (root_map(), Mapper::Client),
             Caller::User => user_map(uid, gid, &mut notices),
         };
-        HostFacts { caller, ids, mapper, arch: architecture().to_owned(), notices, details: Details::default() }
+        HostFacts {
+            name: node_name(),
+            caller,
+            ids,
+            mapper,
+            arch: architecture().to_owned(),
+            notices,
+            details: Details::default(),
+        }
     }
+}
+
+/// The host name in small letters, as a kubelet takes it; a name that is no text is none.
+fn node_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default().into_string().unwrap_or_default();
+    name.trim().to_lowercase()
 }
 
 /// Whether this process is root of the first user namespace or of one as large, so that any id may be mapped.

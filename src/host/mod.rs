@@ -21,6 +21,8 @@ pub use own_program::protect;
 /// The facts about this host and caller that a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
+    /// The host's name as a kubelet would name its node: in small letters (gethostname(2)).
+    pub name: String,
     /// Who runs podling.
     pub caller: Caller,
     /// The ids that exist inside the pod's user namespace.
@@ -65,6 +67,7 @@ impl HostFacts {
     /// An ordinary user's host with these ids, for tests of what is pure.
     pub(crate) fn sample(ids: IdMap) -> HostFacts {
         HostFacts {
+            name: "here".to_owned(),
             caller: Caller::User,
             ids,
             mapper: Mapper::Itself,

@@ -86,6 +86,7 @@ fn document_objects(node: Node, mut source: Source, problems: &mut Problems, obj
             }
         }
         Some(mistakes::Said::One(kind)) => {
+            source.name = name_of(&node);
             let object = match kind {
                 Kind::Pod => object(kind, &node, source, problems).map(Box::new).map(Object::Pod),
                 Kind::ConfigMap => object(kind, &node, source, problems).map(Object::ConfigMap),
@@ -97,6 +98,14 @@ fn document_objects(node: Node, mut source: Source, problems: &mut Problems, obj
             }
         }
         None => {}
+    }
+}
+
+/// `metadata.name`, where it is a text.
+fn name_of(node: &Node) -> String {
+    match node.entry("metadata").and_then(|metadata| metadata.node.entry("name")).map(|name| &name.node.value) {
+        Some(Yaml::Text(name)) => name.clone(),
+        _ => String::new(),
     }
 }
 

@@ -8,6 +8,28 @@ pub(super) enum Kind {
     Secret,
 }
 
+impl Kind {
+    /// As `apiVersion` has it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Kind::Pod | Kind::ConfigMap | Kind::Secret => "v1",
+        }
+    }
+
+    /// All of them.
+    #[cfg(test)]
+    pub const ALL: [Kind; 3] = [Kind::Pod, Kind::ConfigMap, Kind::Secret];
+
+    /// As `kind` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Pod => "Pod",
+            Kind::ConfigMap => "ConfigMap",
+            Kind::Secret => "Secret",
+        }
+    }
+}
+
 /// Whether the field at `pattern` (or `path`) holds bytes, which are written in base64.
 pub(super) fn is_base64(kind: Kind, pattern: &str) -> bool {
     match kind {

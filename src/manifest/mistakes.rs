@@ -69,10 +69,14 @@ pub(super) fn kind_of(node: &Node, source: &Source, problems: &mut Problems) -> 
         }
     };
     let version = version?;
-    if version != "v1" {
+    let wanted = match said {
+        Said::One(kind) => kind.version(),
+        Said::List => "v1",
+    };
+    if version != wanted {
         let line = node.entry("apiVersion").map_or(node.line, |entry| entry.line);
-        let why = format!("{}: expected v1, found {version:?}", source.full_path("apiVersion"));
-        problems.add_line(source.order, &source.file, line, why).mend("write apiVersion: v1");
+        let why = format!("{}: expected {wanted}, found {version:?}", source.full_path("apiVersion"));
+        problems.add_line(source.order, &source.file, line, why).mend(format!("write apiVersion: {wanted}"));
         return None;
     }
     Some(said)

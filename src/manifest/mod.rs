@@ -25,10 +25,11 @@ mod report;
 mod scalar;
 mod yaml;
 
+pub use check::key_path;
 pub use mistakes::nearest;
 pub use problems::{Class, Objection, Problem};
 pub use quantity::Quantity;
-pub use report::{Answer, Verdict, overlay};
+pub use report::{Answer, Verdict};
 #[cfg(test)]
 pub(crate) use yaml::value as yaml_value;
 
@@ -50,6 +51,8 @@ pub struct Input {
 pub struct Bundle {
     /// The Pods, in the order of the input.
     pub pods: Vec<Said<Pod>>,
+    /// Pods of the same input that are not meant now, but run beside those that are.
+    pub neighbours: Vec<Said<Pod>>,
     /// ConfigMaps by namespace and name.
     pub config_maps: BTreeMap<ObjectKey, Said<ConfigMap>>,
     /// Secrets by namespace and name; `stringData` is already merged into `data`.
@@ -84,6 +87,8 @@ pub struct Source {
     prefix: String,
     /// The line of each field that was written; the object itself is the empty path.
     lines: BTreeMap<String, usize>,
+    /// The object's name, as far as it could be read.
+    name: String,
     /// The fields that are emulated whatever their value, and how.
     emulated: Vec<(String, &'static str)>,
 }
@@ -91,12 +96,56 @@ pub struct Source {
 /// What podling has to say about every object of an input, right or wrong.
 #[derive(Debug)]
 pub struct Examined {
-    /// The answer of the field table to each field, object by object in the order of the input.
-    pub answers: Vec<Vec<Answer>>,
+    /// The objects, in the order of the input.
+    pub objects: Vec<ExaminedObject>,
     /// What is wrong, in the order of the input.
     pub problems: Vec<Problem>,
     /// The objects, where an API server would take them all.
     pub bundle: Option<Bundle>,
+    /// The Pods that could be decoded, where there is no bundle.
+    pub pods: Vec<Said<Pod>>,
+}
+
+/// Where an object begins: the number of its file in the input, and the line.
+type Place = (usize, usize);
+
+impl Examined {
+    /// Adds what stands against the object at `source`.
+    pub fn refuse(&mut self, source: &Source, objections: Vec<Objection>) {
+        self.problems.extend(source.problems(objections).into_sorted());
+    }
+
+    /// Lays `answers`, which depend on values and the host, over those of the object at `source`.
+    pub fn answer(&mut self, source: &Source, answers: Vec<Answer>) {
+        if let Some(object) = self.objects.iter_mut().find(|object| object.place == source.place()) {
+            report::overlay(&mut object.answers, answers);
+        }
+    }
+
+    /// Sorts the problems, and makes them the answers of their fields.
+    pub fn settle(&mut self) {
+        self.problems.sort_by_key(Problem::order);
+        for object in &mut self.objects {
+            let own = self.problems.iter().filter(|problem| problem.object == Some(object.place));
+            report::overlay(&mut object.answers, own.map(Problem::answer).collect::<Vec<_>>());
+            object.answers.sort_by_key(|answer| answer.line);
+        }
+    }
+}
+
+/// One object, right or wrong.
+#[derive(Debug)]
+pub struct ExaminedObject {
+    /// Where it begins.
+    place: Place,
+    /// The file that it is in.
+    pub file: String,
+    /// `Pod`, `ConfigMap` …
+    pub kind: &'static str,
+    /// `metadata.name`, or nothing.
+    pub name: String,
+    /// The answer of the field table to each field, in the order of the lines.
+    pub answers: Vec<Answer>,
 }
 
 /// Reads the YAML or JSON documents of all `inputs` into one bundle.
@@ -134,17 +183,25 @@ pub fn examine(inputs: &[Input]) -> Examined {
     let whole = objects.iter().map(|object| (object.kind(), object.source()));
     let mut sources: Vec<(Kind, &Source)> = whole.chain(broken.iter().map(|(kind, source)| (*kind, source))).collect();
     sources.sort_by_key(|(_, source)| (source.order, source.line("")));
-    let answers = sources.into_iter().map(|(kind, source)| report::answers(kind, source)).collect();
+    let said: Vec<ExaminedObject> = sources.into_iter().map(|(kind, source)| examined(kind, source)).collect();
     if problems.any_invalid() {
-        return Examined { answers, problems: problems.into_sorted(), bundle: None };
+        let pod = |object| if let Object::Pod(pod) = object { Some(*pod) } else { None };
+        let pods = objects.into_iter().filter_map(pod).collect();
+        return Examined { objects: said, problems: problems.into_sorted(), bundle: None, pods };
     }
     for object in &objects {
         check::check(object, &mut problems);
     }
     let bundle = bundle(objects, &mut problems);
     references::check(&bundle, &mut problems);
-    let bundle = (!problems.any_invalid()).then_some(bundle);
-    Examined { answers, problems: problems.into_sorted(), bundle }
+    let (bundle, pods) = if problems.any_invalid() { (None, bundle.pods) } else { (Some(bundle), Vec::new()) };
+    Examined { objects: said, problems: problems.into_sorted(), bundle, pods }
+}
+
+fn examined(kind: Kind, source: &Source) -> ExaminedObject {
+    let answers = report::answers(kind, source);
+    let (place, file) = (source.place(), source.file.to_string());
+    ExaminedObject { place, file, kind: kind.name(), name: source.name.clone(), answers }
 }
 
 /// Sorts the objects into a bundle; two of the same kind and name are a problem.
@@ -262,9 +319,13 @@ impl Source {
         self.problems(objections).into_result()
     }
 
-    /// `objections` as problems of this object, in the order of the lines.
-    pub fn objected(&self, objections: Vec<Objection>) -> Vec<Problem> {
-        self.problems(objections).into_sorted()
+    /// An answer to the field at `path`.
+    pub fn answer(&self, path: &str, verdict: Verdict, how: impl Into<String>) -> Answer {
+        Answer { line: self.line(path), path: self.full_path(path), verdict, how: how.into() }
+    }
+
+    fn place(&self) -> Place {
+        (self.order, self.line(""))
     }
 
     fn problems(&self, objections: Vec<Objection>) -> Problems {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::Source;
+use super::{Answer, Place, Source, Verdict};
 use crate::error::{Error, Result};
 
 /// How many problems one error lists.
@@ -19,6 +19,8 @@ pub(super) struct Problems {
 pub struct Problem {
     order: usize,
     line: usize,
+    /// The object that it is about; documents that are no object have none.
+    pub(super) object: Option<Place>,
     /// Where it is: `file:line`.
     pub at: String,
     /// The field's path in its document; empty for the document itself.
@@ -52,6 +54,21 @@ pub struct Objection {
 }
 
 impl Problem {
+    /// Where it stands in the input: the number of its file, and the line.
+    pub(super) fn order(&self) -> (usize, usize) {
+        (self.order, self.line)
+    }
+
+    /// The problem as an answer to its field.
+    pub(super) fn answer(&self) -> Answer {
+        let how = self.mend.as_ref().map_or_else(|| self.why.clone(), |mend| format!("{}; {mend}", self.why));
+        let verdict = match self.class {
+            Class::Invalid => Verdict::Invalid,
+            Class::Refused => Verdict::Refused,
+        };
+        Answer { line: self.line, path: self.path.clone(), verdict, how }
+    }
+
     /// Adds what the user can do about it.
     pub(super) fn mend(&mut self, mend: impl Into<String>) {
         self.mend = Some(mend.into());
@@ -80,7 +97,8 @@ impl Problems {
     pub fn add_line(&mut self, order: usize, name: &str, line: usize, why: impl Display) -> &mut Problem {
         let at = format!("{name}:{line}");
         let why = why.to_string();
-        self.keep(Problem { order, line, at, path: String::new(), why, mend: None, class: Class::Invalid })
+        let class = Class::Invalid;
+        self.keep(Problem { order, line, object: None, at, path: String::new(), why, mend: None, class })
     }
 
     /// Whether something is wrong by the API server's rules.
@@ -90,7 +108,7 @@ impl Problems {
 
     /// The problems in the order of the input.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by_key(|problem| (problem.order, problem.line));
+        self.found.sort_by_key(Problem::order);
         self.found
     }
 
@@ -132,7 +150,8 @@ impl Problems {
         let line = source.line(path);
         let at = format!("{}:{line}", source.file);
         let (path, why) = (source.full_path(path), why.to_string());
-        self.keep(Problem { order: source.order, line, at, path, why, mend: None, class })
+        let object = Some(source.place());
+        self.keep(Problem { order: source.order, line, object, at, path, why, mend: None, class })
     }
 
     fn keep(&mut self, problem: Problem) -> &mut Problem {

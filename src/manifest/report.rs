@@ -9,9 +9,7 @@ use super::kind::Kind;
 /// The answer to one field that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Where it is written: `file:line`.
-    pub at: String,
-    /// The line in its file, counted from 1.
+    /// The line in its file, counted from 1; where it is not written, that of what it is missing in.
     pub line: usize,
     /// Its path in its document, `spec.containers[0].image`.
     pub path: String,
@@ -30,6 +28,8 @@ pub enum Verdict {
     Emulated,
     /// It cannot be honoured.
     Refused,
+    /// An API server would refuse its value.
+    Invalid,
 }
 
 impl std::fmt::Display for Verdict {
@@ -38,6 +38,7 @@ impl std::fmt::Display for Verdict {
             Verdict::Enforced => "enforced",
             Verdict::Emulated => "emulated",
             Verdict::Refused => "refused",
+            Verdict::Invalid => "invalid",
         })
     }
 }
@@ -46,11 +47,9 @@ impl std::fmt::Display for Verdict {
 /// depends on values and on the host is not in it.
 pub(super) fn answers(kind: Kind, source: &Source) -> Vec<Answer> {
     let mut answers: Vec<Answer> = Vec::new();
-    // A field that stands for all below it comes right before them in no order of texts, so each path looks up itself.
     for (path, &line) in &source.lines {
         let Some((verdict, how)) = own(kind, &pattern_of(kind, path)).and_then(verdict_of) else { continue };
-        let at = format!("{}:{line}", source.file);
-        answers.push(Answer { at, line, path: source.full_path(path), verdict, how: how.to_owned() });
+        answers.push(Answer { line, path: source.full_path(path), verdict, how: how.to_owned() });
     }
     answers.sort_by_key(|answer| answer.line);
     answers
@@ -95,22 +94,21 @@ fn pattern_of(kind: Kind, path: &str) -> String {
     pattern
 }
 
-/// `answers` with the verdicts of `found` over them, by path; what has no answer yet is added.
-pub fn overlay(answers: &mut Vec<Answer>, found: impl IntoIterator<Item = Answer>) {
-    let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for (i, answer) in answers.iter().enumerate() {
-        places.insert((answer.at.clone(), answer.path.clone()), i);
-    }
+/// Lays the verdicts of `found` over `answers`, by path: the graver one counts, and what has no answer yet is added.
+pub(super) fn overlay(answers: &mut Vec<Answer>, found: Vec<Answer>) {
+    let mut places: BTreeMap<String, usize> =
+        answers.iter().enumerate().map(|(i, answer)| (answer.path.clone(), i)).collect();
     for new in found {
-        match places.get(&(new.at.clone(), new.path.clone())).and_then(|&i| answers.get_mut(i)) {
+        match places.get(&new.path).and_then(|&i| answers.get_mut(i)) {
             Some(old) if old.verdict < new.verdict => *old = new,
-            Some(old)
-                if old.verdict == new.verdict && old.verdict != Verdict::Enforced && !old.how.contains(&new.how) =>
-            {
+            Some(old) if old.verdict == new.verdict && !old.how.contains(&new.how) => {
                 old.how = format!("{}; {}", old.how, new.how);
             }
             Some(_) => {}
-            None => answers.push(new),
+            None => {
+                places.insert(new.path.clone(), answers.len());
+                answers.push(new);
+            }
         }
     }
 }

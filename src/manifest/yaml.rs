@@ -119,7 +119,7 @@ pub(super) fn documents(text: &str) -> (Vec<Node>, Option<Fault>) {
     options.set_emit_comments(false);
     for event in Parser::new_from_str_with_options(text, options) {
         let step = match event {
-            Ok((event, span)) => builder.take(event, span.start.line()),
+            Ok((event, span)) => builder.take(as_written(event, span.end.index(), text), span.start.line()),
             Err(e) => Err(syntax_fault(&e, text)),
         };
         if let Err(fault) = step {
@@ -145,6 +145,20 @@ pub(crate) fn value(text: &str) -> Option<serde_json::Value> {
     match documents(text) {
         (mut documents, None) if documents.len() == 1 => documents.pop().map(of),
         _ => None,
+    }
+}
+
+/// A block scalar that ends the file without a line break has none at its end, for kubectl; the parser adds one.
+fn as_written<'a>(event: Event<'a>, end: usize, text: &str) -> Event<'a> {
+    match event {
+        Event::Scalar(value, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag)
+            if text.rsplit('\n').next().is_some_and(|last| !last.trim_start_matches(' ').is_empty())
+                && end >= text.chars().count() =>
+        {
+            let value = value.strip_suffix('\n').unwrap_or(&value).to_owned();
+            Event::Scalar(value.into(), style, anchor, tag)
+        }
+        event => event,
     }
 }
 

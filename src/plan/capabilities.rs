@@ -147,13 +147,10 @@ pub(super) fn bare(name: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::plan::Allow;
     use crate::plan::fixture::Fixture;
 
     fn with(capabilities: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({ "securityContext": { "capabilities": capabilities } }));
-        fixture.options.allow = vec![Allow::Capabilities];
-        fixture
+        Fixture::container(json!({ "securityContext": { "capabilities": capabilities } }))
     }
 
     fn has_wall(spec: &Value) -> bool {
@@ -208,14 +205,13 @@ mod tests {
         // In the host's network the pod owns nothing.
         let mut host = with(json!({ "add": ["NET_ADMIN"] }));
         host.pod["spec"]["hostNetwork"] = json!(true);
-        host.options.allow.push(Allow::HostNetwork);
         assert!(has_wall(&host.spec()));
     }
 
     #[test]
     fn what_is_not_allowed_and_what_is_unknown_is_refused() {
         let mut fixture = with(json!({ "add": ["KILL", "NET_ADMIN"] }));
-        fixture.options.allow.clear();
+        fixture.options.policy = None;
         let refusal = fixture.refusal();
         assert!(refusal.contains("capabilities.add[1]"), "{refusal}");
         assert!(with(json!({ "add": ["KILL", "FLY"] })).refusal().contains("add[1]: \"FLY\" is not a capability"));

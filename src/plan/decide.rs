@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use super::scope::{Scope, Subject, plain_name};
 use super::{
     ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, capabilities,
-    message, nested, oci, probes, restarts, sandbox, security, signal, user, volumes,
+    message, nested, oci, placement, probes, restarts, sandbox, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -20,8 +20,41 @@ use crate::manifest::{Bundle, Objection, Said};
 /// `images` holds the image of each container by the string that the YAML writes.
 ///
 /// # Errors
-/// For a field that cannot be honoured here, with its file and line, and for an image that is not among `images`.
+/// For a field that cannot be honoured here, or that would be emulated where the options refuse that, with its file and line, and for
+/// an image that is not among `images`.
 pub fn plan(
+    pod: &Said<Pod>,
+    bundle: &Bundle,
+    images: &BTreeMap<String, Image>,
+    host: &HostFacts,
+    paths: &PodPaths,
+    options: &Options,
+) -> Result<PodPlan> {
+    pod.source.refuse(super::objections(pod, bundle, host, options))?;
+    let plan = decide(pod, bundle, images, host, paths, options)?;
+    if options.emulation == Emulation::Refused {
+        pod.source.refuse(emulated(&plan))?;
+    }
+    Ok(plan)
+}
+
+/// What `--strict` has against the plan: everything that it emulates.
+pub fn emulated(plan: &PodPlan) -> Vec<Objection> {
+    let strict = |verdict: &Verdict| Objection {
+        path: verdict.path.clone(),
+        why: format!("--strict refuses what is emulated: {}", verdict.how),
+        mend: None,
+    };
+    plan.report.iter().map(strict).collect()
+}
+
+/// The plan of one pod, whatever stands against running it: what [`plan`] does after it has found no [`objections`](super::objections).
+///
+/// `images` holds the image of each container by the string that the YAML writes.
+///
+/// # Errors
+/// For a field that cannot be honoured here, with its file and line, and for an image that is not among `images`.
+pub fn decide(
     pod: &Said<Pod>,
     bundle: &Bundle,
     images: &BTreeMap<String, Image>,
@@ -34,12 +67,10 @@ pub fn plan(
     let Some(name) = name else {
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
-    pod.source.refuse(super::objections(pod, bundle, host, options))?;
     let hostname = hostname(pod, spec, name, host)?;
     let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
     let always = |(path, how): &(String, &str)| scope.verdict(path, *how);
     let mut report: Vec<Verdict> = pod.source.emulated().iter().map(always).collect();
-    pod.source.refuse(security::objections(&scope))?;
     security::report_host_users(&scope, &mut report);
     let sandbox = sandbox::sandbox(&scope, &mut report)?;
     let mut volumes = volumes::volumes(&scope, &mut report)?;
@@ -53,19 +84,12 @@ pub fn plan(
     let init_said = spec.init_containers.as_deref().unwrap_or_default();
     let init_containers = container_plans(init_said, "spec.initContainers", restarts::init_role)?;
     let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
+    report.extend(placement::verdicts(&scope));
     report.extend(shared_processes(&scope));
     if host.ids.is_single() {
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \
                    and changing a file's owner is answered with success and does nothing";
         report.push(scope.verdict("spec.containers", how));
-    }
-    if options.emulation == Emulation::Refused {
-        let strict = |verdict: &Verdict| Objection {
-            path: verdict.path.clone(),
-            why: format!("--strict refuses what is emulated: {}", verdict.how),
-            mend: None,
-        };
-        pod.source.refuse(report.iter().map(strict).collect())?;
     }
     Ok(PodPlan {
         name: name.clone(),

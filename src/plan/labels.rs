@@ -97,13 +97,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::Module;
-    use crate::plan::PolicyLevel;
     use crate::plan::fixture::Fixture;
 
     fn with(pod: Value, container: Value) -> Fixture {
         let mut fixture = Fixture::container(json!({ "securityContext": container }));
         fixture.pod["spec"]["securityContext"] = pod;
-        fixture.options.policy = Some(PolicyLevel::Privileged);
         fixture
     }
 

@@ -17,6 +17,8 @@ mod nested;
 mod objections;
 mod oci;
 mod options;
+mod placement;
+mod policy;
 mod probes;
 mod render;
 mod restarts;
@@ -38,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::IdMap;
 
-pub use decide::plan;
+pub use decide::{decide, emulated, plan};
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
 pub use lifecycle::{
@@ -47,6 +49,7 @@ pub use lifecycle::{
 };
 pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
+pub use policy::objections as policy_objections;
 pub use render::render;
 pub use sandbox::wanted;
 pub use signal::number as signal_number;

@@ -126,7 +126,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plan::PolicyLevel;
     use crate::plan::fixture::Fixture;
 
     fn with(spec: Value) -> Fixture {
@@ -134,7 +133,6 @@ mod tests {
         for (field, value) in spec.as_object().unwrap() {
             fixture.pod["spec"][field] = value.clone();
         }
-        fixture.options.policy = Some(PolicyLevel::Privileged);
         fixture
     }
 

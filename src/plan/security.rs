@@ -1,9 +1,8 @@
 //! What a container may do beyond its capabilities: privileges that it has or may gain, its root, and what the policy lets it ask for.
 
+use super::Verdict;
 use super::capabilities::bare;
 use super::scope::{Scope, Subject};
-use super::{Allow, PolicyLevel, Verdict};
-use crate::manifest::Objection;
 
 /// `securityContext.privileged`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,88 +77,15 @@ pub(super) fn report_host_users(scope: &Scope, report: &mut Vec<Verdict>) {
     }
 }
 
-/// What has to be allowed by name.
-pub(super) fn objections(scope: &Scope) -> Vec<Objection> {
-    let mut found = Vec::new();
-    let mut need = |allow: Allow, path: String, why: &str| {
-        let options = scope.options;
-        if options.policy != Some(PolicyLevel::Privileged) && !options.allow.contains(&allow) {
-            let mend = Some(format!("allow it with --allow {allow}, or everything with --policy privileged"));
-            found.push(Objection { path, why: why.to_owned(), mend });
-        }
-    };
-    let spec = scope.spec;
-    if spec.host_network == Some(true) {
-        need(Allow::HostNetwork, "spec.hostNetwork".to_owned(), "the host's network is not allowed");
-    }
-    if spec.host_ipc == Some(true) {
-        need(Allow::HostIpc, "spec.hostIPC".to_owned(), "the host's ipc namespace is not allowed");
-    }
-    let unconfined = |profile: Option<&k8s_openapi::api::core::v1::SeccompProfile>| {
-        profile.is_some_and(|profile| profile.type_ == "Unconfined")
-    };
-    if unconfined(spec.security_context.as_ref().and_then(|c| c.seccomp_profile.as_ref())) {
-        let path = "spec.securityContext.seccompProfile.type".to_owned();
-        need(Allow::SeccompProfile, path, "a pod without a seccomp filter is not allowed");
-    }
-    for (path, container) in scope.containers() {
-        let Some(context) = &container.security_context else { continue };
-        let at = |field: &str| format!("{path}.securityContext.{field}");
-        if context.privileged == Some(true) {
-            need(Allow::Privileged, at("privileged"), "privileged containers are not allowed");
-        }
-        if unconfined(context.seccomp_profile.as_ref()) {
-            need(
-                Allow::SeccompProfile,
-                at("seccompProfile.type"),
-                "a container without a seccomp filter is not allowed",
-            );
-        }
-        if context.proc_mount.as_deref() == Some("Unmasked") {
-            need(Allow::ProcMount, at("procMount"), "an unmasked /proc is not allowed");
-        }
-        let added = context.capabilities.as_ref().and_then(|c| c.add.as_ref());
-        for (i, name) in added.into_iter().flatten().enumerate() {
-            if !BASELINE.contains(&bare(name).as_str()) {
-                need(
-                    Allow::Capabilities,
-                    at(&format!("capabilities.add[{i}]")),
-                    "it is not among the capabilities that are allowed to be added",
-                );
-            }
-        }
-    }
-    found
-}
-
-/// What the baseline policy lets containers add (Kubernetes, "Pod Security Standards").
-const BASELINE: [&str; 13] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::plan::Allow;
     use crate::plan::fixture::Fixture;
-    use crate::plan::{Allow, PolicyLevel};
 
     fn with(context: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({ "securityContext": context }));
-        fixture.options.policy = Some(PolicyLevel::Privileged);
-        fixture
+        Fixture::container(json!({ "securityContext": context }))
     }
 
     #[test]

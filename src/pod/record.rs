@@ -40,6 +40,9 @@ pub struct First {
     pub started_at: i64,
     /// SHA-256 of everything that was decided ([`crate::plan::fingerprint`]).
     pub fingerprint: String,
+    /// What was decided, as `podling plan` prints it, as JSON text: without values of Secrets and contents of volumes.
+    #[serde(default)]
+    pub plan: String,
     /// The Pod as said, as JSON text.
     pub object: String,
     /// The files that were read.
@@ -65,6 +68,7 @@ impl First {
             uid: String::new(),
             started_at: since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
             fingerprint: String::new(),
+            plan: String::new(),
             object: r#"{"apiVersion":"v1","kind":"Pod","metadata":{}}"#.to_owned(),
             inputs: Vec::new(),
             options: Options::default(),
@@ -232,6 +236,7 @@ mod tests {
             uid: new_uid().unwrap(),
             started_at: 1,
             fingerprint: String::new(),
+            plan: String::new(),
             object: "{}".to_owned(),
             inputs: vec![RecordedInput { name: "pod.yaml".to_owned(), path: None, text: Some("kind: Pod".to_owned()) }],
             options: Options { env: vec![("A".to_owned(), "b".to_owned())], ..Options::default() },

@@ -26,6 +26,7 @@ impl Check<'_> {
         if let Some(resources) = &spec.resources {
             self.resources("spec.resources", resources);
         }
+        self.placement(spec);
         self.volumes(spec);
         if spec.containers.is_empty() {
             self.problem("spec.containers", "required: a Pod has at least one container");

@@ -5,9 +5,9 @@ use super::Rule::{Enforced, Group, Trivial};
 
 /// The rows, in the order of their paths.
 pub(super) const CONFIG_MAP: &[Field] = &[
-    ("binaryData", Enforced("")),
+    ("binaryData", Enforced("bytes, in base64, for volumes; variables are made of data only")),
     ("binaryData.*", Group),
-    ("data", Enforced("")),
+    ("data", Enforced("texts, for variables and volumes")),
     ("data.*", Group),
     ("immutable", Trivial("a pod's copy never changes")),
 ];

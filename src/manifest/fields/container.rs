@@ -6,14 +6,23 @@ use super::Rule::{Enforced, Group, Only};
 /// The rows, in the order of their paths.
 pub(super) const CONTAINER: &[Field] = &[
     ("spec.containers[]", Group),
-    ("spec.containers[].args", Enforced("")),
+    ("spec.containers[].args", Enforced("the arguments, with $(NAME) replaced; instead of the image's Cmd")),
     ("spec.containers[].args[]", Group),
-    ("spec.containers[].command", Enforced("")),
+    (
+        "spec.containers[].command",
+        Enforced("the command, with $(NAME) replaced; instead of the image's Entrypoint and Cmd"),
+    ),
     ("spec.containers[].command[]", Group),
-    ("spec.containers[].image", Enforced("")),
-    ("spec.containers[].imagePullPolicy", Enforced("")),
-    ("spec.containers[].name", Enforced("")),
-    ("spec.containers[].restartPolicy", Enforced("")),
+    ("spec.containers[].image", Enforced("the image whose layers become the container's root")),
+    (
+        "spec.containers[].imagePullPolicy",
+        Enforced("decides when the image is pulled; Always where the tag is latest or missing, else IfNotPresent"),
+    ),
+    ("spec.containers[].name", Enforced("names the container to podling's verbs, in its logs and in its record")),
+    (
+        "spec.containers[].restartPolicy",
+        Enforced("Always makes an init container a sidecar; otherwise it goes before the pod's"),
+    ),
     ("spec.containers[].restartPolicyRules", Group),
     ("spec.containers[].restartPolicyRules[]", Group),
     (
@@ -21,13 +30,27 @@ pub(super) const CONTAINER: &[Field] = &[
         Only(&["Restart"], "podling restarts the container that ended, and no other"),
     ),
     ("spec.containers[].restartPolicyRules[].exitCodes", Group),
-    ("spec.containers[].restartPolicyRules[].exitCodes.operator", Enforced("")),
-    ("spec.containers[].restartPolicyRules[].exitCodes.values", Enforced("")),
+    ("spec.containers[].restartPolicyRules[].exitCodes.operator", Enforced("In or NotIn")),
+    ("spec.containers[].restartPolicyRules[].exitCodes.values", Enforced("the exit codes that the rule is about")),
     ("spec.containers[].restartPolicyRules[].exitCodes.values[]", Group),
-    ("spec.containers[].stdin", Enforced("")),
-    ("spec.containers[].stdinOnce", Enforced("")),
-    ("spec.containers[].terminationMessagePath", Enforced("")),
-    ("spec.containers[].terminationMessagePolicy", Enforced("")),
-    ("spec.containers[].tty", Enforced("")),
-    ("spec.containers[].workingDir", Enforced("")),
+    (
+        "spec.containers[].stdin",
+        Enforced("true keeps a pipe open that podling attach and run write into; otherwise reading ends at once"),
+    ),
+    ("spec.containers[].stdinOnce", Enforced("closes the pipe when the first client that wrote to it has gone")),
+    (
+        "spec.containers[].terminationMessagePath",
+        Enforced(
+            "what the container writes there becomes its last message; /dev/termination-log where it is not written",
+        ),
+    ),
+    (
+        "spec.containers[].terminationMessagePolicy",
+        Enforced("FallbackToLogsOnError takes the end of the log where a failed container left no message"),
+    ),
+    ("spec.containers[].tty", Enforced("true gives the container a terminal of its own")),
+    (
+        "spec.containers[].workingDir",
+        Enforced("the directory the command starts in, made where the image lacks it; instead of the image's"),
+    ),
 ];

@@ -8,10 +8,10 @@ const EXPORTED: Rule = Trivial("the API server's own bookkeeping");
 /// The rows, in the order of their paths.
 pub(super) const METADATA: &[Field] = &[
     ("", Group),
-    ("apiVersion", Enforced("")),
-    ("kind", Enforced("")),
+    ("apiVersion", Enforced("v1, or batch/v1 for a Job")),
+    ("kind", Enforced("what the object is")),
     ("metadata", Group),
-    ("metadata.annotations", Enforced("")),
+    ("metadata.annotations", Enforced("kept and shown; the downward API tells them")),
     ("metadata.annotations.*", Group),
     ("metadata.creationTimestamp", EXPORTED),
     ("metadata.deletionGracePeriodSeconds", EXPORTED),
@@ -19,11 +19,16 @@ pub(super) const METADATA: &[Field] = &[
     ("metadata.finalizers", EXPORTED),
     ("metadata.generateName", Trivial("metadata.name is what counts")),
     ("metadata.generation", EXPORTED),
-    ("metadata.labels", Enforced("")),
+    ("metadata.labels", Enforced("kept and shown; the downward API and selectors read them")),
     ("metadata.labels.*", Group),
     ("metadata.managedFields", EXPORTED),
-    ("metadata.name", Enforced("")),
-    ("metadata.namespace", Enforced("")),
+    ("metadata.name", Enforced("names the pod to podling's verbs; --name replaces it")),
+    (
+        "metadata.namespace",
+        Enforced(
+            "tells objects of one name apart, and decides which ConfigMaps and Secrets a pod sees; default where it is not written",
+        ),
+    ),
     ("metadata.ownerReferences", EXPORTED),
     ("metadata.resourceVersion", EXPORTED),
     ("metadata.selfLink", EXPORTED),

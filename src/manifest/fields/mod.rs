@@ -24,7 +24,7 @@ mod security;
 mod volumes;
 
 /// What podling does with a field. The texts are for the report and the documentation: lower case, no full stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rule {
     /// It holds fields that have rules of their own.
     Group,

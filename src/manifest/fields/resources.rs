@@ -3,8 +3,10 @@
 use super::Rule::{Group, Refused, Trivial};
 use super::{Field, Rule};
 
-const LIMITS: Rule = Refused("podling does not honour resource limits yet");
-const NO_CLUSTER: Rule = Refused("it needs a cluster");
+const LIMITS: Rule =
+    Refused("limits need control groups, which podling does not make, so nothing would hold a container to its limit");
+const NO_CLUSTER: Rule =
+    Refused("devices are handed out by a cluster's dynamic resource allocation, which podling does not have");
 const SHARE: Rule = Trivial("what the pod gets at least; nothing is set aside on this machine");
 
 /// The rows, in the order of their paths.
@@ -20,8 +22,8 @@ pub(super) const RESOURCES: &[Field] = &[
     ("spec.containers[].resources.requests.ephemeral-storage", SHARE),
     ("spec.containers[].resources.requests.memory", SHARE),
     ("spec.overhead", Group),
-    ("spec.overhead.*", NO_CLUSTER),
-    ("spec.resourceClaims", NO_CLUSTER),
+    ("spec.overhead.*", Refused("only a RuntimeClass has an overhead, and podling is the only runtime here")),
+    ("spec.resourceClaims", Refused("there are no drivers of devices to claim from")),
     ("spec.resources", Group),
     ("spec.resources.claims", NO_CLUSTER),
     ("spec.resources.limits", Group),

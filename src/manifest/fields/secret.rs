@@ -5,10 +5,10 @@ use super::Rule::{Enforced, Group, Trivial};
 
 /// The rows, in the order of their paths.
 pub(super) const SECRET: &[Field] = &[
-    ("data", Enforced("")),
+    ("data", Enforced("bytes, in base64, for variables, volumes and logins; never written to the disk")),
     ("data.*", Group),
     ("immutable", Trivial("a pod's copy never changes")),
-    ("stringData", Enforced("")),
+    ("stringData", Enforced("plain texts that go over data")),
     ("stringData.*", Group),
-    ("type", Enforced("")),
+    ("type", Enforced("what the Secret is for; the keys that it asks for must be there")),
 ];

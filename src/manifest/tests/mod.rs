@@ -1,9 +1,15 @@
 //! What the manifest room reads, what it refuses, and in which words.
 
+mod full;
 mod hostile;
 mod lives;
 mod messages;
+mod page;
+mod placement;
+mod podman;
 mod pods;
 mod reading;
 mod schema;
+mod shown;
+mod styles;
 mod table;

@@ -40,7 +40,7 @@ fn every_row_is_a_field_of_the_api() {
 
 #[test]
 fn rows_are_in_order_and_none_is_below_one_that_stands_for_all() {
-    for kind in [Kind::Pod, Kind::ConfigMap, Kind::Secret] {
+    for kind in Kind::ALL {
         for table in fields::tables(kind) {
             for pair in table.windows(2) {
                 assert!(pair[0].0 < pair[1].0, "{} before {}", pair[0].0, pair[1].0);

@@ -1,0 +1,192 @@
+//! `podling check`: whether files are valid, and what podling does with each of their fields.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::data;
+use super::images;
+use super::input::{PodArgs, facts_for, pod_paths};
+use super::objects::{self, Format};
+use super::say;
+use super::stdout::Stdout;
+use super::table::{one_line, row, table};
+use crate::error::{Error, Result};
+use crate::host::HostFacts;
+use crate::image::store::Found;
+use crate::image::{Accounts, Image, Store};
+use crate::manifest::{self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Verdict};
+use crate::plan::{Emulation, Options};
+
+/// Say whether files are valid, and what podling does with each field
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each field is enforced (done as in a cluster), emulated (done otherwise: it says how) or refused (it says why).
+Nothing is started, changed or pulled. What depends on an image is looked up where the store has it.
+
+Exit code: 0 when podling can run it, 1 when a Kubernetes API server would refuse it too,
+2 when it is valid, and something of it cannot be honoured here.
+
+Examples:
+  podling check pod.yaml
+  podling check --strict pod.yaml config.yaml
+  podling check --policy restricted -o json pod.yaml"
+)]
+pub struct Args {
+    #[command(flatten)]
+    pod: PodArgs,
+
+    /// Print JSON instead of a table
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Output>,
+
+    /// Print only what is wrong
+    #[arg(short, long, conflicts_with = "output")]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// One JSON object
+    Json,
+}
+
+const VALID: u8 = 0;
+const INVALID: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// Runs the verb; the exit code tells valid, invalid and refused input apart.
+///
+/// # Errors
+/// A file that cannot be read, or a wrong option.
+pub fn run(args: &Args) -> Result<u8> {
+    let inputs = args.pod.inputs()?;
+    let options = args.pod.options()?;
+    let mut examined = manifest::examine(&inputs);
+    if let Some(bundle) = examined.bundle.take() {
+        judge(&bundle, &args.pod, &options, &mut examined)?;
+    }
+    // A policy judges whatever can be read, so that all of it is told at once.
+    for pod in std::mem::take(&mut examined.pods) {
+        examined.refuse(&pod.source, crate::plan::policy_objections(&pod.object, &options));
+    }
+    examined.settle();
+    let code = match &examined.problems {
+        problems if problems.iter().any(|problem| problem.class == Class::Invalid) => INVALID,
+        problems if problems.is_empty() => VALID,
+        _ => REFUSED,
+    };
+    match args.output {
+        Some(Output::Json) => objects::print(&document(&examined, code), Format::Json)?,
+        None => print(&examined, args.quiet)?,
+    }
+    Ok(code)
+}
+
+/// What the host, the policy and the options say of each pod.
+fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Examined) -> Result<()> {
+    let facts = HostFacts::gather();
+    let store = Store::open(data::directory(&facts)?, &facts.ids)?;
+    let mut found = BTreeMap::new();
+    for (name, at) in images::names(bundle) {
+        let image = match store.find(&name) {
+            Ok(Found::Ready(image)) => *image,
+            _ => {
+                say(format_args!(
+                    "{at}: {name:?} is not in the store, so what depends on it (its user, command and directory) is not checked"
+                ));
+                stand_in(&name)?
+            }
+        };
+        found.insert(name, image);
+    }
+    for pod in &bundle.pods {
+        let facts = facts_for(pod, args.beside(pod.source.file()).as_deref(), &facts);
+        examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
+        let paths = pod_paths(pod, &data::directory(&facts)?, options);
+        match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {
+            Ok(plan) if options.emulation == Emulation::Reported => {
+                let answer = |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());
+                examined.answer(&pod.source, plan.report.iter().map(answer).collect());
+            }
+            Ok(plan) => examined.refuse(&pod.source, crate::plan::emulated(&plan)),
+            Err(e) => examined.refuse(&pod.source, vec![objection(&e)]),
+        }
+    }
+    Ok(())
+}
+
+/// The plan's error as an objection to the field that it is about.
+fn objection(e: &Error) -> Objection {
+    let (path, why) = e.field().map_or(("", e.what()), |(_, path, why)| (path, why));
+    Objection { path: path.to_owned(), why: why.to_owned(), mend: e.hint().map(str::to_owned) }
+}
+
+/// What stands for an image that is not here: it refuses nothing that an image could permit.
+fn stand_in(name: &str) -> Result<Image> {
+    let config = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": { "Cmd": ["/"], "User": "1:1" },
+        "rootfs": { "type": "layers", "diff_ids": [] },
+    });
+    let config = serde_json::from_value(config).map_err(|e| Error::new(e.to_string()))?;
+    let digest = format!("sha256:{:064}", 0);
+    Ok(Image { reference: name.to_owned(), digest, config, layers: Vec::new(), accounts: Accounts::default() })
+}
+
+fn print(examined: &Examined, quiet: bool) -> Result<()> {
+    let mut out = Stdout::lock();
+    let shown = examined.objects.iter().filter(|_| !quiet);
+    for (i, object) in shown.enumerate() {
+        let ExaminedObject { file, kind, name, answers, .. } = object;
+        if i > 0 {
+            writeln!(out)?;
+        }
+        writeln!(out, "{}: {kind} {}", one_line(file), one_line(name))?;
+        let mut rows = vec![row(["LINE", "VERDICT", "FIELD", "HOW"])];
+        rows.extend(answers.iter().map(|answer| {
+            let Answer { line, path, verdict, how } = answer;
+            vec![line.to_string(), verdict.to_string(), one_line(path), one_line(how)]
+        }));
+        write!(out, "{}", table(&rows))?;
+    }
+    if !examined.problems.is_empty() && !quiet {
+        writeln!(out)?;
+    }
+    for problem in &examined.problems {
+        let class = match problem.class {
+            Class::Invalid => "invalid",
+            Class::Refused => "refused",
+        };
+        writeln!(out, "{class}: {}", super::harmless(&problem.to_string()))?;
+        if let Some(mend) = &problem.mend {
+            writeln!(out, "  {}", super::harmless(mend))?;
+        }
+    }
+    Ok(())
+}
+
+fn document(examined: &Examined, code: u8) -> Value {
+    let field = |Answer { line, path, verdict, how }: &Answer| json!({ "line": line, "path": path, "verdict": verdict.to_string(), "how": how });
+    let object = |object: &ExaminedObject| {
+        let fields: Vec<Value> = object.answers.iter().map(field).collect();
+        json!({ "file": object.file, "kind": object.kind, "name": object.name, "fields": fields })
+    };
+    let problem = |problem: &Problem| {
+        let Problem { at, path, why, mend, class, .. } = problem;
+        let class = if *class == Class::Invalid { "invalid" } else { "refused" };
+        json!({ "at": at, "path": path, "why": why, "mend": mend, "class": class })
+    };
+    let result = match code {
+        VALID => "valid",
+        INVALID => "invalid",
+        _ => "refused",
+    };
+    json!({
+        "result": result,
+        "objects": examined.objects.iter().map(object).collect::<Vec<_>>(),
+        "problems": examined.problems.iter().map(problem).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,137 @@
+//! `podling check`, `--strict` and `plan --diff`: every field has an answer, and the exit code tells valid, invalid and refused apart.
+
+mod support;
+
+use support::{Place, detached};
+
+/// A pod with fields of every verdict but refused.
+const POD: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: p, labels: {app: x}}
+spec:
+  terminationGracePeriodSeconds: 1
+  priority: 3
+  volumes: [{name: v, emptyDir: {}}]
+  containers:
+  - name: c
+    image: busybox
+    command: [sleep, \"1000\"]
+    env: [{name: A, value: \"1\"}]
+    volumeMounts: [{name: v, mountPath: /v}]
+";
+
+#[test]
+fn a_valid_pod_has_an_answer_to_each_field() {
+    let place = Place::with(&["busybox"]);
+    place.write(POD);
+    let output = place.podling(&["check", "pod.yaml"]);
+    output.expect_success();
+    assert!(output.stdout.starts_with("pod.yaml: Pod p\nLINE"), "{output}");
+    for (line, field, verdict) in [
+        ("3", "metadata.name", "enforced"),
+        ("6", "spec.priority", "enforced"),
+        ("7", "spec.volumes[0].emptyDir", "emulated"),
+        ("13", "spec.containers[0].volumeMounts[0].mountPath", "enforced"),
+    ] {
+        let row = output.stdout.lines().find(|row| row.split_whitespace().nth(2) == Some(field));
+        let row: Vec<&str> = row.unwrap_or_else(|| panic!("{field}: {output}")).split_whitespace().collect();
+        assert_eq!((row[0], row[1]), (line, verdict), "{output}");
+        assert!(row.len() > 5, "it must say how: {row:?}");
+    }
+    assert!(!place.data().join("pods").exists(), "check made something");
+}
+
+#[test]
+fn json_says_the_same() {
+    let place = Place::with(&["busybox"]);
+    place.write(&POD.replace("priority: 3", "restartPolicy: Sometimes\n  volumes2: 1"));
+    let output = place.podling(&["check", "-o", "json", "pod.yaml"]);
+    output.expect_code(1);
+    let said: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(said["result"], "invalid");
+    assert_eq!((said["objects"][0]["kind"].as_str(), said["objects"][0]["name"].as_str()), (Some("Pod"), Some("p")));
+    let fields = said["objects"][0]["fields"].as_array().unwrap();
+    let field =
+        |path: &str| fields.iter().find(|field| field["path"] == path).unwrap_or_else(|| panic!("{path}: {output}"));
+    assert_eq!(
+        (field("spec.volumes2")["verdict"].as_str(), field("spec.volumes2")["line"].as_u64()),
+        (Some("invalid"), Some(7))
+    );
+    assert_eq!(said["problems"][0]["class"], "invalid");
+    assert_eq!(said["problems"][0]["at"], "pod.yaml:7");
+}
+
+#[test]
+fn exit_codes_tell_invalid_refused_and_unreadable_apart() {
+    let place = Place::with(&["busybox"]);
+    for (what, from, to, code, text) in [
+        ("valid", "", "", 0, ""),
+        ("a value", "priority: 3", "restartPolicy: Sometimes", 1, "invalid: pod.yaml:6: spec.restartPolicy: "),
+        ("an unknown field", "priority: 3", "prioritty: 3", 1, "did you mean \"priority\"?"),
+        ("a type", "priority: 3", "priority: three", 1, "invalid: pod.yaml:6: spec.priority: expected a whole number"),
+        ("YAML", "priority: 3", "priority: [", 1, ": not YAML: "),
+        (
+            "what is refused",
+            "priority: 3",
+            "runtimeClassName: gvisor",
+            2,
+            "refused: pod.yaml:6: spec.runtimeClassName: ",
+        ),
+        (
+            "both",
+            "priority: 3",
+            "runtimeClassName: gvisor\n  restartPolicy: x",
+            1,
+            "refused: pod.yaml:6: spec.runtimeClassName: ",
+        ),
+    ] {
+        place.write(&POD.replace(from, to));
+        let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+        output.expect_code(code);
+        assert!(output.stdout.contains(text), "{what}: {output}");
+    }
+    place.podling(&["check", "missing.yaml"]).expect_code(125);
+}
+
+#[test]
+fn an_image_that_is_not_here_is_said_and_keeps_nothing_from_being_checked() {
+    let place = Place::with(&[]);
+    place.write(POD);
+    let output = place.podling(&["check", "pod.yaml"]);
+    output.expect_success();
+    assert!(output.stderr.contains("spec.containers[0].image: \"busybox\" is not in the store"), "{output}");
+    assert!(output.stdout.contains("spec.volumes[0].emptyDir"), "{output}");
+}
+
+#[test]
+fn strict_refuses_what_would_be_emulated_and_starts_nothing() {
+    let place = Place::with(&["busybox"]);
+    place.write(POD);
+    let output = place.podling(&["check", "--strict", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    let text = "pod.yaml:7: spec.volumes[0].emptyDir: --strict refuses what is emulated: ";
+    assert!(output.stdout.contains(&format!("refused: {text}")), "{output}");
+    place.podling(&["run", "--strict", "pod.yaml"]).expect_refusal(&[text]);
+    assert!(!place.data().join("pods").exists(), "a pod's directory was made for a refused pod");
+}
+
+#[test]
+fn a_plan_is_told_from_what_runs() {
+    let place = Place::with(&["busybox"]);
+    detached::start(&place, POD);
+    place.write(&format!("# a comment\n{POD}"));
+    let same = place.podling(&["plan", "--diff", "pod.yaml"]);
+    same.expect_success();
+    assert_eq!(same.stdout, "");
+    place.write(&POD.replace("value: \"1\"", "value: \"2\"").replace("mountPath: /v", "mountPath: /w"));
+    let other = place.podling(&["plan", "--diff", "pod.yaml"]);
+    other.expect_code(1);
+    for line in ["- containers[c].spec.process.env[]: \"A=1\"", "+ containers[c].spec.process.env[]: \"A=2\""] {
+        assert!(other.stdout.lines().any(|found| found == line), "{other}");
+    }
+    assert!(other.stdout.contains("mounts[/w]") && !other.stdout.contains("report"), "{other}");
+    detached::end_all(&place).expect_success();
+    place.podling(&["plan", "--diff", "pod.yaml"]).expect_refusal(&["there is no pod \"p\""]);
+    place.assert_nothing_left();
+}
