@@ -160,13 +160,13 @@ fn a_user_that_the_image_does_not_know_is_refused() {
 
 #[test]
 fn every_mistake_of_the_input_is_told_at_once() {
-    let yaml = with("    env: [{name: A, value: 1}]\n    hostPort: 1\n  hostIPC: true");
+    let yaml = with("    env: [{name: A, value: 1}]\n    hostPort: 1\n  hostPID: true");
     refused(
         &yaml,
         &[
             "pod.yaml:10: spec.containers[0].env[0].value",
             "pod.yaml:11: spec.containers[0].hostPort",
-            "pod.yaml:12: spec.hostIPC",
+            "pod.yaml:12: spec.hostPID",
         ],
     );
 }

@@ -68,3 +68,23 @@ impl AsFd for Opened<'_> {
         self.file.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_both_modules() {
+        let mut process = Process::default();
+        assert_eq!(Label::all(&process), []);
+        process.set_apparmor_profile(Some("mine".to_owned())).set_selinux_label(Some("u:r:t:s0".to_owned()));
+        let texts: Vec<String> = Label::all(&process).into_iter().map(|label| label.text).collect();
+        assert_eq!(texts, ["exec mine", "u:r:t:s0"]);
+    }
+
+    #[test]
+    fn a_kernel_without_the_module_takes_none() {
+        let label = Label { files: &["/proc/self/attr/podling-has-no-module"], text: "exec mine".to_owned() };
+        assert_eq!(label.open().unwrap_err().errno, Errno::ENOENT);
+    }
+}

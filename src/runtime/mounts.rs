@@ -276,6 +276,18 @@ mod tests {
     }
 
     #[test]
+    fn a_label_goes_to_the_file_systems_that_can_carry_one() {
+        let labelled = |typ: &str, options: &[&str]| {
+            let op = operation(&mount_of(typ, options)).and_then(|op| labelled(op, Some("u:r:t:s0:c1,c2"))).unwrap();
+            let Op::Fresh { data, .. } = op else { panic!("{op:?}") };
+            data
+        };
+        assert_eq!(labelled("tmpfs", &["mode=755"]).as_deref(), Some(c"mode=755,context=\"u:r:t:s0:c1,c2\""));
+        assert_eq!(labelled("devpts", &[]).as_deref(), Some(c"context=\"u:r:t:s0:c1,c2\""));
+        assert_eq!(labelled("proc", &[]), None);
+    }
+
+    #[test]
     fn a_read_only_bind_covers_what_is_mounted_below_its_source() {
         let op = operation(&mount_of("bind", &["rbind", "ro"])).unwrap();
         let Op::Bind { attributes, depth, .. } = op else { panic!("{op:?}") };

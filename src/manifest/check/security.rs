@@ -121,10 +121,7 @@ impl Check<'_> {
         self.profile_type(path, &profile.type_);
         let at = format!("{path}.localhostProfile");
         match (profile.type_ == "Localhost", profile.localhost_profile.as_deref()) {
-            (true, None) => {
-                self.problem(&at, "required where the type is Localhost");
-            }
-            (true, Some(name)) if name.is_empty() => {
+            (true, None | Some("")) => {
                 self.problem(&at, "required where the type is Localhost");
             }
             (true, Some(name)) => self.grammar(&at, descending_path(name)),
