@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use support::running::output_of;
-use support::{Place, Running, archive, container_yaml, pod, shell, shell_with};
+use support::{Feature, Ids, Place, Running, archive, container_yaml, ids, pod, require, shell, shell_with};
 
 /// An image called `name`: busybox's file system, changed by `change`.
 fn image(place: &Place, name: &str, change: impl FnOnce(&Path)) {
@@ -326,6 +326,7 @@ fn a_privileged_container_owns_nothing_of_the_host() {
         ("a file of the host", "cat HERE/secret /proc/1/root/HERE/secret /proc/1/cwd/HERE/secret"),
         ("more ids", "sh -c 'echo 0 0 4294967295 >/proc/self/uid_map'"),
         ("a higher limit", "sh -c 'ulimit -Hu 100000'"),
+        ("a restart", "sh -c 'echo b >/proc/sysrq-trigger'"),
         ("a better place", "nice -n -20 sh -c 'test $(nice) = -20'"),
     ];
     let busy = [
@@ -335,6 +336,9 @@ fn a_privileged_container_owns_nothing_of_the_host() {
         ("a disk", "mount -t ext4 /dev/vda /tmp"),
         ("swap", "swapon /etc/passwd"),
         ("a module", "insmod /bin/busybox"),
+        ("a restart", "reboot -f"),
+        ("a mask", "umount /dev/shm"),
+        ("one of the pod", "umount /etc/hosts"),
     ];
     let here = place.path().to_str().unwrap().to_owned();
     let script = |rows: &[(&str, &str)]| {
@@ -358,14 +362,17 @@ fn a_privileged_container_owns_nothing_of_the_host() {
 }
 
 #[test]
-fn a_privileged_container_restarts_nothing_but_itself() {
+fn the_processes_of_a_privileged_container_are_bounded_whoever_they_belong_to() {
+    if ids() == Ids::One && !require(Feature::SubordinateIds) {
+        return;
+    }
     let place = Place::with(&["busybox"]);
-    let containers = [
-        container_yaml("c", "busybox", "reboot -f; sleep 1; echo after", "securityContext: {privileged: true}"),
-        container_yaml("d", "busybox", "sleep 2; echo there", ""),
-    ];
-    let output = place.run_with(&pod("p", "restartPolicy: Never", &containers), &["--allow", "privileged"]);
-    assert_ne!(output.code, Some(0), "{output}");
-    assert_eq!((output.said().as_str(), output.lines_of("d")), ("", vec!["there"]), "{output}");
+    let many = |name: &str| format!("i=0; while [ $i -lt 1500 ]; do sleep 1000 & i=$((i+1)); done; echo {name} $i");
+    let script = format!("su user -s /bin/sh -c '{}'; ({})", many("first"), many("second"));
+    let yaml =
+        shell_with("busybox", &script, "securityContext: {privileged: true}", "terminationGracePeriodSeconds: 0");
+    let output = place.run_with(&yaml, &["--allow", "privileged"]);
+    assert_eq!(output.said(), "first 1500", "{output}");
+    assert!(output.stderr.contains("can't fork"), "{output}");
     place.assert_nothing_left();
 }

@@ -229,7 +229,8 @@ fn who_comes_into_a_container_without_a_wall_is_what_its_program_is() {
         [own("privileged", "{privileged: true}"), own("net", "{capabilities: {add: [NET_ADMIN]}}"), own("usual", "{}")];
     for spec in ["", "\nshareProcessNamespace: true"] {
         let yaml = pod("p", &format!("terminationGracePeriodSeconds: 0{spec}"), &containers);
-        detached::start_with(&place, &yaml, &["--wait", "--policy", "privileged"]);
+        let supervisor = detached::start_with(&place, &yaml, &["--wait", "--policy", "privileged"]);
+        let outside = fs::read_link(format!("/proc/{}/ns/user", supervisor.pid)).unwrap();
         for name in ["privileged", "net", "usual"] {
             // Its first process: 1, or the one of this mount namespace that sleeps.
             let first = if spec.is_empty() {
@@ -246,6 +247,8 @@ fn who_comes_into_a_container_without_a_wall_is_what_its_program_is() {
             let lines: Vec<&str> = output.stdout.lines().collect();
             assert_eq!(lines.len(), 24, "{output}");
             assert_eq!(lines[..12], lines[12..], "{name}: {output}");
+            // Nobody is in the supervisor's user namespace, to which its mounts and processes belong.
+            assert!(!output.stdout.contains(outside.to_str().unwrap()), "{output}");
         }
         place.podling(&["cp", "p:/etc/hostname", "-c", "privileged", "copied"]).expect_success();
         assert_eq!(fs::read_to_string(place.path().join("copied")).unwrap(), "p\n");

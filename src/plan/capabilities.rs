@@ -28,7 +28,7 @@ const DEFAULT: [Capability; 11] = [
 pub(super) enum Wall {
     /// It is around the container, whose capabilities govern its own files and processes.
     Stands,
-    /// The container is in the pod's user namespace, and its capabilities govern the pod's other namespaces.
+    /// The container is in the user namespace that owns the pod's other namespaces, and its capabilities govern those, too.
     Gone,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Held {
 enum Governs {
     /// The user namespace that the container's files and processes belong to.
     Container,
-    /// The owner of the pod's network, ipc, uts, pid and mount namespaces.
+    /// The owner of the pod's network, ipc and uts namespaces and of the container's mounts.
     Pod,
     /// The host's user namespace only.
     Host,
@@ -109,12 +109,10 @@ pub(super) fn held(subject: &Subject, report: &mut Vec<Verdict>) -> Result<Held>
 }
 
 fn governs(subject: &Subject, capability: Capability) -> Governs {
-    use Capability::{
-        CheckpointRestore, DacReadSearch, IpcOwner, Mknod, NetAdmin, NetBroadcast, NetRaw, SysAdmin, SysBoot, SysPtrace,
-    };
+    use Capability::{DacReadSearch, IpcOwner, Mknod, NetAdmin, NetBroadcast, NetRaw, SysAdmin, SysPtrace};
     let owner = |whose: Namespace| if whose == Namespace::Own { Governs::Pod } else { Governs::Host };
     match capability {
-        CheckpointRestore | SysAdmin | SysBoot => Governs::Pod,
+        SysAdmin => Governs::Pod,
         NetAdmin | NetBroadcast | NetRaw => owner(sandbox::network(subject.scope.spec)),
         IpcOwner => owner(sandbox::ipc(subject.scope.spec)),
         DacReadSearch | SysPtrace => Governs::Container,
@@ -180,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_governs_the_pods_namespaces_takes_the_wall_away_and_says_so() {
-        for name in ["NET_ADMIN", "sys_admin", "CAP_NET_RAW", "SYS_BOOT", "IPC_OWNER", "ALL"] {
+        for name in ["NET_ADMIN", "sys_admin", "CAP_NET_RAW", "IPC_OWNER", "ALL"] {
             let fixture = with(json!({ "add": [name] }));
             let spec = fixture.spec();
             assert!(!has_wall(&spec), "{name}");
@@ -196,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_only_the_hosts_root_has_is_held_to_no_effect() {
-        for name in ["SYS_TIME", "sys_module", "SYS_RAWIO", "MKNOD", "AUDIT_WRITE"] {
+        for name in ["SYS_TIME", "SYS_BOOT", "sys_module", "SYS_RAWIO", "MKNOD", "AUDIT_WRITE"] {
             let fixture = with(json!({ "add": [name] }));
             assert!(has_wall(&fixture.spec()), "{name}");
             let report = fixture.plan().unwrap().report;

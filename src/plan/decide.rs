@@ -72,7 +72,7 @@ pub fn decide(
     let always = |(path, how): &(String, &str)| scope.verdict(path, *how);
     let mut report: Vec<Verdict> = pod.source.emulated().iter().map(always).collect();
     security::report_host_users(&scope, &mut report);
-    let sandbox = sandbox::sandbox(&scope, &mut report)?;
+    let mut sandbox = sandbox::sandbox(&scope, &mut report)?;
     let mut volumes = volumes::volumes(&scope, &mut report)?;
     nested::add_mount_points(&scope, &mut volumes)?;
     let mut container_plans = |list: &[Container], path: &str, role: fn(&Container) -> Role| -> Result<Vec<_>> {
@@ -84,6 +84,7 @@ pub fn decide(
     let init_said = spec.init_containers.as_deref().unwrap_or_default();
     let init_containers = container_plans(init_said, "spec.initContainers", restarts::init_role)?;
     let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
+    sandbox.owner = sandbox::owner(init_containers.iter().chain(&containers));
     report.extend(placement::verdicts(&scope));
     report.extend(shared_processes(&scope));
     if host.ids.is_single() {

@@ -105,8 +105,22 @@ pub struct SandboxPlan {
     pub ipc: Namespace,
     /// `spec.securityContext.sysctls`: paths below `/proc/sys` and what is written there, in this order.
     pub sysctls: Vec<(String, String)>,
+    /// Who owns these namespaces.
+    pub owner: SandboxOwner,
     /// Whether a container may write to /sys, as far as the kernel lets the pod's root.
     pub sysfs: Sysfs,
+}
+
+/// The user namespace to which the pod's net, ipc and uts namespaces belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum SandboxOwner {
+    /// The supervisor's, which no container is in.
+    Supervisor,
+    /// One below it, which those containers join that govern these namespaces.
+    Containers {
+        /// How many processes there may be in it at any time.
+        pids: u64,
+    },
 }
 
 /// How the sysfs of a pod's network namespace is mounted.

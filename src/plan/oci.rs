@@ -14,7 +14,7 @@ use super::{Namespace, Processes, SecretStrings, Verdict, command, env, mounts, 
 use crate::error::{Error, Result};
 
 /// Processes and threads of one pod at any time.
-const PIDS: u64 = 2048;
+pub(super) const PIDS: u64 = 2048;
 
 /// The spec of a container that runs as `identity` and holds `held`, and which of its strings hold values of Secrets.
 pub(super) fn spec(
@@ -103,7 +103,7 @@ fn linux(
 }
 
 /// New mount and cgroup namespaces, a pid namespace that is new or the pod's, the pod's net, ipc and uts, except where those are the host's, and the
-/// last wall where it stands: one more user namespace.
+/// last wall: one more user namespace, or the one that owns net, ipc and uts.
 fn namespaces(subject: &Subject, wall: Wall) -> Vec<LinuxNamespace> {
     let namespace = |typ: LinuxNamespaceType, path: Option<PathBuf>| {
         let mut namespace = LinuxNamespace::default();
@@ -127,8 +127,9 @@ fn namespaces(subject: &Subject, wall: Wall) -> Vec<LinuxNamespace> {
         namespaces.push(namespace(LinuxNamespaceType::Ipc, pods("ipc")));
     }
     namespaces.push(namespace(LinuxNamespaceType::Uts, pods("uts")));
-    if wall == Wall::Stands {
-        namespaces.push(namespace(LinuxNamespaceType::User, None));
-    }
+    namespaces.push(match wall {
+        Wall::Stands => namespace(LinuxNamespaceType::User, None),
+        Wall::Gone => namespace(LinuxNamespaceType::User, pods("user")),
+    });
     namespaces
 }

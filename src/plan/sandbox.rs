@@ -2,9 +2,10 @@
 //! the plan of a pod depends on.
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Sysctl};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::scope::Scope;
-use super::{Namespace, SandboxPlan, Sysfs, Verdict};
+use super::{ContainerPlan, Namespace, SandboxOwner, SandboxPlan, Sysfs, Verdict, oci};
 use crate::error::Result;
 use crate::host::Detail;
 
@@ -82,7 +83,18 @@ pub(super) fn sandbox(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Sandbo
         container.security_context.as_ref().and_then(|context| context.privileged) == Some(true)
     };
     let sysfs = if scope.containers().any(privileged) { Sysfs::Writable } else { Sysfs::ReadOnly };
-    Ok(SandboxPlan { network, ipc, sysctls, sysfs })
+    Ok(SandboxPlan { network, ipc, sysctls, owner: SandboxOwner::Supervisor, sysfs })
+}
+
+/// Who must own what the `containers` share: a user namespace of theirs where one of them governs it.
+pub(super) fn owner<'a>(containers: impl IntoIterator<Item = &'a ContainerPlan>) -> SandboxOwner {
+    let joins = |namespace: &LinuxNamespace| namespace.typ() == LinuxNamespaceType::User && namespace.path().is_some();
+    let namespaces =
+        containers.into_iter().filter_map(|container| container.spec.linux().as_ref()?.namespaces().as_ref());
+    match namespaces.flatten().any(joins) {
+        true => SandboxOwner::Containers { pids: oci::PIDS },
+        false => SandboxOwner::Supervisor,
+    }
 }
 
 /// Which of a pod's namespaces has a sysctl.

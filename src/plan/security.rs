@@ -81,8 +81,8 @@ pub(super) fn report_host_users(scope: &Scope, report: &mut Vec<Verdict>) {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::plan::Allow;
     use crate::plan::fixture::Fixture;
+    use crate::plan::{Allow, SandboxOwner};
 
     fn with(context: Value) -> Fixture {
         Fixture::container(json!({ "securityContext": context }))
@@ -115,7 +115,9 @@ mod tests {
         for field in ["seccomp", "maskedPaths", "readonlyPaths", "uidMappings"] {
             assert_eq!(linux.get(field), None, "{field}: {linux}");
         }
-        assert!(!linux["namespaces"].as_array().unwrap().contains(&json!({ "type": "user" })));
+        let users = json!({ "type": "user", "path": "/run/pod/ns/user" });
+        assert!(linux["namespaces"].as_array().unwrap().contains(&users));
+        assert_eq!(fixture.plan().unwrap().sandbox.owner, SandboxOwner::Containers { pids: 2048 });
         let mounts = spec["mounts"].as_array().unwrap();
         let options = |path: &str| mounts.iter().find(|m| m["destination"] == path).map(|m| m["options"].to_string());
         assert!(!options("/sys").unwrap().contains("\"ro\""));

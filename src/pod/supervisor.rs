@@ -473,7 +473,7 @@ fn trace(about: &mut About, step: &str) {
 /// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.
 fn build(plan: &PodPlan, data: &Tree) -> Result<Sandbox> {
     mount_root(data).context(|| "building the pod's root")?;
-    let making = sandbox::make(&plan.hostname, plan.ids.max_gid(), &plan.sandbox)?;
+    let making = sandbox::make(&plan.hostname, &plan.ids, &plan.sandbox)?;
     // The files' modes are the plan's; the caller's umask says nothing about them.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     for volume in &plan.volumes {

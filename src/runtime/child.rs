@@ -1,12 +1,11 @@
 //! The life of a container's first process, from the clone to its program.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, umount2};
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, setsid};
@@ -14,7 +13,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, sets
 use super::channel::{Fact, hear, tell};
 use super::label::{Label, Opened};
 use super::mounts::apply;
-use super::place::{Exposure, Joined, SharedProcesses, Streams};
+use super::place::{Joined, SharedProcesses, Streams};
 use super::prepare::{Access, Prepared};
 use super::program::Program;
 use super::wall::{Wall, Writer};
@@ -25,24 +24,9 @@ use crate::sys::process::{close_all_but, default_signals, load_filter};
 use crate::sys::terminal::{WindowSize, open_pair, set_window_size, take_control};
 use crate::sys::{Named, SysError};
 
-/// The last user namespace where it is there before the container's process is.
-#[derive(Debug)]
-pub(super) struct Ready(Option<File>);
-
-impl Ready {
-    /// Makes it for a process that could not be given its maps: one that is born among others that must not look into it.
-    pub(super) fn new(prepared: &Prepared, joined: &Joined) -> Result<Ready, Error> {
-        let exposed = joined.processes.filter(|shared| shared.exposure() == Exposure::Exposed);
-        Ok(Ready(match (&prepared.identity.wall, exposed) {
-            (Some(wall), Some(shared)) if !is_wall_of(wall, &shared) => Some(wall.make()?),
-            _ => None,
-        }))
-    }
-}
-
 /// Runs the container's program; returns only when that failed, after saying so on the channel.
-pub(super) fn live(prepared: &Prepared, joined: Joined, ready: &Ready, streams: Streams, channel: &OwnedFd) -> i32 {
-    let Err(error) = become_program(prepared, joined, ready, streams, channel);
+pub(super) fn live(prepared: &Prepared, joined: Joined, streams: Streams, channel: &OwnedFd) -> i32 {
+    let Err(error) = become_program(prepared, joined, streams, channel);
     let code = i32::from(error.exit_code());
     let _ = tell(channel, &Fact::StartFailed(error));
     code
@@ -51,17 +35,15 @@ pub(super) fn live(prepared: &Prepared, joined: Joined, ready: &Ready, streams: 
 fn become_program(
     prepared: &Prepared,
     joined: Joined,
-    ready: &Ready,
     streams: Streams,
     channel: &OwnedFd,
 ) -> Result<Infallible, Error> {
     take_places(joined, streams)?;
-    // Nobody but the containers of a shared pid namespace would see this process; they are in other user namespaces until it joins theirs,
-    // or, where one has no last wall, may not look into it from the beginning.
+    // Nobody but the containers of a shared pid namespace would see this process; they are in other user namespaces until it joins theirs.
     let shared = joined.processes;
     let labels = prepared.labels.iter().map(Label::open).collect::<Result<Vec<_>, _>>()?;
     // A path of the container's, as its command or its working directory, may name /proc/self/fd/N: nothing of the host may be there.
-    let walls = shared.iter().map(|shared| shared.user_namespace()).chain(ready.0.iter().map(AsFd::as_fd));
+    let walls = shared.iter().map(|shared| shared.user_namespace()).chain(joined.users);
     close_all_but(&walls.chain(kept(channel, &labels)).collect::<Vec<_>>())?;
     // The container's own /proc is not there yet, or not to be trusted.
     let proc = open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
@@ -70,7 +52,12 @@ fn become_program(
     let identity = &prepared.identity;
     identity.set_limits()?;
     if let Some(wall) = &identity.wall {
-        join_wall(wall, shared, ready, proc.as_fd(), channel)?;
+        join_wall(wall, shared, proc.as_fd(), channel)?;
+    }
+    if prepared.joins.contains(CloneFlags::CLONE_NEWUSER) {
+        let users =
+            joined.users.ok_or_else(|| Error::new("the pod has no user namespace for the container to join"))?;
+        join_users(users)?;
     }
     drop(proc);
     close_all_but(&kept(channel, &labels).collect::<Vec<_>>())?;
@@ -82,18 +69,18 @@ pub(super) fn kept<'a>(channel: &'a OwnedFd, labels: &'a [Opened]) -> impl Itera
     [channel.as_fd()].into_iter().chain(labels.iter().map(AsFd::as_fd))
 }
 
+/// Enters the user namespace that owns the pod's other namespaces. The container's mounts are to be its own, too, and not those of the
+/// user namespace in which podling made them: they are copied, and what was mounted so far cannot be taken away from over what is
+/// below it (mount_namespaces(7), "Restrictions on mount namespaces").
+fn join_users(users: BorrowedFd) -> Result<(), Error> {
+    set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+    setns(users, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?;
+    Ok(unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP).named(|| "unshare(CLONE_NEWNS)")?)
+}
+
 /// Enters the last user namespace: the one that those have whose processes are shared, since processes can look into each other only
-/// inside one, or one that is ready, or a new one.
-fn join_wall(
-    wall: &Wall,
-    shared: Option<SharedProcesses>,
-    ready: &Ready,
-    proc: BorrowedFd,
-    channel: &OwnedFd,
-) -> Result<(), Error> {
-    if let Ready(Some(ready)) = ready {
-        return Ok(setns(ready, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?);
-    }
+/// inside one, or a new one.
+fn join_wall(wall: &Wall, shared: Option<SharedProcesses>, proc: BorrowedFd, channel: &OwnedFd) -> Result<(), Error> {
     if let Some(shared) = shared.filter(|shared| is_wall_of(wall, shared)) {
         set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
         return Ok(setns(shared.user_namespace(), CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?);
@@ -112,9 +99,8 @@ fn join_wall(
 fn is_wall_of(wall: &Wall, shared: &SharedProcesses) -> bool {
     match shared {
         SharedProcesses::Pause(pause) => pause.has(wall),
-        SharedProcesses::Of(_, Exposure::Exposed) => false,
         // With all the pod's ids every container's has the same.
-        SharedProcesses::Of(_, Exposure::Behind) => wall.writer == Writer::Supervisor,
+        SharedProcesses::Of(_) => wall.writer == Writer::Supervisor,
     }
 }
 

@@ -122,9 +122,9 @@ pub fn visit(prepared: &Prepared, target: impl AsFd, kept: &[BorrowedFd], work: 
 fn enter(prepared: &Prepared, target: BorrowedFd) -> Result<()> {
     // Those of the host that the container is in, this process is in, too, and nobody may join them.
     let own = prepared.namespaces & (CloneFlags::CLONE_NEWCGROUP | CloneFlags::CLONE_NEWNS);
-    setns(target, prepared.joins | own).named(|| "setns(pidfd, the container's namespaces)").map_err(ended)?;
-    if prepared.identity.wall.is_some() {
-        setns(target, CloneFlags::CLONE_NEWUSER).named(|| "setns(pidfd, CLONE_NEWUSER)").map_err(ended)?;
-    }
-    Ok(())
+    let users = CloneFlags::CLONE_NEWUSER;
+    setns(target, (prepared.joins - users) | own)
+        .named(|| "setns(pidfd, the container's namespaces)")
+        .map_err(ended)?;
+    setns(target, users).named(|| "setns(pidfd, CLONE_NEWUSER)").map_err(ended)
 }

@@ -34,7 +34,7 @@ impl Identity {
         let linux = spec.linux().as_ref();
         let has_wall = linux
             .and_then(|l| l.namespaces().as_ref())
-            .is_some_and(|all| all.iter().any(|n| n.typ() == LinuxNamespaceType::User));
+            .is_some_and(|all| all.iter().any(|n| n.typ() == LinuxNamespaceType::User && n.path().is_none()));
         let wall = match linux {
             Some(linux) if has_wall => Some(Wall::new(linux.uid_mappings(), linux.gid_mappings())?),
             _ => None,

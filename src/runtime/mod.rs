@@ -23,6 +23,6 @@ mod wall;
 pub use exec::{Command, exec, visit};
 pub use overlay::Overlay;
 pub use pause::Pause;
-pub use place::{Exposure, Joined, SharedProcesses, Stdio, Streams};
+pub use place::{Joined, SharedProcesses, Stdio, Streams};
 pub use prepare::{Prepared, Terminal};
 pub use start::{Progress, Starting, start};

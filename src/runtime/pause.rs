@@ -8,7 +8,6 @@ use nix::sched::CloneFlags;
 use nix::sys::prctl;
 
 use super::channel::{Fact, hear, tell};
-use super::place::Exposure;
 use super::prepare::Prepared;
 use super::wall::{Wall, Writer};
 use crate::error::{Error, Result};
@@ -21,7 +20,6 @@ use crate::sys::{Named, SysError, packet};
 pub struct Pause {
     child: Child,
     wall: Option<Wall>,
-    exposure: Exposure,
     pid_namespace: File,
     user_namespace: File,
 }
@@ -32,14 +30,9 @@ impl Pause {
     ///
     /// # Errors
     /// What could not be made.
-    pub fn new<'a>(containers: impl Iterator<Item = &'a Prepared>) -> Result<Pause> {
-        let (mut wall, mut exposure) = (None, Exposure::Behind);
-        for container in containers {
-            match &container.identity.wall {
-                Some(own) => wall = wall.or_else(|| Some(own.clone())),
-                None => exposure = Exposure::Exposed,
-            }
-        }
+    pub fn new<'a>(containers: impl IntoIterator<Item = &'a Prepared>) -> Result<Pause> {
+        // One that joins the pod's own has none for the others.
+        let wall = containers.into_iter().find_map(|container| container.identity.wall.clone());
         let (ours, theirs) = packet::pair()?;
         let mut ours = Some(ours);
         let child = spawn(CloneFlags::CLONE_NEWPID, || {
@@ -67,7 +60,7 @@ impl Pause {
                 _ => {
                     let ended = || Error::new("the first process of the pod's pid namespace has ended");
                     let (pid_namespace, user_namespace) = namespaces.ok_or_else(ended)?;
-                    return Ok(Pause { child, wall, exposure, pid_namespace, user_namespace });
+                    return Ok(Pause { child, wall, pid_namespace, user_namespace });
                 }
             }
         }
@@ -76,10 +69,6 @@ impl Pause {
     /// Whether a container with this last user namespace can share the one that is here.
     pub(super) fn has(&self, wall: &Wall) -> bool {
         self.wall.as_ref() == Some(wall)
-    }
-
-    pub(super) fn exposure(&self) -> Exposure {
-        self.exposure
     }
 
     pub(super) fn pid_namespace(&self) -> BorrowedFd<'_> {

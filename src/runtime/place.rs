@@ -12,6 +12,8 @@ pub struct Joined<'a> {
     pub network: Option<BorrowedFd<'a>>,
     /// The ipc namespace, likewise.
     pub ipc: Option<BorrowedFd<'a>>,
+    /// The user namespace that owns these, where the pod has containers that govern them.
+    pub users: Option<BorrowedFd<'a>>,
     /// The uts namespace.
     pub uts: BorrowedFd<'a>,
     /// Whose pid namespace it is born into, where it has none of its own.
@@ -24,16 +26,7 @@ pub enum SharedProcesses<'a> {
     /// All of a pod whose containers share one pid namespace.
     Pause(&'a Pause),
     /// Those of the container whose first process this pidfd refers to.
-    Of(BorrowedFd<'a>, Exposure),
-}
-
-/// Whether a process that is born among others could be looked into by them before its program runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exposure {
-    /// All others are behind last walls, and it is outside until it joins them.
-    Behind,
-    /// One of the others has no last wall, so it is in the user namespace in which podling makes its processes.
-    Exposed,
+    Of(BorrowedFd<'a>),
 }
 
 impl SharedProcesses<'_> {
@@ -41,15 +34,7 @@ impl SharedProcesses<'_> {
     pub(super) fn pid_namespace(&self) -> BorrowedFd<'_> {
         match self {
             SharedProcesses::Pause(pause) => pause.pid_namespace(),
-            SharedProcesses::Of(process, _) => *process,
-        }
-    }
-
-    /// Whether one of them has no last wall.
-    pub(super) fn exposure(&self) -> Exposure {
-        match self {
-            SharedProcesses::Pause(pause) => pause.exposure(),
-            SharedProcesses::Of(_, exposure) => *exposure,
+            SharedProcesses::Of(process) => *process,
         }
     }
 
@@ -57,7 +42,7 @@ impl SharedProcesses<'_> {
     pub(super) fn user_namespace(&self) -> BorrowedFd<'_> {
         match self {
             SharedProcesses::Pause(pause) => pause.user_namespace(),
-            SharedProcesses::Of(process, _) => *process,
+            SharedProcesses::Of(process) => *process,
         }
     }
 }

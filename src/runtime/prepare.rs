@@ -78,11 +78,6 @@ impl Prepared {
         })
     }
 
-    /// Whether the last wall is around it.
-    pub fn has_wall(&self) -> bool {
-        self.identity.wall.is_some()
-    }
-
     /// Whether the container's streams are a terminal of its own.
     pub fn terminal(&self) -> Terminal {
         self.terminal
@@ -110,6 +105,7 @@ fn namespaces(spec: &Spec) -> Result<(CloneFlags, CloneFlags)> {
             (LinuxNamespaceType::Network, Some(_)) => join(&mut joins, CloneFlags::CLONE_NEWNET),
             (LinuxNamespaceType::Ipc, Some(_)) => join(&mut joins, CloneFlags::CLONE_NEWIPC),
             (LinuxNamespaceType::Uts, Some(_)) => join(&mut joins, CloneFlags::CLONE_NEWUTS),
+            (LinuxNamespaceType::User, Some(_)) => join(&mut joins, CloneFlags::CLONE_NEWUSER),
             (LinuxNamespaceType::Pid, Some(_)) | (LinuxNamespaceType::User, None) => CloneFlags::empty(),
             (_, path) => {
                 return Err(Error::new(format!("a {typ} namespace with path {path:?} is not supported")));

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 
 use super::channel::{Fact, hear, tell};
-use super::child::{Ready, live};
-use super::place::{Exposure, Joined, Streams};
+use super::child::live;
+use super::place::{Joined, Streams};
 use super::prepare::Prepared;
 use super::visit::{Reach, spawn_beside};
 use crate::error::{Error, Result};
@@ -37,18 +37,16 @@ pub enum Progress {
 /// # Errors
 /// The clone's; whatever goes wrong later comes out of [`Starting::proceed`].
 pub fn start(prepared: &Prepared, joined: Joined, streams: Streams) -> Result<(Child, Starting)> {
-    let ready = Ready::new(prepared, &joined)?;
     let (ours, theirs) = packet::pair()?;
     let mut ours = Some(ours);
     let life = || {
         // The child must not hold the other end, or it would not see the supervisor's death.
         ours.take();
-        live(prepared, joined, &ready, streams, &theirs)
+        live(prepared, joined, streams, &theirs)
     };
     let child = match joined.processes {
         Some(shared) => {
-            let reach = if shared.exposure() == Exposure::Exposed { Reach::Closed } else { Reach::Open };
-            spawn_beside(shared.pid_namespace(), prepared.namespaces - CloneFlags::CLONE_NEWPID, reach, life)?
+            spawn_beside(shared.pid_namespace(), prepared.namespaces - CloneFlags::CLONE_NEWPID, Reach::Open, life)?
         }
         None => spawn(prepared.namespaces, life)?,
     };

@@ -13,7 +13,7 @@ use crate::sys::{Named, SysError};
 /// Whether those among whom a child is born may look into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// They are in other user namespaces, which is enough.
+    /// They are in other user namespaces, which is enough: it starts outside, and says for itself when it goes in.
     Open,
     /// Its memory and descriptors are podling's, and out of everybody's reach: a process that is not dumpable can be looked into only
     /// by the root of the host's user namespace, in which podling's program was executed (ptrace(2), "Ptrace access mode checking").

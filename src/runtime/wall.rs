@@ -1,7 +1,6 @@
 //! The last wall: the user namespace around one container, and who writes its maps.
 
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, unshare};
@@ -9,13 +8,10 @@ use nix::sys::stat::Mode;
 use nix::unistd::write;
 use oci_spec::runtime::LinuxIdMapping;
 
-use super::channel::{Fact, hear, tell};
 use crate::error::{Error, Result};
 use crate::host::IdExtent;
 use crate::host::userns::{map_text, write_file};
-use crate::sys::clone::spawn;
-use crate::sys::process::close_all_but;
-use crate::sys::{Named, SysError, packet};
+use crate::sys::{Named, SysError};
 
 /// The user namespace around one container: mounts, hostname and network belong to the one outside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,44 +61,6 @@ impl Wall {
             write_map(proc, "self/gid_map", &self.gid_map)?;
         }
         Ok(())
-    }
-
-    /// Makes it by a process that nothing of the pod sees and that is gone then.
-    ///
-    /// A process that could be looked into by others must not be dumpable, and then nobody can write its maps (proc_pid(5)); so it
-    /// joins one that is there already.
-    ///
-    /// # Errors
-    /// What could not be made.
-    pub(super) fn make(&self) -> Result<File> {
-        let (ours, theirs) = packet::pair()?;
-        let mut ours = Some(ours);
-        let child = spawn(CloneFlags::empty(), || {
-            ours.take();
-            i32::from(self.hold(&theirs).is_err_and(|e| tell(&theirs, &Fact::StartFailed(e)).is_ok()))
-        })?;
-        drop(theirs);
-        let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;
-        match hear(&channel)? {
-            Some(Fact::WallEntered) => {
-                if self.writer == Writer::Supervisor {
-                    self.write_maps(child.pid())?;
-                }
-                let path = format!("/proc/{}/ns/user", child.pid());
-                Ok(File::open(&path).named(|| format!("open({path:?})"))?)
-            }
-            Some(Fact::StartFailed(error)) => Err(error),
-            _ => Err(Error::new("the process that makes a container's user namespace has ended")),
-        }
-    }
-
-    /// Enters, says so, and waits until it is told to go or killed.
-    fn hold(&self, channel: &OwnedFd) -> Result<()> {
-        let proc = File::open("/proc").named(|| "open(\"/proc\")")?;
-        close_all_but(&[channel.as_fd(), proc.as_fd()])?;
-        self.enter(proc.as_fd())?;
-        tell(channel, &Fact::WallEntered)?;
-        Ok(hear(channel).map(drop)?)
     }
 
     /// Writes the maps of process `pid`, which has entered; the caller's procfs must show it.

@@ -16,7 +16,7 @@ use crate::pod::log::{Options, Source as LogSource, Timestamps, print};
 use crate::pod::processes::{kill_in_mount_namespace, mount_namespace};
 use crate::pod::rules::{Cause, Stand, starts_again, turn};
 use crate::pod::status::EventKind;
-use crate::runtime::{Exposure, Joined, Progress, SharedProcesses};
+use crate::runtime::{Joined, Progress, SharedProcesses};
 
 /// A longer last message is cut to its end (Kubernetes API, `terminationMessagePolicy`), in bytes.
 const LONGEST_MESSAGE: usize = 4096;
@@ -55,12 +55,10 @@ impl Supervisor<'_> {
     /// Starts container `n`, in the pid namespace of container `beside` if there is one.
     pub(super) fn start_beside(&mut self, n: usize, beside: Option<usize>) -> Result<()> {
         let target = beside.and_then(|n| Some(self.containers.get(n)?.running()?.as_fd().try_clone_to_owned()));
-        let behind = beside.and_then(|n| self.containers.get(n)).is_none_or(|target| target.prepared.has_wall());
-        let exposure = if behind { Exposure::Behind } else { Exposure::Exposed };
         let target = target.transpose().context(|| "dup(pidfd)")?;
         let Some(container) = self.containers.get_mut(n) else { return Ok(()) };
         let processes = match (&target, &self.pause) {
-            (Some(target), _) => Some(SharedProcesses::Of(target.as_fd(), exposure)),
+            (Some(target), _) => Some(SharedProcesses::Of(target.as_fd())),
             (None, Some(pause)) => Some(SharedProcesses::Pause(pause)),
             (None, None) => None,
         };
