@@ -1,13 +1,16 @@
 //! `podling check`: whether files are valid, and what podling does with each of their fields.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::data;
 use super::images;
 use super::input::{PodArgs, facts_for, pod_paths};
+use super::launch::first_pod;
 use super::objects::{self, Format};
 use super::say;
 use super::stdout::Stdout;
@@ -16,8 +19,11 @@ use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::store::Found;
 use crate::image::{Accounts, Image, Store};
-use crate::manifest::{self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Verdict};
+use crate::manifest::{
+    self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Said, Source, Verdict,
+};
 use crate::plan::{Emulation, Options};
+use crate::pod::record::new_uid;
 
 /// Say whether files are valid, and what podling does with each field
 #[derive(Debug, clap::Args)]
@@ -101,7 +107,23 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
         };
         found.insert(name, image);
     }
-    for pod in &bundle.pods {
+    let mut pods: Vec<(Cow<'_, Said<Pod>>, Cow<'_, Options>)> =
+        bundle.pods.iter().map(|pod| (Cow::Borrowed(pod), Cow::Borrowed(options))).collect();
+    for job in &bundle.jobs {
+        let plan = crate::plan::decide_job(job, new_uid()?, &facts, options);
+        let source = &job.said.source;
+        if options.emulation == Emulation::Reported {
+            let answer = |(path, how): &(String, String)| source.answer(path, Verdict::Emulated, how.as_str());
+            examined.answer(source, plan.emulated.iter().map(answer).collect());
+        } else if let Err(e) = crate::plan::job(job, new_uid()?, &facts, options) {
+            examined.refuse(source, vec![objection(&e, source)]);
+        }
+        // What `--name` says is the Job's.
+        let options = Options { name: None, ..options.clone() };
+        pods.push((Cow::Owned(first_pod(job, &plan)), Cow::Owned(options)));
+    }
+    for (pod, options) in &pods {
+        let (pod, options) = (pod.as_ref(), options.as_ref());
         let facts = facts_for(pod, args.beside(pod.source.file()).as_deref(), &facts);
         examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
         let paths = pod_paths(pod, &data::directory(&facts)?, options);
@@ -111,15 +133,21 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
                 examined.answer(&pod.source, plan.report.iter().map(answer).collect());
             }
             Ok(plan) => examined.refuse(&pod.source, crate::plan::emulated(&plan)),
-            Err(e) => examined.refuse(&pod.source, vec![objection(&e)]),
+            Err(e) => {
+                let objection = objection(&e, &pod.source);
+                // A plan fails at what reading has told already, such as a ConfigMap that the input lacks.
+                if objection.path.is_empty() || !examined.stands_against(&pod.source, &objection.path) {
+                    examined.refuse(&pod.source, vec![objection]);
+                }
+            }
         }
     }
     Ok(())
 }
 
-/// The plan's error as an objection to the field that it is about.
-fn objection(e: &Error) -> Objection {
-    let (path, why) = e.field().map_or(("", e.what()), |(_, path, why)| (path, why));
+/// The plan's error as an objection to the field of `source` that it is about.
+fn objection(e: &Error, source: &Source) -> Objection {
+    let (path, why) = e.field().map_or(("", e.what()), |(_, path, why)| (source.within(path), why));
     Objection { path: path.to_owned(), why: why.to_owned(), mend: e.hint().map(str::to_owned) }
 }
 

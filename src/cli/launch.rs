@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Pod;
+
 use super::images::{Having, have};
 use super::input::{Given, plan_pod};
 use super::say;
@@ -11,10 +13,11 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
-use crate::plan::PodPlan;
+use crate::manifest::{ObjectKey, Said, SaidJob, Source};
+use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
-use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
+use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, make_base_layer, sweep};
 
 /// How pods are to be started.
 #[derive(Debug)]
@@ -103,10 +106,23 @@ impl Launch<'_> {
         self.trace.step("images: pull, unpack");
         let mut plans = Vec::new();
         for pod in &given.bundle.pods {
-            plans.push(plan_pod(pod, given, &images, self.facts, self.data)?);
+            plans.push(plan_pod(pod, given, &given.options, &images, self.facts, self.data)?);
+        }
+        let (mut jobs, mut notes) = (Vec::new(), Vec::new());
+        for said in &given.bundle.jobs {
+            let plan = crate::plan::job(said, new_uid()?, self.facts, &given.options)?;
+            // Whatever stands against its pods is told before anything is started.
+            let pod = trial(said, &plan, given, &images, self.facts, self.data)?;
+            let own = plan.emulated.iter().map(|(path, how)| (&said.said.source, path.as_str(), how.as_str()));
+            let pods = pod.report.iter().map(|v| (&said.template.source, v.path.as_str(), v.how.as_str()));
+            let note = |(source, path, how): (&Source, &str, &str)| {
+                format!("{}: {}: emulated: {how}", source.at(path), source.full_path(path))
+            };
+            notes.extend(own.chain(pods).map(note));
+            jobs.push(plan);
         }
         self.trace.step("plan");
-        Ok(Planned { plans, images })
+        Ok(Planned { plans, jobs, notes, images })
     }
 
     /// Runs the planned pods; the exit code is theirs.
@@ -120,6 +136,7 @@ impl Launch<'_> {
             for verdict in planned.plans.iter().flat_map(|plan| &plan.report) {
                 say(format_args!("{}: {}: emulated: {}", verdict.at, verdict.path, verdict.how));
             }
+            planned.notes.iter().for_each(say);
         }
         for left in sweep(data, facts) {
             say(left);
@@ -129,20 +146,33 @@ impl Launch<'_> {
         }
         make_base_layer(data, facts)?;
         let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
-        let pods = planned
-            .plans
+        let Planned { plans, jobs, images, .. } = planned;
+        let pods = plans
             .into_iter()
             .map(|plan| {
-                let first = first(given, &plan, life, mode)?;
+                let first = first(given, said_pod(given, &plan)?, &plan, life, mode)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
                 Ok(Start { plan, claim, first })
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
+        let jobs = jobs.into_iter().zip(&given.bundle.jobs).filter_map(|(plan, said)| {
+            if let JobStart::Suspended(at) = &plan.start {
+                if !style.quiet {
+                    say(format_args!("{at}: the Job {:?} is suspended, and nothing of it is started", plan.name));
+                }
+                return None;
+            }
+            let namespace = ObjectKey::of(&said.said.object).namespace;
+            let template = JobTemplate { said, plan: plan.clone(), given, images: &images, facts, data, life };
+            Some(StartJob { plan, namespace, template: Box::new(template) })
+        });
+        let jobs = jobs.collect();
         let Trace { begun, points } = trace;
         let show_trace = if life.trace { ShowTrace::Yes } else { ShowTrace::No };
         let code = crate::pod::run(Run {
             pods,
+            jobs,
             facts,
             data,
             style,
@@ -162,17 +192,77 @@ impl Launch<'_> {
 pub struct Planned {
     /// The pods.
     pub plans: Vec<PodPlan>,
+    /// The Jobs, in the order of the input.
+    pub jobs: Vec<JobPlan>,
+    /// What is emulated of the Jobs.
+    notes: Vec<String>,
     images: BTreeMap<String, Image>,
 }
 
+/// What the pods of a Job are made of.
+#[derive(Debug)]
+struct JobTemplate<'a> {
+    said: &'a SaidJob,
+    plan: JobPlan,
+    given: &'a Given,
+    images: &'a BTreeMap<String, Image>,
+    facts: &'a HostFacts,
+    data: &'a Path,
+    life: &'a LifeArgs,
+}
+
+impl Template for JobTemplate<'_> {
+    fn pod(&mut self, pod: &JobPod) -> Result<Start> {
+        let said = crate::plan::job_pod(self.said, &self.plan, pod);
+        let plan = plan_job_pod(&said, self.given, self.images, self.facts, self.data)?;
+        let first = first(self.given, &said, &plan, self.life, Mode::Foreground)?;
+        let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
+        Ok(Start { plan, claim, first })
+    }
+}
+
+/// The plan of a pod as the Job's first one would be.
+///
+/// # Errors
+/// A field that cannot be honoured here.
+pub fn trial(
+    said: &SaidJob,
+    plan: &JobPlan,
+    given: &Given,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<PodPlan> {
+    plan_job_pod(&first_pod(said, plan), given, images, facts, data)
+}
+
+/// A Job's first pod, under the Job's own name.
+pub fn first_pod(said: &SaidJob, plan: &JobPlan) -> Said<Pod> {
+    let index = (plan.mode == CompletionMode::Indexed).then_some(0);
+    crate::plan::job_pod(said, plan, &JobPod { name: plan.name.clone(), index, failures: 0 })
+}
+
+fn plan_job_pod(
+    said: &Said<Pod>,
+    given: &Given,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<PodPlan> {
+    // What `--name` says is the Job's.
+    let options = Options { name: None, ..given.options.clone() };
+    plan_pod(said, given, &options, images, facts, data)
+}
+
+/// What the input says of the pod that `plan` is of.
+fn said_pod<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
+    let mut pods = given.bundle.pods.iter();
+    pods.find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
+        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))
+}
+
 /// How a pod is started, to be kept where it goes on alone.
-fn first(given: &Given, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<First> {
-    let said = given
-        .bundle
-        .pods
-        .iter()
-        .find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
-        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))?;
+fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<First> {
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
     let namespace = said.object.metadata.namespace.clone().filter(|n| !n.is_empty());
     let is_kept = mode != Mode::Foreground;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::data;
 use super::images::{Having, have};
 use super::input::{PodArgs, plan_pod};
+use super::launch::trial;
 use super::plan_diff::{Hidden, diff};
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
@@ -15,11 +16,11 @@ use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
 use crate::plan::PodPlan;
 use crate::pod::list::{self, Life};
-use crate::pod::record::read_first;
+use crate::pod::record::{new_uid, read_first};
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Nothing is started, changed or pulled.
+#[command(after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be.
 
 Exit code with --diff: 0 when nothing differs, 1 when something does.
 
@@ -50,10 +51,18 @@ pub fn run(args: &Args) -> Result<u8> {
     let images = have(&given.bundle, &store, &facts, &having)?;
     let mut plans = Vec::new();
     for pod in &given.bundle.pods {
-        plans.push(plan_pod(pod, &given, &images, &facts, &data)?);
+        plans.push(plan_pod(pod, &given, &given.options, &images, &facts, &data)?);
     }
     if args.diff {
+        if let Some(job) = given.bundle.jobs.first() {
+            let why = "--diff is about pods that run in the background, where no Job runs";
+            return Err(job.said.source.error("kind", why).mend("leave the Job out, or --diff"));
+        }
         return differences(&plans, &data);
+    }
+    for job in &given.bundle.jobs {
+        let plan = crate::plan::job(job, new_uid()?, &facts, &given.options)?;
+        plans.push(trial(job, &plan, &given, &images, &facts, &data)?);
     }
     let mut plans = plans.iter().map(crate::plan::render).collect::<Result<Vec<_>>>()?;
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };

@@ -1,11 +1,18 @@
 //! The API server's rules for what an object may say, for all that podling honours.
 
+mod annotations;
 mod container;
 mod data;
+mod job;
+mod job_selector;
 mod life;
+mod metadata;
+mod os;
 mod placement;
 mod pod;
+mod ports;
 mod probes;
+mod resources;
 mod security;
 mod selectors;
 
@@ -29,6 +36,16 @@ pub(super) fn check(object: &Object, problems: &mut Problems) {
             check.metadata(&said.object.metadata);
             check.pod(&said.object);
         }
+        Object::Job(job) => {
+            let mut check = Check { source: &job.said.source, problems };
+            check.metadata(&job.said.object.metadata);
+            check.job(&job.said.object);
+            let mut check = Check { source: &job.template.source, problems };
+            check.labels_and_annotations(&job.template.object.metadata);
+            if job.template.object.spec.is_some() {
+                check.pod(&job.template.object);
+            }
+        }
         Object::ConfigMap(said) => {
             let mut check = Check { source: &said.source, problems };
             check.metadata(&said.object.metadata);
@@ -51,6 +68,11 @@ struct Check<'a> {
 impl Check<'_> {
     fn problem(&mut self, path: &str, why: impl std::fmt::Display) -> &mut Problem {
         self.problems.add(self.source, path, why)
+    }
+
+    /// Reports what an API server takes, and podling cannot honour.
+    fn refuse(&mut self, path: &str, why: impl std::fmt::Display) -> &mut Problem {
+        self.problems.refuse(self.source, path, why)
     }
 
     /// Reports what one of the grammars of [`names`] says.
@@ -110,17 +132,22 @@ impl Check<'_> {
 
     fn metadata(&mut self, metadata: &ObjectMeta) {
         match metadata.name.as_deref() {
-            None | Some("") if metadata.generate_name.is_some() => {
-                self.problem("metadata.generateName", "podling makes up no names").mend("write metadata.name");
+            None | Some("") if metadata.generate_name.as_ref().is_some_and(|prefix| !prefix.is_empty()) => {
+                self.refuse("metadata.name", "podling makes no name of generateName").mend("write metadata.name");
             }
             None | Some("") => {
                 self.problem("metadata.name", "required");
             }
             Some(name) => self.grammar("metadata.name", names::dns_subdomain(name)),
         }
+        self.bookkeeping(metadata);
         if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
             self.label("metadata.namespace", namespace);
         }
+        self.labels_and_annotations(metadata);
+    }
+
+    fn labels_and_annotations(&mut self, metadata: &ObjectMeta) {
         for (key, value) in metadata.labels.iter().flatten() {
             let path = key_path("metadata.labels", key);
             self.grammar(&path, names::qualified_name(key));

@@ -90,7 +90,7 @@ impl Check<'_> {
         }
         for path in paths {
             let why = "container's runAsUser breaks non-root policy: 0 is root, and runAsNonRoot is true";
-            self.problems.refuse(self.source, &path, why);
+            self.refuse(&path, why);
         }
     }
 
@@ -104,7 +104,7 @@ impl Check<'_> {
         let known: Vec<String> =
             caps::all().iter().map(|c| c.to_string().trim_start_matches("CAP_").to_owned()).collect();
         let meant = nearest(bare, known.iter().map(String::as_str)).map(str::to_owned);
-        let problem = self.problems.refuse(self.source, path, format!("{name:?} is not a capability"));
+        let problem = self.refuse(path, format!("{name:?} is not a capability"));
         if let Some(meant) = meant {
             problem.mend(format!("did you mean {meant:?}?"));
         }

@@ -1,7 +1,10 @@
 //! What the manifest room reads, what it refuses, and in which words.
 
+mod amounts;
 mod full;
 mod hostile;
+mod jobs;
+mod kinds;
 mod lives;
 mod messages;
 mod page;
@@ -9,6 +12,7 @@ mod placement;
 mod podman;
 mod pods;
 mod reading;
+mod rules;
 mod schema;
 mod shown;
 mod styles;
