@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::asking::object;
 use super::images::{ImageArgs, have};
-use super::input::Given;
+use super::input::{Given, beside, facts_for};
 use super::session::{CommandArgs, OnSignal, session};
 use super::terminal::user_size;
 use super::{data, say};
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let (found, connection) = list::live(&data, &args.pod)?;
-    let Given { bundle, options, .. } = given(&found)?;
+    let Given { bundle, options, inputs } = given(&found)?;
     let pod = bundle.pods.first().ok_or_else(|| Error::new(format!("nothing is known of pod {:?}", found.name)))?;
 
     let container = container(args)?;
@@ -85,6 +85,7 @@ pub fn run(args: &Args) -> Result<u8> {
         base: base_layer(&data),
         volumes: LocalVolumes::default(),
     };
+    let facts = facts_for(pod, beside(&inputs, pod.source.file()).as_deref(), &facts);
     let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
     if args.given.tty {
         set_size(&mut plan)?;

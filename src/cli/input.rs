@@ -1,5 +1,6 @@
 //! From the command line's files to plans: what `run` and `plan` share.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -91,6 +92,12 @@ impl PodArgs {
     /// One that cannot be read.
     pub fn inputs(&self) -> Result<Vec<Input>> {
         self.files.iter().map(|file| read_file(file)).collect()
+    }
+
+    /// The directory of the file that was read as the input called `name`; `None` for standard input.
+    pub fn beside(&self, name: &str) -> Option<PathBuf> {
+        let file = self.files.iter().find(|file| *file != Path::new("-") && file.display().to_string() == name)?;
+        std::path::absolute(file).ok()?.parent().map(Path::to_owned)
     }
 
     /// What the options say.
@@ -208,19 +215,32 @@ fn refuse_same_names(bundle: &Bundle) -> Result<()> {
 /// The pod's directory in its supervisor's own root, where nothing of the host is.
 const RUN_DIR: &str = "/pod";
 
-/// Plans one pod whose files on disk are below `data`.
+/// `facts`, and what else of this host the plan of `pod` depends on; what it names relative to its file is `beside` that.
+pub fn facts_for<'a>(pod: &Said<Pod>, beside: Option<&Path>, facts: &'a HostFacts) -> Cow<'a, HostFacts> {
+    let wanted = crate::plan::wanted(&pod.object);
+    if wanted.is_empty() { Cow::Borrowed(facts) } else { Cow::Owned(facts.with(&wanted, beside)) }
+}
+
+/// The directory of the input called `name`; `None` where it was read from no file.
+pub fn beside(inputs: &[RecordedInput], name: &str) -> Option<PathBuf> {
+    inputs.iter().find(|input| input.name == name)?.path.as_deref()?.parent().map(Path::to_owned)
+}
+
+/// Plans one pod of the `given` ones, whose files on disk are below `data`.
 ///
 /// # Errors
 /// An image that is not in the store, or a field that cannot be honoured here.
 pub fn plan_pod(
     pod: &Said<Pod>,
-    bundle: &Bundle,
+    given: &Given,
+    options: &Options,
     images: &BTreeMap<String, Image>,
     facts: &HostFacts,
     data: &Path,
-    options: &Options,
 ) -> Result<PodPlan> {
-    crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options)?, options)
+    let Given { bundle, inputs, .. } = given;
+    let facts = facts_for(pod, beside(inputs, pod.source.file()).as_deref(), facts);
+    crate::plan::plan(pod, bundle, images, &facts, &pod_paths(pod, data, options)?, options)
 }
 
 /// Where the files of `pod` are, whose place on disk is below `data`.

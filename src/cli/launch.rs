@@ -17,7 +17,7 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
-use crate::manifest::{Bundle, ObjectKey, Said, SaidJob, Source};
+use crate::manifest::{ObjectKey, Said, SaidJob, Source};
 use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan, VolumeSource};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
@@ -113,13 +113,13 @@ impl Launch<'_> {
         self.trace.step("images: pull, unpack");
         let mut plans = Vec::new();
         for pod in &given.bundle.pods {
-            plans.push(plan_pod(pod, &given.bundle, &images, self.facts, self.data, &given.options)?);
+            plans.push(plan_pod(pod, given, &given.options, &images, self.facts, self.data)?);
         }
         let (mut jobs, mut notes) = (Vec::new(), Vec::new());
         for said in &given.bundle.jobs {
             let plan = crate::plan::job(said, new_uid()?, self.facts, &given.options)?;
             // Whatever stands against its pods is told before anything is started.
-            let pod = trial(said, &plan, &given.bundle, &given.options, &images, self.facts, self.data)?;
+            let pod = trial(said, &plan, given, &images, self.facts, self.data)?;
             let own = plan.emulated.iter().map(|(path, how)| (&said.said.source, path.as_str(), how.as_str()));
             let pods = pod.report.iter().map(|v| (&said.template.source, v.path.as_str(), v.how.as_str()));
             let note = |(source, path, how): (&Source, &str, &str)| {
@@ -230,8 +230,7 @@ impl Template for JobTemplate<'_> {
     fn pod(&mut self, pod: &JobPod) -> Result<Start> {
         let mut said = crate::plan::job_pod(self.said, &self.plan, pod);
         said.object.metadata.uid = Some(new_uid()?);
-        let Given { bundle, options, .. } = self.given;
-        let plan = plan_job_pod(&said, bundle, options, self.images, self.facts, self.data)?;
+        let plan = plan_job_pod(&said, self.given, self.images, self.facts, self.data)?;
         let first = first(self.given, &said, &plan, self.life, Mode::Foreground)?;
         let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
         let volumes = hold_volumes(&plan, self.data, self.facts)?;
@@ -247,13 +246,12 @@ impl Template for JobTemplate<'_> {
 pub fn trial(
     said: &SaidJob,
     plan: &JobPlan,
-    bundle: &Bundle,
-    options: &Options,
+    given: &Given,
     images: &BTreeMap<String, Image>,
     facts: &HostFacts,
     data: &Path,
 ) -> Result<PodPlan> {
-    plan_job_pod(&first_pod(said, plan), bundle, options, images, facts, data)
+    plan_job_pod(&first_pod(said, plan), given, images, facts, data)
 }
 
 /// A Job's first pod, under the Job's own name.
@@ -264,15 +262,14 @@ pub fn first_pod(said: &SaidJob, plan: &JobPlan) -> Said<Pod> {
 
 fn plan_job_pod(
     said: &Said<Pod>,
-    bundle: &Bundle,
-    options: &Options,
+    given: &Given,
     images: &BTreeMap<String, Image>,
     facts: &HostFacts,
     data: &Path,
 ) -> Result<PodPlan> {
     // What `--name` says is the Job's.
-    let options = Options { name: None, ..options.clone() };
-    plan_pod(said, bundle, images, facts, data, &options)
+    let options = Options { name: None, ..given.options.clone() };
+    plan_pod(said, given, &options, images, facts, data)
 }
 
 /// What the input says of the pod that `plan` is of.

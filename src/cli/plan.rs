@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::data;
 use super::images::{Having, have};
-use super::input::{Given, PodArgs, plan_pod};
+use super::input::{PodArgs, plan_pod};
 use super::launch::trial;
 use super::plan_diff::{Hidden, diff};
 use super::registry::RegistryArgs;
@@ -42,27 +42,27 @@ pub struct Args {
 /// # Errors
 /// What is wrong with the input, an image that is not in the store, or a pod that does not run in the background.
 pub fn run(args: &Args) -> Result<u8> {
-    let Given { bundle, options, .. } = args.pod.read()?;
+    let given = args.pod.read()?;
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;
     // A plan changes nothing, so it pulls nothing.
     let having = Having { registry: &RegistryArgs::default(), policy: Some(PullPolicy::Never), quiet: true };
-    let images = have(&bundle, &store, &facts, &having)?;
+    let images = have(&given.bundle, &store, &facts, &having)?;
     let mut plans = Vec::new();
-    for pod in &bundle.pods {
-        plans.push(plan_pod(pod, &bundle, &images, &facts, &data, &options)?);
+    for pod in &given.bundle.pods {
+        plans.push(plan_pod(pod, &given, &given.options, &images, &facts, &data)?);
     }
     if args.diff {
-        if let Some(job) = bundle.jobs.first() {
+        if let Some(job) = given.bundle.jobs.first() {
             let why = "--diff is about pods that run in the background, where no Job runs";
             return Err(job.said.source.error("kind", why).mend("leave the Job out, or --diff"));
         }
         return differences(&plans, &data);
     }
-    for job in &bundle.jobs {
-        let plan = crate::plan::job(job, new_uid()?, &facts, &options)?;
-        plans.push(trial(job, &plan, &bundle, &options, &images, &facts, &data)?);
+    for job in &given.bundle.jobs {
+        let plan = crate::plan::job(job, new_uid()?, &facts, &given.options)?;
+        plans.push(trial(job, &plan, &given, &images, &facts, &data)?);
     }
     let mut plans = plans.iter().map(crate::plan::render).collect::<Result<Vec<_>>>()?;
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };

@@ -3,6 +3,7 @@
 pub mod beneath;
 mod capacity;
 pub mod confine;
+mod details;
 mod diagnose;
 mod facts;
 mod idmap;
@@ -14,6 +15,7 @@ pub mod userns;
 use std::path::PathBuf;
 
 pub use capacity::Capacity;
+pub use details::{Detail, Details, HostNetwork, Module};
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
@@ -36,6 +38,8 @@ pub struct HostFacts {
     pub capacity: Capacity,
     /// What works less well than it could here, one sentence each with its mend.
     pub notices: Vec<String>,
+    /// What only a few pods depend on, for those.
+    pub details: Details,
 }
 
 /// Who runs podling.
@@ -75,6 +79,7 @@ impl HostFacts {
             arch: "amd64".to_owned(),
             capacity: Capacity { cpus: 4, memory: 8 << 30, storage: 100 << 30 },
             notices: Vec::new(),
+            details: Details::default(),
         }
     }
 }

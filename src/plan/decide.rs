@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::scope::{Scope, Subject, plain_name};
 use super::{
-    ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, groups,
-    message, nested, oci, placement, probes, restarts, security, signal, user, volumes,
+    ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, capabilities,
+    groups, message, nested, oci, placement, probes, restarts, sandbox, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -67,10 +67,12 @@ pub fn decide(
     let Some(name) = name else {
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
-    let hostname = hostname(pod, spec, name)?;
+    let hostname = hostname(pod, spec, name, host)?;
     let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
     let always = |(path, how): &(String, &str)| scope.verdict(path, *how);
     let mut report: Vec<Verdict> = pod.source.emulated().iter().map(always).collect();
+    security::report_host_users(&scope, &mut report);
+    let mut sandbox = sandbox::sandbox(&scope, &mut report)?;
     let mut volumes = volumes::volumes(&scope, images, &mut report)?;
     nested::add_mount_points(&scope, &mut volumes)?;
     let mut container_plans = |list: &[Container], path: &str, role: fn(&Container) -> Role| -> Result<Vec<_>> {
@@ -82,6 +84,7 @@ pub fn decide(
     let init_said = spec.init_containers.as_deref().unwrap_or_default();
     let init_containers = container_plans(init_said, "spec.initContainers", restarts::init_role)?;
     let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
+    sandbox.owner = sandbox::owner(init_containers.iter().chain(&containers));
     report.extend(placement::verdicts(&scope));
     report.extend(shared_processes(&scope));
     report.extend(groups::verdicts(&scope));
@@ -99,6 +102,7 @@ pub fn decide(
         grace_period: grace_period(&scope)?,
         active_deadline: active_deadline(&scope)?,
         processes: scope.processes(),
+        sandbox,
         run_dir: paths.run_dir.clone(),
         volumes,
         init_containers,
@@ -123,12 +127,13 @@ pub(super) fn container(
         return Err(scope.error(&format!("{path}.image"), format!("image {image:?} is not in the store")));
     };
     let subject = Subject { scope, container: said, image, role, path };
-    security::check(&subject)?;
-    let identity = user::identity(&subject, report)?;
+    security::report_privilege(&subject, report);
+    let held = capabilities::held(&subject, report)?;
+    let identity = user::identity(&subject, held.wall, report)?;
     // A container's name is a DNS label, so what follows the point cannot be mistaken for another container's.
     let state = |what: &str| scope.paths.state_dir.join(format!("{name}.{what}"));
     let layers = [&scope.paths.base].into_iter().chain(&image.layers).cloned().collect();
-    let (spec, secret) = oci::spec(&subject, &identity, report)?;
+    let (spec, secret) = oci::spec(&subject, &identity, &held, report)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
         role,
@@ -153,8 +158,11 @@ pub(super) fn container(
     })
 }
 
-/// `spec.hostname`, else the pod's name, cut to the 63 bytes that a host name may have.
-pub(super) fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str) -> Result<String> {
+/// `spec.hostname`, else the pod's name, cut to the 63 bytes that a host name may have. In the host's network it is the host's.
+pub(super) fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str, host: &HostFacts) -> Result<String> {
+    if let Some(network) = &host.details.network {
+        return Ok(network.hostname.clone());
+    }
     let (path, said) = match spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
         Some(hostname) => ("spec.hostname", hostname),
         None => ("metadata.name", name),

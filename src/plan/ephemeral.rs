@@ -30,7 +30,7 @@ pub fn ephemeral(
 ) -> Result<ContainerPlan> {
     let Some(spec) = &pod.object.spec else { return Err(pod.source.error("spec", "is missing")) };
     let name = options.name.as_ref().or(pod.object.metadata.name.as_ref()).map_or("", String::as_str);
-    let hostname = decide::hostname(pod, spec, name)?;
+    let hostname = decide::hostname(pod, spec, name, host)?;
     let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
     let whose = |e: Error| e.context(format_args!("the ephemeral container {:?}", container.name));
     let refused = |field: &str, why: &str| whose(Error::new(format!("{field}: {why}")));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::render::{policy, sort_capabilities};
-use super::{ContainerPlan, FilePlan, Layout, PodPlan, Processes, VolumePlan, VolumeSource};
+use super::{ContainerPlan, FilePlan, Layout, PodPlan, Processes, SandboxPlan, VolumePlan, VolumeSource};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
@@ -23,6 +23,7 @@ struct Everything<'a> {
     grace_period: Duration,
     active_deadline: Option<Duration>,
     processes: Processes,
+    sandbox: &'a SandboxPlan,
     run_dir: &'a Path,
     volumes: Vec<Volume<'a>>,
     init_containers: &'a [ContainerPlan],
@@ -70,6 +71,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         grace_period,
         active_deadline,
         processes,
+        sandbox,
         run_dir,
         volumes,
         init_containers,
@@ -86,6 +88,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         grace_period: *grace_period,
         active_deadline: *active_deadline,
         processes: *processes,
+        sandbox,
         run_dir,
         volumes: volumes.iter().map(|plan| volume(plan, uid)).collect(),
         init_containers,

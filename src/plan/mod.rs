@@ -1,5 +1,6 @@
 //! Deciding: said objects + image configs + host facts -> a [`PodPlan`]. PURE: no system call, no clock, no file.
 
+mod capabilities;
 mod command;
 mod decide;
 mod downward;
@@ -14,6 +15,7 @@ mod follow;
 mod groups;
 mod host_path;
 mod job;
+mod labels;
 mod lifecycle;
 mod message;
 mod mounts;
@@ -26,6 +28,7 @@ mod policy;
 mod probes;
 mod render;
 mod restarts;
+mod sandbox;
 mod scope;
 mod seccomp;
 mod security;
@@ -65,6 +68,7 @@ pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use policy::objections as policy_objections;
 pub use render::render;
+pub use sandbox::wanted;
 pub use signal::number as signal_number;
 pub use storage::sharing;
 
@@ -116,6 +120,8 @@ pub struct PodPlan {
     pub active_deadline: Option<Duration>,
     /// Whether the containers see each other's processes.
     pub processes: Processes,
+    /// The namespaces that the containers share.
+    pub sandbox: SandboxPlan,
     /// The pod's directory in the supervisor's mount namespace, a tmpfs; nothing of it reaches the host's file system.
     pub run_dir: PathBuf,
     /// The tmpfs mounts beside the containers: volumes, and the pod's own `/etc/hosts` and `/etc/resolv.conf`.
@@ -126,6 +132,51 @@ pub struct PodPlan {
     pub containers: Vec<ContainerPlan>,
     /// What is emulated rather than enforced, one sentence each, with the field's path and line.
     pub report: Vec<Verdict>,
+}
+
+/// What the pod's containers share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SandboxPlan {
+    /// `spec.hostNetwork`.
+    pub network: Namespace,
+    /// `spec.hostIPC`.
+    pub ipc: Namespace,
+    /// `spec.securityContext.sysctls`: paths below `/proc/sys` and what is written there, in this order.
+    pub sysctls: Vec<(String, String)>,
+    /// Who owns these namespaces.
+    pub owner: SandboxOwner,
+    /// Whether a container may write to /sys, as far as the kernel lets the pod's root.
+    pub sysfs: Sysfs,
+}
+
+/// The user namespace to which the pod's net, ipc and uts namespaces belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum SandboxOwner {
+    /// The supervisor's, which no container is in.
+    Supervisor,
+    /// One below it, which those containers join that govern these namespaces.
+    Containers {
+        /// How many processes there may be in it at any time.
+        pids: u64,
+    },
+}
+
+/// How the sysfs of a pod's network namespace is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Sysfs {
+    /// No mount of it can be written to.
+    ReadOnly,
+    /// Each mount says for itself.
+    Writable,
+}
+
+/// Whose a namespace is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Namespace {
+    /// The pod's own.
+    Own,
+    /// The host's.
+    Hosts,
 }
 
 /// `spec.shareProcessNamespace`.

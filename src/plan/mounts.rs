@@ -6,10 +6,12 @@ use oci_spec::runtime::Mount;
 
 use super::env::Vars;
 use super::scope::{Subject, cleaned};
+use super::security::{self, Masks, Privilege};
 use super::sub_path::{SubPath, sub_path};
 use super::volumes::{self, Access};
-use super::{message, security};
+use super::{Namespace, message, sandbox};
 use crate::error::Result;
+use crate::host::Module;
 
 /// Paths of /proc and /sys that show or change the host, as moby hides them.
 const MASKED: [&str; 12] = [
@@ -29,17 +31,31 @@ const MASKED: [&str; 12] = [
 
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// What has a place of its own in every container's /dev.
+const DEFAULT_DEVICES: [&str; 8] = ["console", "full", "null", "ptmx", "random", "tty", "urandom", "zero"];
+
 /// The pod's own files, which each container gets unless one of its volumes is mounted right there.
 const ETC: [&str; 3] = ["hosts", "resolv.conf", "hostname"];
 
 /// `linux.maskedPaths`.
-pub(super) fn masked_paths() -> Vec<String> {
-    MASKED.map(str::to_owned).to_vec()
+pub(super) fn masked_paths(subject: &Subject) -> Vec<String> {
+    covered(subject, &MASKED)
 }
 
 /// `linux.readonlyPaths`.
-pub(super) fn read_only_paths() -> Vec<String> {
-    READ_ONLY.map(str::to_owned).to_vec()
+pub(super) fn read_only_paths(subject: &Subject) -> Vec<String> {
+    covered(subject, &READ_ONLY)
+}
+
+/// Those of `paths` that the container's masks cover.
+fn covered(subject: &Subject, paths: &[&str]) -> Vec<String> {
+    let masks = security::masks(subject);
+    let is_covered = |path: &&&str| match masks {
+        Masks::All => true,
+        Masks::SysOnly => path.starts_with("/sys"),
+        Masks::None => false,
+    };
+    paths.iter().filter(is_covered).map(|path| (*path).to_owned()).collect()
 }
 
 /// The container's mounts: the kernel's file systems first, then the pod's `/etc` files and the volumes, each parent
@@ -106,17 +122,39 @@ fn system_mounts(subject: &Subject) -> Vec<Mount> {
     if !subject.scope.ids.is_single() && subject.scope.ids.has_gid(5) {
         pts.push("gid=5");
     }
-    vec![
+    let scope = subject.scope;
+    let privileged = security::privilege(subject) == Privilege::Privileged;
+    let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount("/dev/pts", "devpts", "devpts", &pts),
-        mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-    ]
+    ];
+    match sandbox::ipc(scope.spec) {
+        Namespace::Own => mounts.push(mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])),
+        Namespace::Hosts if scope.host.details.message_queues == Module::Enabled => {
+            mounts.push(mount("/dev/mqueue", "bind", "/dev/mqueue", &["bind", "nosuid", "noexec", "nodev"]));
+        }
+        Namespace::Hosts => {}
+    }
+    mounts.push(match sandbox::network(scope.spec) {
+        Namespace::Own if privileged => mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev"]),
+        Namespace::Own => mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        Namespace::Hosts => mount("/sys", "bind", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"]),
+    });
+    if privileged {
+        // No device can be made in a user namespace, but those that are there can be shown.
+        let more =
+            scope.host.details.devices.iter().filter(|device| !DEFAULT_DEVICES.iter().any(|d| device.ends_with(d)));
+        mounts.extend(more.map(|device| mount(device, "bind", device, &["bind"])));
+    }
+    mounts
 }
 
 /// The pod's containers share one ipc namespace, and POSIX shared memory with it.
 fn shared_memory(subject: &Subject) -> Mount {
+    if sandbox::ipc(subject.scope.spec) == Namespace::Hosts {
+        return mount("/dev/shm", "bind", "/dev/shm", &["bind", "rprivate", "nosuid", "noexec", "nodev"]);
+    }
     let from = volumes::shared_memory_path(subject.scope);
     mount("/dev/shm", "bind", from, &["bind", "rprivate", "nosuid", "noexec", "nodev"])
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Action, ContainerPlan, FilePlan, Layout, MessagePolicy, NetAction, Operator, PodPlan, ProbePlan, Probes, Processes,
-    RestartPolicy, RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
+    Action, ContainerPlan, FilePlan, Layout, MessagePolicy, Namespace, NetAction, Operator, PodPlan, ProbePlan, Probes,
+    Processes, RestartPolicy, RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
 };
 use crate::error::{Error, Result};
 use crate::host::IdExtent;
@@ -30,6 +30,14 @@ pub fn render(plan: &PodPlan) -> Result<Value> {
     }
     if plan.processes == Processes::Shared {
         value["shareProcessNamespace"] = json!(true);
+    }
+    for (field, whose) in [("hostNetwork", plan.sandbox.network), ("hostIPC", plan.sandbox.ipc)] {
+        if whose == Namespace::Hosts {
+            value[field] = json!(true);
+        }
+    }
+    if !plan.sandbox.sysctls.is_empty() {
+        value["sysctls"] = plan.sandbox.sysctls.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
     }
     Ok(value)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder};
 
 use super::Verdict;
+use super::capabilities::Wall;
 use super::groups::{self, ImageGroups};
 use super::scope::Subject;
 use crate::error::{Error, Result};
@@ -35,7 +36,7 @@ pub(super) struct Identity {
 /// # Errors
 /// For a user or group that the image does not know, for root where `runAsNonRoot` forbids it, and for ids which do not
 /// exist in the pod's user namespace.
-pub(super) fn identity(subject: &Subject, report: &mut Vec<Verdict>) -> Result<Identity> {
+pub(super) fn identity(subject: &Subject, wall: Wall, report: &mut Vec<Verdict>) -> Result<Identity> {
     let accounts = &subject.image.accounts;
     let said_uid = said_id(subject, "runAsUser", |c| c.run_as_user, |p| p.run_as_user)?;
     let said_gid = said_id(subject, "runAsGroup", |c| c.run_as_group, |p| p.run_as_group)?;
@@ -51,7 +52,11 @@ pub(super) fn identity(subject: &Subject, report: &mut Vec<Verdict>) -> Result<I
     let groups = supplementary(accounts, members, gid, &groups::supplemental(subject.scope)?);
     let home = entry.map(|user| user.home.as_str()).filter(|home| !home.is_empty()).unwrap_or("/").to_owned();
     let identity = Identity { uid, gid, groups, home, uid_mappings: Vec::new(), gid_mappings: Vec::new() };
-    if subject.scope.ids.is_single() { single(subject, identity, report) } else { full(subject, identity) }
+    match wall {
+        _ if !subject.scope.ids.is_single() => full(subject, identity),
+        Wall::Stands => single(subject, identity, report),
+        Wall::Gone => only_root(subject, identity, report),
+    }
 }
 
 /// The container's last user namespace repeats the pod's map, one extent for each of the pod's: the kernel refuses an
@@ -91,6 +96,19 @@ fn single(subject: &Subject, identity: Identity, report: &mut Vec<Verdict>) -> R
         gid_mappings: vec![mapping(identity.gid, only(&ids.gids), 1)?],
         ..identity
     })
+}
+
+/// With one id and without a last user namespace there is the pod's root and nobody else.
+fn only_root(subject: &Subject, identity: Identity, report: &mut Vec<Verdict>) -> Result<Identity> {
+    if (identity.uid, identity.gid) != (0, 0) {
+        let why = format!(
+            "user {} and group {} do not exist: the caller has no subordinate ids, and what the container may do keeps it from having a \
+             user namespace of its own that would show another id than root's",
+            identity.uid, identity.gid
+        );
+        return Err(subject.error("securityContext", why).mend("run it as root, or give the caller subordinate ids"));
+    }
+    single(subject, identity, report)
 }
 
 fn mapping(container: u32, host: u32, size: u32) -> Result<LinuxIdMapping> {
@@ -185,13 +203,17 @@ fn forbid_root(subject: &Subject, uid: u32, image_user: Option<&str>, report: &m
         None => "spec.securityContext.runAsNonRoot".to_owned(),
     };
     if uid == 0 {
-        let why = format!("container {:?} would run as root", subject.container.name);
+        // The kubelet's words, which people look for.
+        let why = match image_user {
+            Some(_) => format!("container has runAsNonRoot and image {:?} will run as root", subject.image.reference),
+            None => "container's runAsUser breaks non-root policy".to_owned(),
+        };
         return Err(subject.scope.error(&path, why).mend("write securityContext.runAsUser, or remove runAsNonRoot"));
     }
     if let Some(name) = image_user.map(|user| user.split(':').next().unwrap_or(user)).filter(|u| parse_id(u).is_none())
     {
         let how = format!(
-            "the image's user {name:?} is looked up in its passwd and is uid {uid}; a kubelet refuses a user without a number"
+            "the image's user {name:?} is looked up in its passwd and is uid {uid}; a kubelet cannot verify that a non-numeric user is non-root, and refuses it"
         );
         report.push(subject.scope.verdict(path, how));
     }
@@ -269,7 +291,7 @@ mod tests {
         assert!(
             fixture("", json!({}), said.clone()).refusal().contains("spec.containers[0].securityContext.runAsNonRoot")
         );
-        assert!(fixture("root", said.clone(), json!({})).refusal().contains("would run as root"));
+        assert!(fixture("root", said.clone(), json!({})).refusal().contains("will run as root"));
         assert!(fixture("", said.clone(), json!({ "runAsNonRoot": false })).plan().is_ok());
         assert_eq!(fixture("1000", said.clone(), json!({})).plan().unwrap().report, []);
         assert_eq!(fixture("app", said.clone(), json!({ "runAsUser": 5 })).plan().unwrap().report, []);

@@ -117,13 +117,21 @@ fn etc(scope: &Scope) -> Result<VolumePlan> {
          fe00::2\tip6-allrouters\n\
          127.0.0.1\t{hostname}\n"
     );
-    let resolv = "# This pod has a loopback interface and no other network, so there is no name server.\n";
+    let resolv = "# This pod has a loopback interface and no other network, so there is no name server.\n".to_owned();
+    let (hosts, resolv, room) = match &scope.host.details.network {
+        Some(network) => {
+            let hosts = format!("# The host's, as podling found it when the pod started.\n{}", network.hosts);
+            let room = hosts.len().saturating_add(network.resolv_conf.len());
+            (hosts, network.resolv_conf.clone(), u64::try_from(room).unwrap_or_default())
+        }
+        None => (hosts, resolv, 0),
+    };
     let file = |name: &str, content: String| FilePlan::new(name, DEFAULT_FILE_MODE, content);
-    let own = [file("hosts", hosts), file("resolv.conf", resolv.to_owned()), file("hostname", format!("{hostname}\n"))];
+    let own = [file("hosts", hosts), file("resolv.conf", resolv), file("hostname", format!("{hostname}\n"))];
     Ok(VolumePlan {
         name: "etc".to_owned(),
         path: scope.paths.run_dir.join("etc"),
-        source: VolumeSource::Memory { size_limit: Some(ETC_LIMIT) },
+        source: VolumeSource::Memory { size_limit: Some(ETC_LIMIT.saturating_add(room)) },
         mode: 0o755,
         group: None,
         layout: Layout::Plain,

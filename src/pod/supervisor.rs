@@ -252,9 +252,9 @@ impl<'a> Supervisor<'a> {
         trace(&mut about, "sandbox, volumes");
         let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
         let containers: Vec<_> = plans.zip(prepared).map(|(p, r)| Container::new(Rc::new(p), Rc::new(r))).collect();
-        let pause = match (plan.processes, containers.first()) {
-            (Processes::Shared, Some(first)) => Some(Pause::new(&first.prepared)?),
-            _ => None,
+        let pause = match plan.processes {
+            Processes::Shared => Some(Pause::new(containers.iter().map(|container| &*container.prepared))?),
+            Processes::Apart => None,
         };
         let events = Events::new()?;
         let signals = SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
@@ -530,7 +530,7 @@ fn build(plan: &PodPlan, data: &Tree, host_trees: Option<HostTrees>) -> Result<S
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let host_trees = host_trees.map_or_else(|| host_path::trees(plan), Ok)?;
     mount_root(data).context(|| "building the pod's root")?;
-    let making = sandbox::make(&plan.hostname, plan.ids.max_gid())?;
+    let making = sandbox::make(&plan.hostname, &plan.ids, &plan.sandbox)?;
     for volume in &plan.volumes {
         storage::mount(Path::new("."), volume, &host_trees)?;
         volumes::make(Path::new("."), volume)?;

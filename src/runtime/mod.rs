@@ -7,6 +7,7 @@ mod channel;
 mod child;
 mod exec;
 mod identity;
+mod label;
 mod mounts;
 mod overlay;
 mod pause;
@@ -17,6 +18,7 @@ pub mod seccomp;
 mod start;
 mod target;
 mod visit;
+mod wall;
 
 pub use exec::{Command, exec, visit};
 pub use overlay::{Overlay, mount_read_only_overlay};

@@ -10,7 +10,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, fstatat, umask};
 use oci_spec::runtime::{Mount, Spec};
 
-use super::overlay::c_path;
+use super::overlay::{c_path, context_option};
 use super::target::{Kind, find_exactly, find_exactly_or_make, find_or_make};
 use crate::error::{Error, Result};
 use crate::host::beneath::open_or_make;
@@ -66,8 +66,9 @@ const LINKS: [(&str, &str); 5] = [
 /// A mount option or type that this runtime does not know: it is refused, never ignored.
 pub(super) fn operations(spec: &Spec) -> Result<Vec<Op>> {
     let mut ops = Vec::new();
+    let label = spec.linux().as_ref().and_then(|l| l.mount_label().as_deref());
     for m in spec.mounts().as_deref().unwrap_or_default() {
-        ops.push(operation(m)?);
+        ops.push(labelled(operation(m)?, label)?);
         if m.destination() == Path::new("/dev") && m.typ().as_deref() == Some("tmpfs") {
             ops.push(Op::Devices);
         }
@@ -81,6 +82,20 @@ pub(super) fn operations(spec: &Spec) -> Result<Vec<Op>> {
         ops.push(Op::Directory { target: process.cwd().clone() });
     }
     Ok(ops)
+}
+
+/// The same, with the SELinux label of the container's files on those file systems that can carry one.
+fn labelled(op: Op, label: Option<&str>) -> Result<Op> {
+    match (op, label) {
+        (Op::Fresh { kind, target, flags, data }, Some(label)) if [c"tmpfs", c"devpts"].contains(&kind.as_c_str()) => {
+            let said = data.as_ref().map(|data| data.to_string_lossy()).unwrap_or_default();
+            let text = format!("{said}{}", context_option(label));
+            let data = CString::new(text.trim_start_matches(','))
+                .map_err(|_| Error::new("linux.mountLabel has a NUL byte in it"))?;
+            Ok(Op::Fresh { kind, target, flags, data: Some(data) })
+        }
+        (op, _) => Ok(op),
+    }
 }
 
 fn operation(m: &Mount) -> Result<Op> {
@@ -188,8 +203,15 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
             Op::Fresh { kind, target, flags, data } => {
                 let place = find_exactly_or_make(root, target)?;
                 let path = format!("/proc/self/fd/{}", place.as_raw_fd());
-                mount(Some(kind.as_c_str()), path.as_str(), Some(kind.as_c_str()), *flags, data.as_deref())
-                    .named(|| format!("mount({kind:?}, {target:?}, {data:?})"))?;
+                let fresh = |flags: MsFlags| {
+                    mount(Some(kind.as_c_str()), path.as_str(), Some(kind.as_c_str()), flags, data.as_deref())
+                };
+                match fresh(*flags) {
+                    // Where the host's own is read-only, as inside another container, none may be more than that (user_namespaces(7)).
+                    Err(Errno::EPERM) if kind.as_c_str() == c"sysfs" => fresh(*flags | MsFlags::MS_RDONLY),
+                    made => made,
+                }
+                .named(|| format!("mount({kind:?}, {target:?}, {data:?})"))?;
             }
             Op::Bind(bind) => bind.apply(root)?,
             Op::Mask { target } => mask(root, target, &mut nothing)?,
@@ -332,6 +354,18 @@ mod tests {
         let Op::Fresh { flags, data, .. } = op else { panic!("{op:?}") };
         assert_eq!(flags, MsFlags::MS_NOSUID | MsFlags::MS_RDONLY);
         assert_eq!(data.as_deref(), Some(c"mode=1777,size=64k"));
+    }
+
+    #[test]
+    fn a_label_goes_to_the_file_systems_that_can_carry_one() {
+        let labelled = |typ: &str, options: &[&str]| {
+            let op = operation(&mount_of(typ, options)).and_then(|op| labelled(op, Some("u:r:t:s0:c1,c2"))).unwrap();
+            let Op::Fresh { data, .. } = op else { panic!("{op:?}") };
+            data
+        };
+        assert_eq!(labelled("tmpfs", &["mode=755"]).as_deref(), Some(c"mode=755,context=\"u:r:t:s0:c1,c2\""));
+        assert_eq!(labelled("devpts", &[]).as_deref(), Some(c"context=\"u:r:t:s0:c1,c2\""));
+        assert_eq!(labelled("proc", &[]), None);
     }
 
     #[test]

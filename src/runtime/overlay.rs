@@ -45,7 +45,8 @@ impl Overlay {
     ///
     /// `userxattr` is what an unprivileged mount needs, and `volatile` spares the disk: the upper directory is thrown away with
     /// its container, so nothing is ever read from it after a crash.
-    pub(super) fn mount(&self, target: &Path, flags: MsFlags) -> Result<(), SysError> {
+    /// `label` is the SELinux label that its files then have.
+    pub(super) fn mount(&self, target: &Path, flags: MsFlags, label: Option<&str>) -> Result<(), SysError> {
         let mut held = Vec::new();
         let paths: Vec<&Path> = self.lower.iter().chain([&self.upper, &self.work]).map(PathBuf::as_path).collect();
         let names = names(&paths, &mut held)?;
@@ -56,6 +57,7 @@ impl Overlay {
         options.extend(
             [b",upperdir=", ends[0].as_slice(), b",workdir=", ends[1].as_slice(), b",userxattr,volatile"].concat(),
         );
+        options.extend(label.map(context_option).unwrap_or_default().into_bytes());
         mount(Some("overlay"), target, Some("overlay"), flags, Some(options.as_slice()))
             .named(|| format!("mount(\"overlay\", {target:?}, {:?})", String::from_utf8_lossy(&options)))
     }
@@ -66,6 +68,11 @@ fn names(paths: &[&Path], held: &mut Vec<OwnedFd>) -> Result<Vec<Vec<u8>>, SysEr
     let long = paths.iter().map(|p| p.as_os_str().len() + 1).sum::<usize>() > OPTIONS_LIMIT;
     let special = paths.iter().any(|p| p.as_os_str().as_bytes().iter().any(|b| b":,\\\"".contains(b)));
     if long || special { by_descriptor(paths, held) } else { Ok(by_path(paths)) }
+}
+
+/// The option that gives all files of a mount one SELinux label; the quotes keep its commas together (mount(8), "context").
+pub(super) fn context_option(label: &str) -> String {
+    format!(",context=\"{label}\"")
 }
 
 fn by_path(paths: &[&Path]) -> Vec<Vec<u8>> {

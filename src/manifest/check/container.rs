@@ -1,11 +1,8 @@
 //! One container: its image, environment, ports, mounts and security.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvFromSource, EnvVar, PodSpec, SeccompProfile, SecurityContext,
-};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvFromSource, EnvVar, PodSpec};
 
 use super::{Check, names};
 use crate::manifest::mistakes::nearest;
@@ -33,13 +30,13 @@ impl Check<'_> {
         for (at, source) in container.env_from.iter().flatten().enumerate() {
             self.env_from(&format!("{path}.envFrom[{at}]"), source);
         }
-        self.ports(path, container.ports.as_deref().unwrap_or_default());
+        self.ports(path, container.ports.as_deref().unwrap_or_default(), spec);
         self.mounts(path, container, spec);
         if let Some(resources) = &container.resources {
             self.resources(&format!("{path}.resources"), resources);
         }
         if let Some(context) = &container.security_context {
-            self.security(&format!("{path}.securityContext"), context);
+            self.security(&format!("{path}.securityContext"), context, spec);
         }
         self.life(path, container, spec);
     }
@@ -91,7 +88,7 @@ impl Check<'_> {
         }
     }
 
-    fn ports(&mut self, path: &str, ports: &[ContainerPort]) {
+    fn ports(&mut self, path: &str, ports: &[ContainerPort], spec: &PodSpec) {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for (at, port) in ports.iter().enumerate() {
             let path = format!("{path}.ports[{at}]");
@@ -104,6 +101,7 @@ impl Check<'_> {
                     self.problem(&format!("{path}.containerPort"), format!("{other} is outside 1 to 65535"));
                 }
             }
+            self.host_port(&path, port, spec);
             let protocol = port.protocol.as_deref().filter(|protocol| !protocol.is_empty());
             self.one_of(&format!("{path}.protocol"), protocol, &["TCP", "UDP", "SCTP"]);
             let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) else { continue };
@@ -113,6 +111,18 @@ impl Check<'_> {
                 let first = self.source.at(&first);
                 self.problem(&name_path, format!("the port name {name:?} is already used at {first}"));
             }
+        }
+    }
+
+    /// In the host's network the container's port is the host's.
+    fn host_port(&mut self, path: &str, port: &ContainerPort, spec: &PodSpec) {
+        let Some(number) = port.host_port.filter(|number| *number != 0) else { return };
+        if !(1..=65535).contains(&number) {
+            self.problem(&format!("{path}.hostPort"), format!("{number} is outside 1 to 65535"));
+        } else if spec.host_network != Some(true) {
+            self.refuse(&format!("{path}.hostPort"), "podling publishes no port of a pod's own network");
+        } else if number != port.container_port {
+            self.problem(&format!("{path}.containerPort"), "must be the hostPort where hostNetwork is true");
         }
     }
 
@@ -148,49 +158,6 @@ impl Check<'_> {
                 let first = self.source.at(&first);
                 self.problem(&mount_path, format!("{:?} is already mounted at {first}", mount.mount_path));
             }
-        }
-    }
-
-    fn security(&mut self, path: &str, context: &SecurityContext) {
-        self.id(&format!("{path}.runAsUser"), context.run_as_user);
-        self.id(&format!("{path}.runAsGroup"), context.run_as_group);
-        self.seccomp(&format!("{path}.seccompProfile"), context.seccomp_profile.as_ref());
-        let Some(capabilities) = &context.capabilities else { return };
-        for (list, names) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
-            for (at, name) in names.iter().flatten().enumerate() {
-                self.capability(&format!("{path}.capabilities.{list}[{at}]"), name);
-                let admin = list == "add" && name.trim_start_matches("CAP_") == "SYS_ADMIN";
-                if admin && context.allow_privilege_escalation == Some(false) {
-                    let why = "contradicts allowPrivilegeEscalation: false";
-                    self.problem(&format!("{path}.capabilities.{list}[{at}]"), why);
-                }
-            }
-        }
-    }
-
-    fn capability(&mut self, path: &str, name: &str) {
-        let full = if name.starts_with("CAP_") { name.to_owned() } else { format!("CAP_{name}") };
-        if name == "ALL" || caps::Capability::from_str(&full).is_ok() {
-            return;
-        }
-        let known: Vec<String> =
-            caps::all().iter().map(|c| c.to_string().trim_start_matches("CAP_").to_owned()).collect();
-        let meant = nearest(full.trim_start_matches("CAP_"), known.iter().map(String::as_str)).map(str::to_owned);
-        let problem = self.problem(path, format!("{name:?} is not a capability"));
-        if let Some(meant) = meant {
-            problem.mend(format!("did you mean {meant:?}?"));
-        }
-    }
-
-    pub(super) fn id(&mut self, path: &str, id: Option<i64>) {
-        if let Some(id) = id.filter(|id| !(0..=i64::from(i32::MAX)).contains(id)) {
-            self.problem(path, format!("{id} is outside 0 to {}", i32::MAX));
-        }
-    }
-
-    pub(super) fn seccomp(&mut self, path: &str, profile: Option<&SeccompProfile>) {
-        if let Some(profile) = profile {
-            self.required(&format!("{path}.type"), &profile.type_);
         }
     }
 }

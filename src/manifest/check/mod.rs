@@ -15,6 +15,7 @@ mod pod;
 mod ports;
 mod probes;
 mod resources;
+mod security;
 mod selectors;
 mod storage;
 

@@ -1,6 +1,6 @@
 //! A Pod: its policies, its volumes, and that its containers fit together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, Volume};
 
@@ -24,11 +24,9 @@ impl Check<'_> {
         if let Some(hostname) = spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
             self.label("spec.hostname", hostname);
         }
+        self.pod_security(spec);
         if let Some(context) = &spec.security_context {
-            self.id("spec.securityContext.runAsUser", context.run_as_user);
-            self.id("spec.securityContext.runAsGroup", context.run_as_group);
             self.groups("spec.securityContext", context);
-            self.seccomp("spec.securityContext.seccompProfile", context.seccomp_profile.as_ref());
         }
         for (path, name) in
             [("spec.serviceAccount", &spec.service_account), ("spec.serviceAccountName", &spec.service_account_name)]
@@ -51,7 +49,6 @@ impl Check<'_> {
         for (path, container) in containers(spec) {
             self.container(&path, container, spec);
         }
-        self.non_root(spec);
         self.unique_containers(spec);
         self.unique_ports(spec);
         self.demands(spec);
@@ -67,25 +64,6 @@ impl Check<'_> {
         self.one_of(&format!("{path}.fsGroupChangePolicy"), policy, &["Always", "OnRootMismatch"]);
         let policy = context.supplemental_groups_policy.as_deref();
         self.one_of(&format!("{path}.supplementalGroupsPolicy"), policy, &["Merge", "Strict"]);
-    }
-
-    /// `runAsNonRoot` beside `runAsUser: 0`, which an API server takes, and a kubelet refuses when it starts the container. A container's own
-    /// values go before the pod's.
-    fn non_root(&mut self, spec: &PodSpec) {
-        let pod = spec.security_context.as_ref();
-        let mut paths = BTreeSet::new();
-        for (path, container) in containers(spec) {
-            let own = container.security_context.as_ref();
-            let non_root = own.and_then(|own| own.run_as_non_root).or(pod.and_then(|pod| pod.run_as_non_root));
-            let own_user = own.and_then(|own| own.run_as_user);
-            if non_root == Some(true) && own_user.or(pod.and_then(|pod| pod.run_as_user)) == Some(0) {
-                let path = if own_user.is_some() { path } else { "spec".to_owned() };
-                paths.insert(format!("{path}.securityContext.runAsUser"));
-            }
-        }
-        for path in paths {
-            self.problems.refuse(self.source, &path, "0 is root, and runAsNonRoot is true");
-        }
     }
 
     fn volumes(&mut self, spec: &PodSpec, pod: &str) {

@@ -29,22 +29,21 @@ fn fields_that_are_refused() {
         ),
         (
             "    ports: [{containerPort: 80, hostPort: 80}]",
-            &["pod.yaml:8: spec.containers[0].ports[0].hostPort: podling does not publish ports yet"],
+            &["pod.yaml:8: spec.containers[0].ports[0].hostPort: podling publishes no port of a pod's own network"],
         ),
         (
             "    env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]",
             &["pod.yaml:8: spec.containers[0].env[0].valueFrom.fieldRef: podling does not honour it yet"],
         ),
         (
-            "  hostNetwork: true",
-            &["pod.yaml:8: spec.hostNetwork: true: podling keeps a pod out of the host's namespaces"],
+            "  hostPID: true",
+            &[
+                "pod.yaml:8: spec.hostPID: true: the end of its first process ends a pod's pid namespace, and so leaves nothing behind; in the host's nothing would end what a dead supervisor leaves, and only the host's root may go back there",
+            ],
         ),
         (
-            "    securityContext: {privileged: true, seccompProfile: {type: Unconfined}}",
-            &[
-                "pod.yaml:8: spec.containers[0].securityContext.privileged: true: podling does not run privileged containers yet",
-                "pod.yaml:8: spec.containers[0].securityContext.seccompProfile.type: \"Unconfined\": podling takes RuntimeDefault only, which it always applies",
-            ],
+            "    securityContext: {windowsOptions: {hostProcess: true}}",
+            &["pod.yaml:8: spec.containers[0].securityContext.windowsOptions: podling runs Linux containers"],
         ),
         (
             "    resources: {limits: {memory: 1Gi}, requests: {cpu: 100m, nvidia.com/gpu: 1}}",
@@ -301,7 +300,9 @@ fn values() {
         ),
         (
             "  securityContext: {runAsNonRoot: true}\n  initContainers: [{name: x, image: i, securityContext: {runAsUser: 0}}]",
-            &["pod.yaml:9: spec.initContainers[0].securityContext.runAsUser: 0 is root, and runAsNonRoot is true"],
+            &[
+                "pod.yaml:9: spec.initContainers[0].securityContext.runAsUser: container's runAsUser breaks non-root policy: 0 is root, and runAsNonRoot is true",
+            ],
         ),
         (
             "    resources: {requests: {cpu: 100x}}",
@@ -318,8 +319,50 @@ fn values() {
             ],
         ),
         (
-            "    securityContext: {seccompProfile: {}}",
-            &["pod.yaml:8: spec.containers[0].securityContext.seccompProfile.type: required"],
+            "    securityContext: {seccompProfile: {}, procMount: None}",
+            &[
+                "pod.yaml:8: spec.containers[0].securityContext.seccompProfile.type: required",
+                "pod.yaml:8: spec.containers[0].securityContext.procMount: expected Default or Unmasked, found \"None\"",
+            ],
+        ),
+        (
+            "    securityContext: {privileged: true, allowPrivilegeEscalation: false, procMount: Unmasked}",
+            &[
+                "pod.yaml:8: spec.containers[0].securityContext.procMount: hostUsers must be false to use Unmasked",
+                "  write hostUsers: false in the pod's spec",
+                "pod.yaml:8: spec.containers[0].securityContext.allowPrivilegeEscalation: cannot be false where privileged is true",
+            ],
+        ),
+        (
+            "    securityContext: {seccompProfile: {type: Localhost, localhostProfile: ../p}, appArmorProfile: {type: RuntimeDefault, localhostProfile: p}}",
+            &[
+                "pod.yaml:8: spec.containers[0].securityContext.seccompProfile.localhostProfile: \"../p\" must not contain \"..\"",
+                "pod.yaml:8: spec.containers[0].securityContext.appArmorProfile.localhostProfile: may be there only where the type is Localhost",
+            ],
+        ),
+        (
+            "  securityContext: {seccompProfile: {type: Localhost}, appArmorProfile: {type: localhost}, seLinuxChangePolicy: Mount}",
+            &[
+                "pod.yaml:8: spec.securityContext.seccompProfile.localhostProfile: required where the type is Localhost",
+                "pod.yaml:8: spec.securityContext.appArmorProfile.type: expected Localhost, RuntimeDefault or Unconfined, found \"localhost\"",
+                "  did you mean \"Localhost\"?",
+                "pod.yaml:8: spec.securityContext.seLinuxChangePolicy: expected MountOption or Recursive, found \"Mount\"",
+            ],
+        ),
+        (
+            "  securityContext: {sysctls: [{name: Net.x, value: a}, {name: kernel.sem, value: a}, {name: kernel.sem, value: a}, {name: net/a, value: a}]}\n  hostNetwork: true\n  hostIPC: true\n  hostUsers: false",
+            &[
+                "pod.yaml:8: spec.securityContext.sysctls[0].name: \"Net.x\" is not the name of a sysctl: lower case letters, digits, '-' and '_' between dots",
+                "pod.yaml:8: spec.securityContext.sysctls[1].name: may not be there where hostIPC is true",
+                "pod.yaml:8: spec.securityContext.sysctls[2].name: \"kernel.sem\" is already set at pod.yaml:8",
+                "pod.yaml:8: spec.securityContext.sysctls[2].name: may not be there where hostIPC is true",
+                "pod.yaml:8: spec.securityContext.sysctls[3].name: may not be there where hostNetwork is true",
+                "pod.yaml:10: spec.hostIPC: forbidden where hostUsers is false",
+            ],
+        ),
+        (
+            "    ports: [{containerPort: 80, hostPort: 8080}]\n  hostNetwork: true",
+            &["pod.yaml:8: spec.containers[0].ports[0].containerPort: must be the hostPort where hostNetwork is true"],
         ),
     ];
     check(rows, pod);
