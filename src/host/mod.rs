@@ -4,6 +4,7 @@ pub mod confine;
 mod diagnose;
 mod facts;
 mod idmap;
+mod node;
 mod own_program;
 mod private;
 pub mod subids;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
+pub use node::{Node, node_name};
 pub use own_program::protect;
 
 /// The facts about this host and caller that a plan depends on.
@@ -27,6 +29,10 @@ pub struct HostFacts {
     pub mapper: Mapper,
     /// The platform's architecture in OCI's words (`amd64`, `arm64` …).
     pub arch: String,
+    /// What a cluster would call this host.
+    pub node_name: String,
+    /// What it offers as a node; nothing unless [`HostFacts::with_node`] has looked.
+    pub node: Node,
     /// What works less well than it could here, one sentence each with its mend.
     pub notices: Vec<String>,
 }
@@ -60,6 +66,14 @@ pub enum Mapper {
 impl HostFacts {
     /// An ordinary user's host with these ids, for tests of what is pure.
     pub(crate) fn sample(ids: IdMap) -> HostFacts {
-        HostFacts { caller: Caller::User, ids, mapper: Mapper::Itself, arch: "amd64".to_owned(), notices: Vec::new() }
+        HostFacts {
+            caller: Caller::User,
+            ids,
+            mapper: Mapper::Itself,
+            arch: "amd64".to_owned(),
+            node_name: "this-host".to_owned(),
+            node: Node::default(),
+            notices: Vec::new(),
+        }
     }
 }
