@@ -83,7 +83,9 @@ pub fn run(args: &Args) -> Result<u8> {
 /// What the host, the policy and the options say of each pod.
 fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<()> {
     let facts = HostFacts::gather();
-    let store = Store::open(data::directory(&facts)?, &facts.ids)?;
+    let data = data::directory(&facts)?;
+    let facts = facts.with_node(&data);
+    let store = Store::open(&data, &facts.ids)?;
     let mut found = BTreeMap::new();
     for (name, at) in images::names(bundle) {
         let image = match store.find(&name) {
@@ -99,7 +101,7 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
     }
     for pod in &bundle.pods {
         examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
-        let paths = pod_paths(pod, &data::directory(&facts)?, options);
+        let paths = pod_paths(pod, &data, options);
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {
             Ok(plan) if options.emulation == Emulation::Reported => {
                 let answer = |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());

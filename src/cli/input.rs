@@ -10,8 +10,8 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
-use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
-use crate::pod::record::{First, RecordedInput};
+use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PodPlan, PolicyLevel};
+use crate::pod::record::{First, RecordedInput, new_uid};
 use crate::pod::{base_layer, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
@@ -177,10 +177,26 @@ fn refuse_same_names(bundle: &Bundle) -> Result<()> {
 /// The pod's directory in its supervisor's own root, where nothing of the host is.
 const RUN_DIR: &str = "/pod";
 
-/// Plans one pod whose files on disk are below `data`.
+/// Plans one start of a pod, whose files on disk are below `data`, with a uid of its own.
 ///
 /// # Errors
 /// An image that is not in the store, or a field that cannot be honoured here.
+pub fn plan_start(
+    pod: &Said<Pod>,
+    bundle: &Bundle,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+    options: &Options,
+) -> Result<PodPlan> {
+    let paths = PodPaths { uid: new_uid()?, ..pod_paths(pod, data, options) };
+    crate::plan::plan(pod, bundle, images, facts, &paths, options)
+}
+
+/// Plans a pod as [`plan_start`] does, but without what each start has of its own: the same input always gives the same plan.
+///
+/// # Errors
+/// Those of [`plan_start`].
 pub fn plan_pod(
     pod: &Said<Pod>,
     bundle: &Bundle,
@@ -192,10 +208,10 @@ pub fn plan_pod(
     crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options), options)
 }
 
-/// Where the files of `pod` are, whose place on disk is below `data`.
+/// Where the files of `pod` are, whose place on disk is below `data`. It has no uid yet.
 pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> PodPaths {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-    PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) }
+    PodPaths { uid: NO_UID.to_owned(), run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) }
 }
 
 fn read_file(file: &Path) -> Result<Input> {

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Pod;
+
 use super::images::{Having, have};
-use super::input::{Given, plan_pod};
+use super::input::{Given, plan_pod, plan_start};
 use super::say;
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
+use crate::manifest::Said;
 use crate::plan::PodPlan;
-use crate::pod::record::{First, boot_id, new_uid};
+use crate::pod::record::{First, boot_id};
 use crate::pod::status::TracePoint;
 use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
 
@@ -101,19 +104,28 @@ impl Launch<'_> {
     pub fn plan(&mut self, given: &Given) -> Result<Planned> {
         let images = have(&given.bundle, self.store, self.facts, &self.having)?;
         self.trace.step("images: pull, unpack");
+        let facts = self.facts.with_node(self.data);
         let mut plans = Vec::new();
         for pod in &given.bundle.pods {
-            plans.push(plan_pod(pod, &given.bundle, &images, self.facts, self.data, &given.options)?);
+            plans.push(plan_start(pod, &given.bundle, &images, &facts, self.data, &given.options)?);
         }
         self.trace.step("plan");
         Ok(Planned { plans, images })
+    }
+
+    /// One of the plans without what this start has of its own, to be compared with others.
+    ///
+    /// # Errors
+    /// The pod is not in the input.
+    pub fn lasting(&self, given: &Given, planned: &Planned, plan: &PodPlan) -> Result<PodPlan> {
+        lasting(given, &planned.images, plan, self.facts, self.data)
     }
 
     /// Runs the planned pods; the exit code is theirs.
     ///
     /// # Errors
     /// What could not be made, or a pod that could not run.
-    pub fn run(self, given: &Given, planned: Planned, mode: Mode, kept: Kept) -> Result<u8> {
+    pub fn run(self, given: &Given, planned: Planned, mode: Mode, logs: Kept) -> Result<u8> {
         let Launch { facts, data, store, style, life, mut trace, .. } = self;
         if !style.quiet {
             facts.notices.iter().for_each(say);
@@ -128,13 +140,17 @@ impl Launch<'_> {
             say(&left);
         }
         make_base_layer(data, facts)?;
-        let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
-        let pods = planned
-            .plans
+        let Planned { plans, images } = planned;
+        let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
+        let pods = plans
             .into_iter()
             .map(|plan| {
-                let first = first(given, &plan, life, mode)?;
-                let claim = Claim::new(data, &plan.name, facts, kept)?;
+                let kept = match mode {
+                    Mode::Foreground => None,
+                    Mode::Detached(..) => Some(lasting(given, &images, &plan, facts, data)?),
+                };
+                let first = first(given, &plan, kept.as_ref(), life)?;
+                let claim = Claim::new(data, &plan.name, facts, logs)?;
                 Ok(Start { plan, claim, first })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -165,30 +181,45 @@ pub struct Planned {
     images: BTreeMap<String, Image>,
 }
 
-/// How a pod is started, to be kept where it goes on alone.
-fn first(given: &Given, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<First> {
-    let said = given
-        .bundle
-        .pods
-        .iter()
-        .find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
-        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))?;
+/// How a pod is started, and, where it goes on alone, `kept`: the plan that later ones are compared with.
+fn first(given: &Given, plan: &PodPlan, kept: Option<&PodPlan>, life: &LifeArgs) -> Result<First> {
+    let said = said(given, plan)?;
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
     let namespace = said.object.metadata.namespace.clone().filter(|n| !n.is_empty());
-    let is_kept = mode != Mode::Foreground;
     let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
     Ok(First {
-        boot_id: if is_kept { boot_id() } else { String::new() },
+        boot_id: kept.map(|_| boot_id()).unwrap_or_default(),
         name: plan.name.clone(),
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
-        uid: new_uid()?,
+        uid: plan.uid.clone(),
         started_at: crate::pod::now(),
-        fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
-        plan: if is_kept { crate::plan::render(plan)?.to_string() } else { String::new() },
+        fingerprint: kept.map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
+        plan: kept.map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
         object,
-        inputs: if is_kept { given.inputs.clone() } else { Vec::new() },
+        inputs: kept.map(|_| given.inputs.clone()).unwrap_or_default(),
         options: given.options.clone(),
         time_scale: life.time_scale.to_string(),
         containers: names.collect(),
     })
+}
+
+/// `plan` without what its start has of its own.
+fn lasting(
+    given: &Given,
+    images: &BTreeMap<String, Image>,
+    plan: &PodPlan,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<PodPlan> {
+    plan_pod(said(given, plan)?, &given.bundle, images, &facts.without_node(), data, &given.options)
+}
+
+/// The pod of the input that `plan` is of.
+fn said<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
+    given
+        .bundle
+        .pods
+        .iter()
+        .find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
+        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))
 }

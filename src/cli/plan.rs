@@ -19,14 +19,16 @@ use crate::pod::record::read_first;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Nothing is started, changed or pulled.
+#[command(
+    after_help = "Nothing is started, changed or pulled. A pod's uid is made when it starts; the plan has zeros instead.
 
 Exit code with --diff: 0 when nothing differs, 1 when something does.
 
 Examples:
   podling plan pod.yaml
   podling plan pod.yaml config.yaml | less
-  podling plan --diff pod.yaml")]
+  podling plan --diff pod.yaml"
+)]
 pub struct Args {
     #[command(flatten)]
     pod: PodArgs,
@@ -48,6 +50,8 @@ pub fn run(args: &Args) -> Result<u8> {
     // A plan changes nothing, so it pulls nothing.
     let having = Having { registry: &RegistryArgs::default(), policy: Some(PullPolicy::Never), quiet: true };
     let images = have(&bundle, &store, &facts, &having)?;
+    // What runs was planned at another time, and is compared by what lasts.
+    let facts = if args.diff { facts.without_node() } else { facts.with_node(&data) };
     let mut plans = Vec::new();
     for pod in &bundle.pods {
         plans.push(plan_pod(pod, &bundle, &images, &facts, &data, &options)?);

@@ -7,7 +7,7 @@ const NANOS: i128 = 1_000_000_000;
 const MAX: i128 = i64::MAX as i128 * NANOS;
 
 /// A fixed-point number of units (bytes, cores …), exact to a billionth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity {
     nanos: i128,
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::scope::{Scope, Subject, plain_name};
 use super::{
     ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, message,
-    nested, oci, probes, restarts, security, signal, user, volumes,
+    names, nested, oci, probes, restarts, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -67,8 +67,8 @@ pub fn decide(
     let Some(name) = name else {
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
-    let hostname = hostname(pod, spec, name)?;
-    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
+    let names = names::names(pod, spec, name, host)?;
+    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, name, names: &names };
     let always = |(path, how): &(String, &str)| scope.verdict(path, *how);
     let mut report: Vec<Verdict> = pod.source.emulated().iter().map(always).collect();
     let mut volumes = volumes::volumes(&scope, &mut report)?;
@@ -100,7 +100,8 @@ pub fn decide(
         init_containers,
         containers,
         report,
-        hostname,
+        hostname: names.kernel,
+        uid: paths.uid.clone(),
     })
 }
 
@@ -124,7 +125,7 @@ pub(super) fn container(
     // A container's name is a DNS label, so what follows the point cannot be mistaken for another container's.
     let state = |what: &str| scope.paths.state_dir.join(format!("{name}.{what}"));
     let layers = [&scope.paths.base].into_iter().chain(&image.layers).cloned().collect();
-    let (spec, secret) = oci::spec(&subject, &identity, report)?;
+    let (spec, secret, late) = oci::spec(&subject, &identity, report)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
         role,
@@ -146,22 +147,8 @@ pub(super) fn container(
         stop_signal: stop_signal(&subject)?,
         spec,
         secret,
+        late,
     })
-}
-
-/// `spec.hostname`, else the pod's name, cut to the 63 bytes that a host name may have.
-pub(super) fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str) -> Result<String> {
-    let (path, said) = match spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
-        Some(hostname) => ("spec.hostname", hostname),
-        None => ("metadata.name", name),
-    };
-    let cut = said.get(..63).unwrap_or(said).trim_end_matches(['-', '.']);
-    // It becomes a line of /etc/hosts.
-    let clean = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if cut.is_empty() || !said.bytes().all(clean) {
-        return Err(pod.source.error(path, format!("{said:?} cannot be a host name")));
-    }
-    Ok(cut.to_owned())
 }
 
 fn grace_period(scope: &Scope) -> Result<Duration> {

@@ -51,6 +51,8 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
     // Without `..`, so that whoever adds a field to the plan decides about it here.
     let PodPlan {
         name,
+        // Each start has another.
+        uid: _,
         hostname,
         ids,
         restart_policy,

@@ -100,6 +100,7 @@ impl Fixture {
 
 fn paths() -> PodPaths {
     PodPaths {
+        uid: super::NO_UID.to_owned(),
         run_dir: PathBuf::from("/run/pod"),
         state_dir: PathBuf::from("/state/pod"),
         base: PathBuf::from("/state/base"),

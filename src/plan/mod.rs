@@ -2,15 +2,20 @@
 
 mod command;
 mod decide;
+mod dns;
+mod downward;
 mod env;
 mod ephemeral;
+mod etc;
 mod expand;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod late;
 mod lifecycle;
 mod message;
 mod mounts;
+mod names;
 mod nested;
 mod objections;
 mod oci;
@@ -24,6 +29,7 @@ mod security;
 mod signal;
 #[cfg(test)]
 mod tests;
+mod text;
 mod user;
 mod volumes;
 
@@ -38,6 +44,7 @@ use crate::host::IdMap;
 pub use decide::{decide, emulated, plan};
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
+pub use late::{FileKey, Late, Otherwise, Piece};
 pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
     RestartRule, Role, StdinPlan, Terminal,
@@ -47,9 +54,17 @@ pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use render::render;
 pub use signal::number as signal_number;
 
-/// Where a pod's files are, in the supervisor's mount namespace.
+/// The pod's only address, as its network is a loopback interface; and its host's, of which it sees nothing else.
+pub const POD_IP: &str = "127.0.0.1";
+
+/// What stands for a pod's uid in plans that are compared or printed: each start of a pod has one of its own.
+pub const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What is the pod's own on this host: its uid, and where its files are in the supervisor's mount namespace.
 #[derive(Debug, Clone)]
 pub struct PodPaths {
+    /// `metadata.uid`, or [`NO_UID`].
+    pub uid: String,
     /// The pod's private tmpfs: volumes, the pod's own `/etc` files, namespace files and the containers' roots.
     pub run_dir: PathBuf,
     /// The pod's directory on disk, with `CONTAINER.upper` and `CONTAINER.work`.
@@ -63,7 +78,9 @@ pub struct PodPaths {
 pub struct PodPlan {
     /// The pod's `metadata.name` (or `--name`).
     pub name: String,
-    /// The host name inside the pod's uts namespace, at most 63 bytes (gethostname(2) in Kubernetes' rules).
+    /// `metadata.uid`, or [`NO_UID`].
+    pub uid: String,
+    /// The host name inside the pod's uts namespace, at most 64 bytes.
     pub hostname: String,
     /// The id map of the pod's user namespace.
     pub ids: IdMap,
@@ -169,6 +186,8 @@ pub struct ContainerPlan {
     pub spec: Spec,
     /// Which strings of `spec.process` hold values of Secrets; `podling plan` prints their lengths only.
     pub secret: SecretStrings,
+    /// Which strings of `spec.process` are known only when it starts.
+    pub late: Late,
 }
 
 /// The strings of a process that hold values of Secrets, whether written there or by way of `$(NAME)`.

@@ -9,19 +9,23 @@ use oci_spec::runtime::{
 
 use super::scope::Subject;
 use super::user::Identity;
-use super::{Processes, SecretStrings, Verdict, command, env, mounts, seccomp, security};
+use super::{Late, Processes, SecretStrings, Verdict, command, env, mounts, seccomp, security};
 use crate::error::{Error, Result};
 
 /// Processes and threads of one pod at any time.
 const PIDS: u64 = 2048;
 
-/// The spec of a container that runs as `identity`, and which of its strings hold values of Secrets.
-pub(super) fn spec(subject: &Subject, identity: &Identity, report: &mut Vec<Verdict>) -> Result<(Spec, SecretStrings)> {
+/// The spec of a container that runs as `identity`, which of its strings hold values of Secrets, and which are known only later.
+pub(super) fn spec(
+    subject: &Subject,
+    identity: &Identity,
+    report: &mut Vec<Verdict>,
+) -> Result<(Spec, SecretStrings, Late)> {
     let held = security::capabilities(subject)?;
     let mut root = Root::default();
     root.set_path(subject.scope.paths.run_dir.join("rootfs").join(&subject.container.name))
         .set_readonly(Some(security::read_only_root(subject)));
-    let (process, secret) = process(subject, identity, &held, report)?;
+    let (process, secret, late) = process(subject, identity, &held, report)?;
     let mut spec = Spec::default();
     spec.set_version("1.1.0".to_owned())
         .set_root(Some(root))
@@ -30,7 +34,7 @@ pub(super) fn spec(subject: &Subject, identity: &Identity, report: &mut Vec<Verd
         .set_annotations(None)
         .set_process(Some(process))
         .set_linux(Some(linux(subject, identity, &held)?));
-    Ok((spec, secret))
+    Ok((spec, secret, late))
 }
 
 fn process(
@@ -38,7 +42,7 @@ fn process(
     identity: &Identity,
     held: &Capabilities,
     report: &mut Vec<Verdict>,
-) -> Result<(Process, SecretStrings)> {
+) -> Result<(Process, SecretStrings, Late)> {
     let said = env::said_variables(subject, report)?;
     let env = env::environment(subject, &said, &identity.home)?;
     let args = command::arguments(subject, &said)?;
@@ -46,6 +50,7 @@ fn process(
         env: env.secret_names(),
         args: args.iter().enumerate().filter(|(_, arg)| arg.secret).map(|(i, _)| i).collect(),
     };
+    let late = env.late(&args);
     let mut user = User::default();
     user.set_uid(identity.uid)
         .set_gid(identity.gid)
@@ -65,7 +70,7 @@ fn process(
         .set_capabilities(Some(security::sets(held)))
         .set_rlimits(Some(vec![pids]))
         .set_no_new_privileges(Some(security::no_new_privileges(subject)));
-    Ok((process, secret))
+    Ok((process, secret, late))
 }
 
 fn linux(subject: &Subject, identity: &Identity, held: &Capabilities) -> Result<Linux> {

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume};
 
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Verdict, VolumePlan, message};
+use super::{FilePlan, Verdict, VolumePlan, etc};
 use crate::error::Result;
 use crate::manifest::Quantity;
 
@@ -17,7 +17,6 @@ pub(super) enum Access {
     ReadWrite,
 }
 
-const ETC_LIMIT: u64 = 1 << 20;
 const SHARED_MEMORY_LIMIT: u64 = 64 << 20;
 const DEFAULT_FILE_MODE: u32 = 0o644;
 
@@ -26,7 +25,7 @@ const DEFAULT_FILE_MODE: u32 = 0o644;
 /// # Errors
 /// For kinds of volumes that are not honoured yet, and for ConfigMaps, Secrets and keys that are not there.
 pub(super) fn volumes(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Vec<VolumePlan>> {
-    let mut plans = vec![etc(scope)?, shared_memory(scope)];
+    let mut plans = vec![etc::etc(scope, report)?, shared_memory(scope)];
     for (i, volume) in scope.spec.volumes.iter().flatten().enumerate() {
         let at = format!("spec.volumes[{i}]");
         plain_name(scope, &format!("{at}.name"), &volume.name)?;
@@ -64,35 +63,6 @@ pub(super) fn shared_memory_path(scope: &Scope) -> PathBuf {
 /// Whether containers may write to `volume` at all: never to a ConfigMap's or a Secret's, as with the kubelet.
 pub(super) fn access(volume: &Volume) -> Access {
     if volume.empty_dir.is_some() { Access::ReadWrite } else { Access::ReadOnly }
-}
-
-fn etc(scope: &Scope) -> Result<VolumePlan> {
-    let hostname = scope.hostname;
-    let hosts = format!(
-        "# Written by podling for this pod.\n\
-         127.0.0.1\tlocalhost\n\
-         ::1\tlocalhost ip6-localhost ip6-loopback\n\
-         fe00::0\tip6-localnet\n\
-         fe00::0\tip6-mcastprefix\n\
-         fe00::1\tip6-allnodes\n\
-         fe00::2\tip6-allrouters\n\
-         127.0.0.1\t{hostname}\n"
-    );
-    let resolv = "# This pod has a loopback interface and no other network, so there is no name server.\n";
-    let file = |name: &str, content: String| FilePlan {
-        path: PathBuf::from(name),
-        mode: DEFAULT_FILE_MODE,
-        content: content.into_bytes(),
-    };
-    let own = [file("hosts", hosts), file("resolv.conf", resolv.to_owned()), file("hostname", format!("{hostname}\n"))];
-    Ok(VolumePlan {
-        name: "etc".to_owned(),
-        path: scope.paths.run_dir.join("etc"),
-        size_limit: Some(ETC_LIMIT),
-        mode: 0o755,
-        directories: Vec::new(),
-        files: own.into_iter().chain(message::files(scope)?).collect(),
-    })
 }
 
 fn shared_memory(scope: &Scope) -> VolumePlan {
@@ -311,18 +281,5 @@ mod tests {
             let refusal = fixture(said).refusal();
             assert!(refusal.contains(expected), "{refusal}");
         }
-    }
-
-    #[test]
-    fn the_pods_own_files() {
-        let plan = Fixture::container(json!({})).plan().unwrap();
-        let etc = &plan.volumes[0];
-        let text = |name: &str| {
-            let file = etc.files.iter().find(|file| file.path.to_str() == Some(name)).unwrap();
-            String::from_utf8(file.content.clone()).unwrap()
-        };
-        assert!(text("hosts").contains("127.0.0.1\tlocalhost\n") && text("hosts").ends_with("127.0.0.1\tpod\n"));
-        assert_eq!(text("hostname"), "pod\n");
-        assert!(text("resolv.conf").lines().all(|line| line.starts_with('#')));
     }
 }

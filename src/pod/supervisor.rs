@@ -44,8 +44,6 @@ use crate::runtime::{Pause, Prepared};
 use crate::sys::Named;
 use crate::sys::process::is_ignored;
 
-pub use report::POD_IP;
-
 use ending::Ending;
 use output::Attached;
 

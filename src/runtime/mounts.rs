@@ -17,7 +17,7 @@ use crate::sys::mount::{Depth, attach, clone_tree, set_attributes};
 use crate::sys::{Named, SysError};
 
 /// One step from the bare root file system to the container's view.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
     /// A new file system instance.
     Fresh { kind: CString, target: PathBuf, flags: MsFlags, data: Option<CString> },
