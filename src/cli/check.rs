@@ -67,6 +67,10 @@ pub fn run(args: &Args) -> Result<u8> {
     if let Some(bundle) = examined.bundle.take() {
         judge(&bundle, &options, &mut examined)?;
     }
+    // A policy judges whatever can be read, so that all of it is told at once.
+    for pod in std::mem::take(&mut examined.pods) {
+        examined.refuse(&pod.source, crate::plan::policy_objections(&pod.object, &options));
+    }
     examined.settle();
     let code = match &examined.problems {
         problems if problems.iter().any(|problem| problem.class == Class::Invalid) => INVALID,

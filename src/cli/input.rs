@@ -124,7 +124,8 @@ impl Given {
         let inputs = first.inputs.iter().map(read_again).collect::<Result<Vec<_>>>()?;
         let mut bundle = manifest::read(&inputs)?;
         if first.options.name.is_none() {
-            bundle.pods.retain(|pod| pod.object.metadata.name.as_deref() == Some(&first.name));
+            let is_meant = |pod: &Said<Pod>| pod.object.metadata.name.as_deref() == Some(&first.name);
+            (bundle.pods, bundle.neighbours) = bundle.pods.into_iter().partition(is_meant);
         }
         Ok(Given { bundle, options: first.options.clone(), inputs: first.inputs.clone() })
     }

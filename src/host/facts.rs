@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{getegid, geteuid};
 
 use super::subids::{self, Which};
-use super::{Caller, HostFacts, IdExtent, IdMap, Mapper, Node, node_name};
+use super::{Caller, HostFacts, IdExtent, IdMap, Mapper, Node};
 
 /// First host id of the range a pod of real root uses where `/etc/subuid` has none for root: just above the ranges that
 /// systemd-nspawn hands out (`systemd.io/UIDS-GIDS`), where no host user lives.
@@ -24,15 +24,21 @@ impl HostFacts {
             Caller::User => user_map(uid, gid, &mut notices),
         };
         HostFacts {
+            name: node_name(),
             caller,
             ids,
             mapper,
             arch: architecture().to_owned(),
-            node_name: node_name(),
             node: Node::default(),
             notices,
         }
     }
+}
+
+/// The host name in small letters, as a kubelet takes it; a name that is no text is none.
+fn node_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default().into_string().unwrap_or_default();
+    name.trim().to_lowercase()
 }
 
 /// Whether this process is root of the first user namespace or of one as large, so that any id may be mapped.

@@ -15,12 +15,14 @@ use std::path::PathBuf;
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
-pub use node::{Node, node_name};
+pub use node::Node;
 pub use own_program::protect;
 
 /// The facts about this host and caller that a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostFacts {
+    /// The host's name as a kubelet would name its node: in small letters (gethostname(2)).
+    pub name: String,
     /// Who runs podling.
     pub caller: Caller,
     /// The ids that exist inside the pod's user namespace.
@@ -29,8 +31,6 @@ pub struct HostFacts {
     pub mapper: Mapper,
     /// The platform's architecture in OCI's words (`amd64`, `arm64` …).
     pub arch: String,
-    /// What a cluster would call this host.
-    pub node_name: String,
     /// What it offers as a node; nothing unless [`HostFacts::with_node`] has looked.
     pub node: Node,
     /// What works less well than it could here, one sentence each with its mend.
@@ -67,11 +67,11 @@ impl HostFacts {
     /// An ordinary user's host with these ids, for tests of what is pure.
     pub(crate) fn sample(ids: IdMap) -> HostFacts {
         HostFacts {
+            name: "here".to_owned(),
             caller: Caller::User,
             ids,
             mapper: Mapper::Itself,
             arch: "amd64".to_owned(),
-            node_name: "this-host".to_owned(),
             node: Node::default(),
             notices: Vec::new(),
         }

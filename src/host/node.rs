@@ -1,4 +1,4 @@
-//! What a cluster would say of this host as a node: its name, what it offers to pods, and the files that pods are told of.
+//! What this host would offer to pods as a cluster's node, and the files that pods are told of.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::statvfs::statvfs;
-use nix::unistd::{Pid, gethostname};
+use nix::unistd::Pid;
 
 use super::HostFacts;
 
@@ -56,11 +56,6 @@ impl HostFacts {
     }
 }
 
-/// The name of this host as the kubelet makes it: the host name without white space around it, in lower case.
-pub fn node_name() -> String {
-    gethostname().unwrap_or_default().to_string_lossy().trim().to_lowercase()
-}
-
 fn cpus() -> u64 {
     let count = |set: CpuSet| (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).count();
     // A machine with more CPUs than the set holds has it fail.
@@ -99,6 +94,5 @@ mod tests {
     fn a_node_is_looked_at_even_where_podling_has_no_data_yet() {
         let node = Node::gather(Path::new("/no/such/directory"));
         assert!(node.cpu_millis >= 1000 && node.cpu_millis % 1000 == 0 && node.memory > 1 << 20 && node.storage > 0);
-        assert!(!node_name().contains(char::is_whitespace));
     }
 }

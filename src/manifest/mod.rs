@@ -25,6 +25,7 @@ mod report;
 mod scalar;
 mod yaml;
 
+pub use check::key_path;
 pub use mistakes::nearest;
 pub use problems::{Class, Objection, Problem};
 pub use quantity::Quantity;
@@ -50,6 +51,8 @@ pub struct Input {
 pub struct Bundle {
     /// The Pods, in the order of the input.
     pub pods: Vec<Said<Pod>>,
+    /// Pods of the same input that are not meant now, but run beside those that are.
+    pub neighbours: Vec<Said<Pod>>,
     /// ConfigMaps by namespace and name.
     pub config_maps: BTreeMap<ObjectKey, Said<ConfigMap>>,
     /// Secrets by namespace and name; `stringData` is already merged into `data`.
@@ -99,6 +102,8 @@ pub struct Examined {
     pub problems: Vec<Problem>,
     /// The objects, where an API server would take them all.
     pub bundle: Option<Bundle>,
+    /// The Pods that could be decoded, where there is no bundle.
+    pub pods: Vec<Said<Pod>>,
 }
 
 /// Where an object begins: the number of its file in the input, and the line.
@@ -180,15 +185,17 @@ pub fn examine(inputs: &[Input]) -> Examined {
     sources.sort_by_key(|(_, source)| (source.order, source.line("")));
     let said: Vec<ExaminedObject> = sources.into_iter().map(|(kind, source)| examined(kind, source)).collect();
     if problems.any_invalid() {
-        return Examined { objects: said, problems: problems.into_sorted(), bundle: None };
+        let pod = |object| if let Object::Pod(pod) = object { Some(*pod) } else { None };
+        let pods = objects.into_iter().filter_map(pod).collect();
+        return Examined { objects: said, problems: problems.into_sorted(), bundle: None, pods };
     }
     for object in &objects {
         check::check(object, &mut problems);
     }
     let bundle = bundle(objects, &mut problems);
     references::check(&bundle, &mut problems);
-    let bundle = (!problems.any_invalid()).then_some(bundle);
-    Examined { objects: said, problems: problems.into_sorted(), bundle }
+    let (bundle, pods) = if problems.any_invalid() { (None, bundle.pods) } else { (Some(bundle), Vec::new()) };
+    Examined { objects: said, problems: problems.into_sorted(), bundle, pods }
 }
 
 fn examined(kind: Kind, source: &Source) -> ExaminedObject {

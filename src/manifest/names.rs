@@ -21,6 +21,24 @@ pub(super) fn dns_subdomain(name: &str) -> Result<(), String> {
     ))
 }
 
+/// A domain to search in: a DNS name whose labels may have underscores, as those of services do (`_tcp`).
+pub(super) fn search_domain(name: &str) -> Result<(), String> {
+    let is_label = |label: &str| {
+        let plain = label.replace('_', "-");
+        let first = label.strip_prefix('_').unwrap_or(label).bytes().next();
+        first.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            && plain.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !plain.ends_with('-')
+    };
+    if name.len() <= 253 && name.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is not a domain: lower-case letters, digits, \"-\", \"_\" and \".\", a letter or digit at both ends of each \
+         part, perhaps behind a \"_\", at most 253 characters"
+    ))
+}
+
 /// The key of a label or an annotation: a name, perhaps after a DNS subdomain and a slash.
 pub(super) fn qualified_name(key: &str) -> Result<(), String> {
     let (prefix, name) = match key.split_once('/') {
@@ -194,6 +212,11 @@ mod tests {
         for (grammar, good, bad) in [
             (dns_label as Grammar, vec!["a", "a-b", "0", &x63], vec!["", "A", "a_b", "-a", "a-", "a.b", &x64, "é"]),
             (dns_subdomain, vec!["a.b", "x"], vec!["", "a..b", ".a", "a.-b", "A.b", &long]),
+            (
+                search_domain,
+                vec!["a.b", "_tcp.a", "a_b.c-d", "0"],
+                vec!["", "a..b", "_", "a_", "-a", "A", "a b", "__a", &long],
+            ),
             (qualified_name, vec!["app", "k8s.io/App_x.y"], vec!["", "/a", "K/a", "a/", "a/b/c", "a b"]),
             (label_value, vec!["", "v1.0", "A_b"], vec!["a b", "-a", "a/", &x64]),
             (env_name, vec!["A", "a.b-c", "1", "A B"], vec!["", "A=B", "A\n", "é"]),

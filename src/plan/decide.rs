@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use super::scope::{Scope, Subject, plain_name};
 use super::{
     ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, message,
-    names, nested, oci, probes, restarts, security, signal, user, volumes,
+    names, nested, oci, placement, probes, restarts, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -82,7 +82,9 @@ pub fn decide(
     let init_said = spec.init_containers.as_deref().unwrap_or_default();
     let init_containers = container_plans(init_said, "spec.initContainers", restarts::init_role)?;
     let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
+    report.extend(placement::verdicts(&scope));
     report.extend(shared_processes(&scope));
+    report.extend(service_links(&scope));
     if host.ids.is_single() {
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \
                    and changing a file's owner is answered with success and does nothing";
@@ -180,6 +182,12 @@ fn stop_signal(subject: &Subject) -> Result<i32> {
         subject.error("image", why)
     };
     signal::number(name).ok_or_else(unknown)
+}
+
+/// What a cluster would add to the variables.
+fn service_links(scope: &Scope) -> Option<Verdict> {
+    let how = "a cluster tells of the Services of the namespace and of its API server in variables; here there are none to tell of";
+    (scope.spec.enable_service_links == Some(true)).then(|| scope.verdict("spec.enableServiceLinks", how))
 }
 
 /// What is different from a cluster where the containers see each other's processes.

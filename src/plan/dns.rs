@@ -1,5 +1,7 @@
 //! `/etc/resolv.conf`, from the host's and `dnsConfig`, as the kubelet merges them (resolv.conf(5)).
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::core::v1::PodDNSConfig;
 
 use super::Verdict;
@@ -40,16 +42,23 @@ pub(super) fn resolv_conf(scope: &Scope, report: &mut Vec<Verdict>) -> Result<St
     }
     if let Some(config) = &scope.spec.dns_config {
         resolver.add(scope, config)?;
-        let how =
-            "written as it is; the pod's network is a loopback interface, so no name server beyond it can be asked";
-        report.push(scope.verdict("spec.dnsConfig", how));
     }
     if resolver.fit() {
         let how = "the host's search domains and these are more than 32, or longer than 2048 characters together: the last ones are \
                    left out, as the kubelet does";
         report.push(scope.verdict("spec.dnsConfig", how));
     }
+    let is_said = if scope.spec.dns_config.is_some() { Some("spec.dnsConfig") } else { None };
+    let is_said = is_said.or(if policy.is_empty() { None } else { Some("spec.dnsPolicy") });
+    if let (Some(path), false) = (is_said, resolver.servers.iter().all(|server| is_loopback(server))) {
+        let how = "/etc/resolv.conf is as in a cluster, but the pod's network is a loopback interface: no name server beyond it can be asked";
+        report.push(scope.verdict(path, how));
+    }
     Ok(resolver.text())
+}
+
+fn is_loopback(server: &str) -> bool {
+    server.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 impl Resolver {
@@ -170,7 +179,7 @@ mod tests {
     fn policies() {
         for (spec, reported) in [
             (json!({}), false),
-            (json!({ "dnsPolicy": "Default" }), false),
+            (json!({ "dnsPolicy": "Default" }), true),
             (json!({ "dnsPolicy": "ClusterFirst" }), true),
             (json!({ "dnsPolicy": "ClusterFirstWithHostNet" }), true),
         ] {
@@ -178,6 +187,9 @@ mod tests {
             assert_eq!(text(&fixture), HOSTS_OWN, "{spec}");
             assert_eq!(fixture.plan().unwrap().report.iter().any(|v| v.path == "spec.dnsPolicy"), reported, "{spec}");
         }
+        let own = json!({ "nameservers": ["127.0.0.1"] });
+        let own = with(json!({ "dnsPolicy": "None", "dnsConfig": own })).plan().unwrap();
+        assert!(!own.report.iter().any(|v| v.path.starts_with("spec.dns")));
         let mut none = with(json!({}));
         none.host.node.resolv_conf = String::new();
         assert_eq!(text(&none), "");

@@ -28,7 +28,7 @@ pub(super) fn field(scope: &Scope, at: &str, said: &ObjectFieldSelector, report:
         "metadata.namespace" => scope.namespace().to_owned(),
         "metadata.uid" => scope.paths.uid.clone(),
         // The second one is what the first was called in old versions of the API, which the API server still takes.
-        "spec.nodeName" | "spec.host" => named(&scope.spec.node_name).unwrap_or_else(|| scope.host.node_name.clone()),
+        "spec.nodeName" | "spec.host" => named(&scope.spec.node_name).unwrap_or_else(|| scope.host.name.clone()),
         "spec.serviceAccountName" => named(&scope.spec.service_account_name)
             .or_else(|| named(&scope.spec.service_account))
             .unwrap_or_else(|| "default".to_owned()),
@@ -161,8 +161,8 @@ mod tests {
             ("metadata.labels['none']", ""),
             ("metadata.annotations['Example.com/Note']", "two\nlines"),
             ("metadata.annotations['a']']", "odd"),
-            ("spec.nodeName", "this-host"),
-            ("spec.host", "this-host"),
+            ("spec.nodeName", "here"),
+            ("spec.host", "here"),
             ("spec.serviceAccountName", "default"),
             ("status.podIP", "127.0.0.1"),
             ("status.podIPs", "127.0.0.1"),

@@ -7,7 +7,7 @@ use super::scope::Scope;
 use super::{FilePlan, POD_IP, Verdict, VolumePlan, dns, message};
 use crate::error::Result;
 
-/// The size of the tmpfs that they are in, beside what they are made from, in bytes.
+/// The size of the tmpfs that they are in, unless they are large, in bytes.
 const LIMIT: u64 = 1 << 20;
 const MODE: u32 = 0o644;
 
@@ -23,11 +23,11 @@ pub(super) fn etc(scope: &Scope, report: &mut Vec<Verdict>) -> Result<VolumePlan
         file("resolv.conf", dns::resolv_conf(scope, report)?),
         file("hostname", format!("{}\n", scope.names.kernel)),
     ];
-    let bytes: usize = own.iter().map(|file| file.content.len()).sum();
+    let bytes = own.iter().map(|file| file.content.len() as u64).sum::<u64>();
     Ok(VolumePlan {
         name: "etc".to_owned(),
         path: scope.paths.run_dir.join("etc"),
-        size_limit: Some(LIMIT.saturating_add(bytes as u64)),
+        size_limit: Some(LIMIT.max(bytes.saturating_mul(2))),
         mode: 0o755,
         directories: Vec::new(),
         files: own.into_iter().chain(message::files(scope)?).collect(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
 use serde_json::{Value, json};
 
-use super::{ContainerPlan, Options, PodPaths, PodPlan, plan};
+use super::{ContainerPlan, Options, PodPaths, PodPlan, PolicyLevel, plan};
 use crate::error::Result;
 use crate::host::{HostFacts, IdExtent, IdMap};
 use crate::image::{Accounts, Group, Image, User};
@@ -34,7 +34,8 @@ impl Fixture {
             bundle: Bundle::default(),
             images: BTreeMap::from(images),
             host: HostFacts::sample(IdMap { uids: extents.clone(), gids: extents }),
-            options: Options::default(),
+            // What a policy forbids has tests of its own.
+            options: Options { policy: Some(PolicyLevel::Privileged), ..Options::default() },
         }
     }
 

@@ -20,6 +20,8 @@ mod nested;
 mod objections;
 mod oci;
 mod options;
+mod placement;
+mod policy;
 mod probes;
 mod render;
 mod restarts;
@@ -51,6 +53,7 @@ pub use lifecycle::{
 };
 pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
+pub use policy::objections as policy_objections;
 pub use render::render;
 pub use signal::number as signal_number;
 

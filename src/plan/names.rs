@@ -41,7 +41,7 @@ pub(super) fn names(pod: &Said<Pod>, spec: &PodSpec, name: &str, host: &HostFact
     let said = |name: &'_ Option<String>| name.clone().filter(|name| !name.is_empty());
     if spec.host_network == Some(true) {
         // The name belongs to the network: such a pod has the node's.
-        let host = host.node_name.clone();
+        let host = host.name.clone();
         return Ok(Names { kernel: host.clone(), host, domain: None });
     }
     if let Some(name) = said(&spec.hostname_override) {
@@ -171,6 +171,6 @@ mod tests {
     fn a_pod_in_the_hosts_network_has_the_nodes_name() {
         let mut fixture = with(json!({ "hostNetwork": true, "hostname": "web" }));
         fixture.host.node.hosts = "127.0.0.1 localhost\n10.0.0.1\tnode\n".to_owned();
-        assert_eq!(names(&fixture).0, "this-host");
+        assert_eq!(names(&fixture).0, "here");
     }
 }

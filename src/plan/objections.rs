@@ -3,12 +3,13 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::Options;
+use super::{Options, placement, policy};
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, Objection, Said};
 
-/// What stands against running `pod`.
+/// What stands against running `pod`: what `check` tells, and what `plan` and `run` refuse.
 pub fn objections(pod: &Said<Pod>, bundle: &Bundle, host: &HostFacts, options: &Options) -> Vec<Objection> {
-    let _ = (pod, bundle, host, options);
-    Vec::new()
+    let mut objections = policy::objections(&pod.object, options);
+    objections.extend(placement::objections(pod, bundle, host, options));
+    objections
 }

@@ -2,9 +2,13 @@
 
 mod container;
 mod data;
+mod environment;
 mod life;
+mod network;
+mod placement;
 mod pod;
 mod probes;
+mod selectors;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -134,8 +138,8 @@ impl Check<'_> {
     }
 }
 
-/// The path of the entry `key` of the map at `path`.
-pub(super) fn key_path(path: &str, key: &str) -> String {
+/// The path of the entry `key` of the map at `path`: `data.a`, or `data[a.b]` where a dot would mislead.
+pub fn key_path(path: &str, key: &str) -> String {
     let mut path = path.to_owned();
     super::kind::push_key(&mut path, key);
     path

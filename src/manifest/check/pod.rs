@@ -19,9 +19,7 @@ impl Check<'_> {
         if let Some(seconds) = spec.active_deadline_seconds.filter(|s| !(1..=i64::from(i32::MAX)).contains(s)) {
             self.problem("spec.activeDeadlineSeconds", format!("{seconds} is outside 1 to {}", i32::MAX));
         }
-        if let Some(hostname) = spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
-            self.label("spec.hostname", hostname);
-        }
+        self.network(spec);
         if let Some(context) = &spec.security_context {
             self.id("spec.securityContext.runAsUser", context.run_as_user);
             self.id("spec.securityContext.runAsGroup", context.run_as_group);
@@ -30,6 +28,7 @@ impl Check<'_> {
         if let Some(resources) = &spec.resources {
             self.resources("spec.resources", resources);
         }
+        self.placement(spec);
         self.volumes(spec);
         if spec.containers.is_empty() {
             self.problem("spec.containers", "required: a Pod has at least one container");
@@ -42,7 +41,7 @@ impl Check<'_> {
         self.unique_ports(spec);
     }
 
-    /// `runAsNonRoot` beside `runAsUser: 0`, which the kubelet would refuse when it starts the container. A container's own
+    /// `runAsNonRoot` beside `runAsUser: 0`, which an API server takes, and a kubelet refuses when it starts the container. A container's own
     /// values go before the pod's.
     fn non_root(&mut self, spec: &PodSpec) {
         let pod = spec.security_context.as_ref();
@@ -57,7 +56,7 @@ impl Check<'_> {
             }
         }
         for path in paths {
-            self.problem(&path, "0 is root, and runAsNonRoot is true");
+            self.problems.refuse(self.source, &path, "0 is root, and runAsNonRoot is true");
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) const RESOURCES: &[Field] = &[
     ("spec.containers[].resources.requests.memory", SHARE),
     ("spec.overhead", Group),
     ("spec.overhead.*", Refused("only a RuntimeClass has an overhead, and podling is the only runtime here")),
-    ("spec.resourceClaims", NO_CLUSTER),
+    ("spec.resourceClaims", Refused("there are no drivers of devices to claim from")),
     ("spec.resources", Group),
     ("spec.resources.claims", NO_CLUSTER),
     ("spec.resources.limits", Group),

@@ -5,6 +5,7 @@ mod hostile;
 mod lives;
 mod messages;
 mod page;
+mod placement;
 mod podman;
 mod pods;
 mod reading;

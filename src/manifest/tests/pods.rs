@@ -50,13 +50,6 @@ fn fields_that_are_refused() {
             &["pod.yaml:8: spec.hostNetwork: true: podling keeps a pod out of the host's namespaces"],
         ),
         (
-            "  nodeSelector: {disk: ssd, kubernetes.io/os: windows}",
-            &[
-                "pod.yaml:8: spec.nodeSelector.disk: podling does not check the labels of this machine, its only node",
-                "pod.yaml:8: spec.nodeSelector[kubernetes.io/os]: \"windows\": podling runs Linux containers",
-            ],
-        ),
-        (
             "    securityContext: {privileged: true, seccompProfile: {type: Unconfined}}",
             &[
                 "pod.yaml:8: spec.containers[0].securityContext.privileged: true: podling does not run privileged containers yet",
