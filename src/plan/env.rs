@@ -302,6 +302,92 @@ mod tests {
         assert!(from("secretKeyRef", "hush", "NUL", true).refusal().contains("NUL"));
     }
 
+    fn file_key(name: &str, key: &str, optional: bool) -> Value {
+        let key = json!({ "volumeName": "e", "path": "./a.env", "key": key, "optional": optional });
+        json!({ "name": name, "valueFrom": { "fileKeyRef": key } })
+    }
+
+    fn with_file(fields: Value) -> Fixture {
+        let mut fixture = objects(fields).config(json!({ "Cmd": ["sh"], "Env": ["IMG=image"] }));
+        fixture.pod["spec"]["volumes"] =
+            json!([{ "name": "e", "emptyDir": {} }, { "name": "m", "configMap": { "name": "one" } }]);
+        fixture
+    }
+
+    #[test]
+    fn a_files_key_is_known_only_when_the_container_starts() {
+        let fixture = with_file(json!({
+            "envFrom": [{ "secretRef": { "name": "hush-not-there", "optional": true } }],
+            "env": [
+                file_key("A", "k", false),
+                file_key("IMG", "i", true),
+                file_key("GONE", "g", true),
+                { "name": "B", "value": "<$(A)$(GONE)>" },
+                { "name": "C", "value": "before" },
+                file_key("C", "c", true),
+                { "name": "PLAIN", "value": "$(NONE)" },
+            ],
+            "args": ["plain", "$(B)$$(A)"],
+        }));
+        let plan = fixture.plan().unwrap();
+        let process = plan.containers[0].spec.process().clone().unwrap();
+        let words = |key: &str| format!("<key {key:?} of file \"./a.env\" in volume \"e\">");
+        assert_eq!(process.args().clone().unwrap()[1], format!("<{}{}>$(A)", words("k"), words("g")));
+        assert!(env(&fixture).contains(&format!("A={}", words("k"))));
+        let late = &plan.containers[0].late;
+        assert_eq!((late.env.len(), late.args.len()), (5, 1));
+        let completed = |there: &[&str]| {
+            let mut read = |key: &crate::plan::FileKey| {
+                assert_eq!((key.volume.to_str(), key.path.to_str()), (Some("/run/pod/volumes/e"), Some("./a.env")));
+                Ok(there.contains(&key.key.as_str()).then(|| key.key.to_uppercase()))
+            };
+            let process = late.complete(&process, &mut read)?;
+            let mut strings = process.env().clone().unwrap();
+            strings.extend(process.args().clone().unwrap());
+            crate::error::Result::Ok(strings)
+        };
+        let all = completed(&["k", "i", "g", "c"]).unwrap();
+        for expected in ["A=K", "IMG=I", "GONE=G", "B=<KG>", "C=C", "PLAIN=$(NONE)", "plain", "<KG>$(A)"] {
+            assert!(all.iter().any(|s| s == expected), "{expected}: {all:?}");
+        }
+        let one = completed(&["k"]).unwrap();
+        for expected in ["A=K", "IMG=image", "B=<K$(GONE)>", "C=before", "<K$(GONE)>$(A)"] {
+            assert!(one.iter().any(|s| s == expected), "{expected}: {one:?}");
+        }
+        assert!(!one.iter().any(|s| s.starts_with("GONE=")), "{one:?}");
+        let error = completed(&[]).unwrap_err().to_string();
+        assert!(error.contains("the variable \"A\"") && error.contains("\"k\""), "{error}");
+    }
+
+    #[test]
+    fn a_secret_beside_a_files_key_is_hidden() {
+        let fixture = with_file(json!({ "env": [
+            { "name": "S", "valueFrom": { "secretKeyRef": { "name": "hush", "key": "C" } } },
+            file_key("S", "k", true),
+            { "name": "T", "value": "$(S)" },
+        ] }));
+        let plan = fixture.plan().unwrap();
+        assert_eq!(plan.containers[0].secret.env, ["S", "T"]);
+        let printed = crate::plan::render(&plan).unwrap()["containers"][0]["spec"]["process"].to_string();
+        assert!(printed.contains("\"T=<") && !printed.contains("secret"), "{printed}");
+    }
+
+    #[test]
+    fn impossible_files() {
+        for (key, path) in [
+            (json!({ "volumeName": "m", "path": "x", "key": "k" }), "volumeName"),
+            (json!({ "volumeName": "none", "path": "x", "key": "k" }), "volumeName"),
+            (json!({ "volumeName": "e", "path": "a/../../x", "key": "k" }), "path"),
+            (json!({ "volumeName": "e", "path": "/x", "key": "k" }), "path"),
+            (json!({ "volumeName": "e", "path": "", "key": "k" }), "path"),
+        ] {
+            let refusal = with_file(json!({ "env": [{ "name": "A", "valueFrom": { "fileKeyRef": key } }] })).refusal();
+            assert!(refusal.contains(&format!("env[0].valueFrom.fileKeyRef.{path}")), "{refusal}");
+        }
+        let none = with_file(json!({ "env": [{ "name": "A", "valueFrom": {} }] })).refusal();
+        assert!(none.contains("env[0].valueFrom"), "{none}");
+    }
+
     #[test]
     fn odd_keys_of_env_from_are_skipped_and_reported() {
         let fixture = Fixture::container(json!({ "envFrom": [{ "configMapRef": { "name": "m" } }] }))

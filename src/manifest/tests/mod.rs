@@ -1,9 +1,11 @@
 //! What the manifest room reads, what it refuses, and in which words.
 
+mod environment;
 mod full;
 mod hostile;
 mod lives;
 mod messages;
+mod network;
 mod page;
 mod placement;
 mod podman;

@@ -27,11 +27,9 @@ fn fields_that_are_refused() {
         ),
         (
             "    ports: [{containerPort: 80, hostPort: 80}]",
-            &["pod.yaml:8: spec.containers[0].ports[0].hostPort: podling does not publish ports yet"],
-        ),
-        (
-            "    env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]",
-            &["pod.yaml:8: spec.containers[0].env[0].valueFrom.fieldRef: podling does not honour it yet"],
+            &[
+                "pod.yaml:8: spec.containers[0].ports[0].hostPort: podling publishes no port: a pod's network is a loopback interface of its own, which `podling port-forward` and `exec` reach",
+            ],
         ),
         (
             "  volumes: [{name: d, hostPath: {path: /}}]",
@@ -213,7 +211,7 @@ fn values() {
         (
             "    env: [{name: A, valueFrom: {}}]",
             &[
-                "pod.yaml:8: spec.containers[0].env[0].valueFrom: valueFrom has one of configMapKeyRef and secretKeyRef, found none",
+                "pod.yaml:8: spec.containers[0].env[0].valueFrom: expected one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef, found none",
             ],
         ),
         (
