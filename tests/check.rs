@@ -79,6 +79,20 @@ fn exit_codes_tell_invalid_refused_and_unreadable_apart() {
             "refused: pod.yaml:6: spec.runtimeClassName: ",
         ),
         (
+            "what only a kubelet would miss",
+            "env: [{name: A, value: \"1\"}]",
+            "envFrom: [{configMapRef: {name: web}}]",
+            2,
+            "refused: pod.yaml:12: spec.containers[0].envFrom[0].configMapRef.name: the input has no ConfigMap \"web\"",
+        ),
+        (
+            "a value of what is refused",
+            "priority: 3",
+            "overhead: {cpu: -1}",
+            1,
+            "invalid: pod.yaml:6: spec.overhead.cpu: \"-1\" must not be negative",
+        ),
+        (
             "both",
             "priority: 3",
             "runtimeClassName: gvisor\n  restartPolicy: x",

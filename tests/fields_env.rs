@@ -287,8 +287,7 @@ fn a_file_of_variables_is_read_at_each_start_and_holds_for_commands_too() {
     let env = "env:\n- {name: RUN, valueFrom: {fileKeyRef: {volumeName: shared, path: next, key: RUN, optional: true}}}\n\
                volumeMounts: [{name: shared, mountPath: /shared}]";
     // Each run writes what the next one finds.
-    let script =
-        "echo \"run ${RUN:-0}\"; printf \"RUN='$((${RUN:-0} + 1))'\\n\" > /shared/next; [ \"$RUN\" = 2 ] && exec sleep 1000";
+    let script = "echo \"run ${RUN:-0}\"; printf \"RUN='$((${RUN:-0} + 1))'\\n\" > /shared/next; [ \"$RUN\" = 2 ] && exec sleep 1000";
     let c = container_yaml("c", "busybox", script, env);
     let spec = "restartPolicy: Always\nterminationGracePeriodSeconds: 0\nvolumes: [{name: shared, emptyDir: {}}]";
     let running = place.start_with(&pod("p", spec, &[c]), &["--time-scale", "0.001"]);

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::store::Found;
 use crate::image::{Accounts, Image, Store};
-use crate::manifest::{self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Verdict};
+use crate::manifest::{self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Source, Verdict};
 use crate::plan::{Emulation, Options};
 
 /// Say whether files are valid, and what podling does with each field
@@ -112,15 +112,21 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
                 examined.answer(&pod.source, plan.report.iter().map(answer).collect());
             }
             Ok(plan) => examined.refuse(&pod.source, crate::plan::emulated(&plan)),
-            Err(e) => examined.refuse(&pod.source, vec![objection(&e)]),
+            Err(e) => {
+                let objection = objection(&e, &pod.source);
+                // A plan fails at what reading has told already, such as a ConfigMap that the input lacks.
+                if objection.path.is_empty() || !examined.stands_against(&pod.source, &objection.path) {
+                    examined.refuse(&pod.source, vec![objection]);
+                }
+            }
         }
     }
     Ok(())
 }
 
-/// The plan's error as an objection to the field that it is about.
-fn objection(e: &Error) -> Objection {
-    let (path, why) = e.field().map_or(("", e.what()), |(_, path, why)| (path, why));
+/// The plan's error as an objection to the field of `source` that it is about.
+fn objection(e: &Error, source: &Source) -> Objection {
+    let (path, why) = e.field().map_or(("", e.what()), |(_, path, why)| (source.within(path), why));
     Objection { path: path.to_owned(), why: why.to_owned(), mend: e.hint().map(str::to_owned) }
 }
 

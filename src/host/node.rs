@@ -93,6 +93,11 @@ mod tests {
     #[test]
     fn a_node_is_looked_at_even_where_podling_has_no_data_yet() {
         let node = Node::gather(Path::new("/no/such/directory"));
-        assert!(node.cpu_millis >= 1000 && node.cpu_millis.is_multiple_of(1000) && node.memory > 1 << 20 && node.storage > 0);
+        assert!(
+            node.cpu_millis >= 1000
+                && node.cpu_millis.is_multiple_of(1000)
+                && node.memory > 1 << 20
+                && node.storage > 0
+        );
     }
 }

@@ -163,7 +163,7 @@ impl Walk<'_> {
             Yaml::Text(text) => {
                 if self.kind == Kind::Pod && text.contains('\0') {
                     // Arguments, variables and paths end at the first NUL on their way through the kernel.
-                    self.problems.add(&self.source, path, "holds a NUL character, which the kernel would cut it at");
+                    self.problems.refuse(&self.source, path, "holds a NUL character, which the kernel would cut it at");
                 }
                 Value::String(text.clone())
             }

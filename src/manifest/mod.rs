@@ -4,7 +4,7 @@
 //! -> `check` (the API server's rules) -> `references` (what objects say about each other). Every problem of a stage is
 //! reported at once, and a later stage runs only on what the earlier ones accepted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
@@ -115,6 +115,12 @@ impl Examined {
         self.problems.extend(source.problems(objections).into_sorted());
     }
 
+    /// Whether something stands against the field at `path` of the object at `source`.
+    pub fn stands_against(&self, source: &Source, path: &str) -> bool {
+        let (object, path) = (Some(source.place()), source.full_path(path));
+        self.problems.iter().any(|problem| problem.object == object && problem.path == path)
+    }
+
     /// Lays `answers`, which depend on values and the host, over those of the object at `source`.
     pub fn answer(&mut self, source: &Source, answers: Vec<Answer>) {
         if let Some(object) = self.objects.iter_mut().find(|object| object.place == source.place()) {
@@ -122,8 +128,14 @@ impl Examined {
         }
     }
 
-    /// Sorts the problems, and makes them the answers of their fields.
+    /// Sorts the problems, and makes them the answers of their fields. What an API server refuses needs no other answer.
     pub fn settle(&mut self) {
+        let invalid = |problem: &&Problem| problem.class == Class::Invalid && !problem.path.is_empty();
+        let fields = self.problems.iter().filter(invalid).map(|problem| (problem.object, problem.path.clone()));
+        let fields: BTreeSet<(Option<Place>, String)> = fields.collect();
+        self.problems.retain(|problem| {
+            problem.class == Class::Invalid || !fields.contains(&(problem.object, problem.path.clone()))
+        });
         self.problems.sort_by_key(Problem::order);
         for object in &mut self.objects {
             let own = self.problems.iter().filter(|problem| problem.object == Some(object.place));
@@ -299,6 +311,11 @@ impl Source {
     pub fn error(&self, path: &str, why: impl std::fmt::Display) -> Error {
         let (at, path) = (self.at(path), self.full_path(path));
         Error::new(format!("{at}: {path}: {why}")).place(at, path)
+    }
+
+    /// The path in the object of the field that is at `full` in its document; the two differ in a List.
+    pub fn within<'a>(&self, full: &'a str) -> &'a str {
+        full.strip_prefix(self.prefix.as_str()).map_or(full, |rest| rest.trim_start_matches('.'))
     }
 
     /// The fields that are emulated whatever their value and the host, each with how.

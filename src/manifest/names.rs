@@ -39,6 +39,18 @@ pub(super) fn search_domain(name: &str) -> Result<(), String> {
     ))
 }
 
+/// What the API server makes an object's name of (`generateName`), which may end with dashes.
+pub(super) fn name_prefix(prefix: &str) -> Result<(), String> {
+    let goes_on = if prefix.ends_with('-') { format!("{prefix}x") } else { prefix.to_owned() };
+    if prefix.len() <= 253 && goes_on.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(format!(
+        "{prefix:?} cannot begin a DNS name: lower-case letters, digits, \"-\" and \".\", a letter or digit first and beside each \
+         \".\", at most 253 characters"
+    ))
+}
+
 /// The key of a label or an annotation: a name, perhaps after a DNS subdomain and a slash.
 pub(super) fn qualified_name(key: &str) -> Result<(), String> {
     let (prefix, name) = match key.split_once('/') {
@@ -167,6 +179,17 @@ pub(super) fn local_path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A path that leads down only, as the API server wants that of a profile.
+pub(super) fn descending_path(path: &str) -> Result<(), String> {
+    if path.starts_with('/') {
+        return Err(format!("{path:?} must be a relative path"));
+    }
+    if path.split('/').any(|part| part == "..") {
+        return Err(format!("{path:?} must not contain \"..\""));
+    }
+    Ok(())
+}
+
 /// A label made of `name`, for a mend; nothing when no letter or digit is left.
 pub(super) fn like_label(name: &str) -> Option<String> {
     let mapped: String = name
@@ -217,6 +240,8 @@ mod tests {
                 vec!["a.b", "_tcp.a", "a_b.c-d", "0"],
                 vec!["", "a..b", "_", "a_", "-a", "A", "a b", "__a", &long],
             ),
+            (name_prefix, vec!["a", "a-", "a.b--"], vec!["", "-", "A-", "a.", "a.-", &long]),
+            (descending_path, vec!["", "a", "a/..b"], vec!["/a", "..", "a/../b"]),
             (qualified_name, vec!["app", "k8s.io/App_x.y"], vec!["", "/a", "K/a", "a/", "a/b/c", "a b"]),
             (label_value, vec!["", "v1.0", "A_b"], vec!["a b", "-a", "a/", &x64]),
             (env_name, vec!["A", "a.b-c", "1", "A B"], vec!["", "A=B", "A\n", "é"]),

@@ -13,8 +13,8 @@ pub struct Quantity {
 }
 
 impl Quantity {
-    /// Reads a quantity as the API server does: what is finer than a billionth is rounded away from zero, what is greater than
-    /// 2^63-1 becomes that.
+    /// Reads a quantity as the API server does: without the spaces around it, what is finer than a billionth is rounded away from zero,
+    /// what is greater than 2^63-1 becomes that, and no digits at all are zero.
     ///
     /// # Errors
     /// What is wrong with `text`, to be put after the path of the field.
@@ -24,19 +24,18 @@ impl Quantity {
                 "{text:?} is not a quantity: a number, then m, k, M, G, T, P, E, or Ki, Mi, Gi, Ti, Pi, Ei, or an exponent such as e3"
             )
         };
-        let (negative, rest) = match text.as_bytes().first() {
-            Some(b'-') => (true, &text[1..]),
-            Some(b'+') => (false, &text[1..]),
-            _ => (false, text),
+        let trimmed = text.trim();
+        let (negative, rest) = match trimmed.as_bytes().first() {
+            Some(b'-') => (true, &trimmed[1..]),
+            Some(b'+') => (false, &trimmed[1..]),
+            Some(_) => (false, trimmed),
+            None => return Err(bad()),
         };
         let (whole, rest) = split_digits(rest);
         let (fraction, suffix) = match rest.strip_prefix('.') {
             Some(rest) => split_digits(rest),
             None => ("", rest),
         };
-        if whole.is_empty() && fraction.is_empty() {
-            return Err(bad());
-        }
         let (power_of_ten, power_of_two) = suffix_powers(suffix).ok_or_else(bad)?;
         let magnitude = nanos(whole, fraction, power_of_ten, power_of_two);
         Ok(Quantity { nanos: if negative { -magnitude } else { magnitude } })
@@ -45,6 +44,23 @@ impl Quantity {
     /// Whether it is less than zero.
     pub fn is_negative(self) -> bool {
         self.nanos < 0
+    }
+
+    /// Whether it is a whole number of units.
+    pub fn is_whole(self) -> bool {
+        self.nanos % NANOS == 0
+    }
+
+    /// What the API server stores of an amount of a resource: thousandths, rounded away from zero.
+    pub fn stored(self) -> Quantity {
+        let milli = NANOS / 1000;
+        let magnitude = div_up(self.nanos.abs(), milli) * milli;
+        Quantity { nanos: if self.is_negative() { -magnitude } else { magnitude } }
+    }
+
+    /// The sum of both, at most the greatest quantity.
+    pub fn plus(self, other: Quantity) -> Quantity {
+        Quantity { nanos: self.nanos.saturating_add(other.nanos).clamp(-MAX, MAX) }
     }
 
     /// Whole units, rounded up, as `Quantity.Value()` in Kubernetes; 0 when it is negative.
@@ -89,8 +105,7 @@ fn suffix_powers(suffix: &str) -> Option<(i64, u32)> {
             }
             // Whatever is beyond these bounds is zero or the maximum anyway.
             let greatest = 1_000_000_000;
-            let beyond = if exponent.starts_with('-') { -greatest } else { greatest };
-            (exponent.parse::<i64>().map_or(beyond, |power| power.clamp(-greatest, greatest)), 0)
+            (exponent.parse::<i64>().ok()?.clamp(-greatest, greatest), 0)
         }
     })
 }
@@ -155,8 +170,10 @@ mod tests {
             ("1e-3", 1, 1),
             ("64Mi", 67_108_864, 67_108_864_000),
             ("2E", 2_000_000_000_000_000_000, u64::MAX),
-            ("0e999999999999999999999", 0, 0),
-            ("1e-999999999999999999999", 1, 1),
+            (" 64Mi\n", 67_108_864, 67_108_864_000),
+            ("Mi", 0, 0),
+            (".", 0, 0),
+            ("-", 0, 0),
             ("1e-9223372036854775808", 1, 1),
         ] {
             let quantity = Quantity::parse(text).unwrap();
@@ -172,8 +189,24 @@ mod tests {
     }
 
     #[test]
+    fn is_stored_in_thousandths() {
+        for (text, stored) in
+            [("1.5", "1500m"), ("1u", "1m"), ("-1n", "-1m"), ("1000.0001", "1000001m"), ("2Ki", "2048")]
+        {
+            assert_eq!(Quantity::parse(text).unwrap().stored(), Quantity::parse(stored).unwrap(), "{text}");
+        }
+        let whole = |text: &str| Quantity::parse(text).unwrap().is_whole();
+        assert!(whole("2") && whole("1.5k") && whole("1000m") && !whole("1.5") && !whole("1n"));
+        let sum = |a: &str, b: &str| Quantity::parse(a).unwrap().plus(Quantity::parse(b).unwrap());
+        assert_eq!(sum("500m", "1.5"), Quantity::parse("2").unwrap());
+        assert_eq!(sum("9Ei", "9Ei"), Quantity::parse("9Ei").unwrap());
+    }
+
+    #[test]
     fn refuses_what_is_none() {
-        for text in ["", " ", "1 ", ".", "-", "Mi", "1mi", "1KI", "1kk", "1e", "1e+", "1.2.3", "1_0", "0x10", "١"] {
+        for text in
+            ["", " ", "1 Mi", "1mi", "1KI", "1kk", "1e", "1e+", "1.2.3", "1_0", "0x10", "١", "1e9223372036854775808"]
+        {
             assert!(Quantity::parse(text).is_err(), "{text:?}");
         }
     }

@@ -1,4 +1,5 @@
-//! What Pods say about other objects: every ConfigMap and Secret that a Pod needs must be in the input, with the keys it names.
+//! What Pods say about other objects: every ConfigMap and Secret that a Pod needs must be in the input, with the keys it names. An API
+//! server takes a Pod without them, and the kubelet waits for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,14 +106,14 @@ impl Check<'_> {
         let key = ObjectKey { namespace: self.namespace.to_owned(), name: wanted.name.to_owned() };
         let Some(object) = objects.get(&key) else {
             let why = format!("the input has no {kind} {:?}{}", wanted.name, in_namespace(self.namespace));
-            self.problems.add(self.source, &wanted.path, why).mend(missing_object(kind, &key, objects));
+            self.problems.refuse(self.source, &wanted.path, why).mend(missing_object(kind, &key, objects));
             return;
         };
         let there = keys(&object.object);
         for (path, key) in wanted.keys.iter().filter(|(_, key)| !key.is_empty() && !there.contains(key)) {
             let why =
                 format!("the {kind} {:?} at {} has no key {key:?}", wanted.name, object.source.at("metadata.name"));
-            let problem = self.problems.add(self.source, path, why);
+            let problem = self.problems.refuse(self.source, path, why);
             if let Some(meant) = nearest(key, there.iter().copied()) {
                 problem.mend(format!("did you mean {meant:?}?"));
             } else if there.is_empty() {

@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext, VolumeMount,
-};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec, SeccompProfile, SecurityContext, VolumeMount};
 
-use super::{Check, key_path, names};
+use super::{Check, names};
 use crate::manifest::mistakes::nearest;
 
 impl Check<'_> {
@@ -22,10 +20,10 @@ impl Check<'_> {
             }
             _ => {}
         }
-        let pull = container.image_pull_policy.as_deref();
+        let pull = container.image_pull_policy.as_deref().filter(|policy| !policy.is_empty());
         self.one_of(&format!("{path}.imagePullPolicy"), pull, &["Always", "IfNotPresent", "Never"]);
         if let Some(dir) = container.working_dir.as_deref().filter(|dir| !dir.is_empty() && !dir.starts_with('/')) {
-            self.problem(&format!("{path}.workingDir"), format!("{dir:?} is not an absolute path"));
+            self.refuse(&format!("{path}.workingDir"), format!("{dir:?} is not an absolute path"));
         }
         for (at, variable) in container.env.iter().flatten().enumerate() {
             self.variable(&format!("{path}.env[{at}]"), variable, spec);
@@ -57,7 +55,8 @@ impl Check<'_> {
                     self.problem(&format!("{path}.containerPort"), format!("{other} is outside 1 to 65535"));
                 }
             }
-            self.one_of(&format!("{path}.protocol"), port.protocol.as_deref(), &["TCP", "UDP", "SCTP"]);
+            let protocol = port.protocol.as_deref().filter(|protocol| !protocol.is_empty());
+            self.one_of(&format!("{path}.protocol"), protocol, &["TCP", "UDP", "SCTP"]);
             let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) else { continue };
             let name_path = format!("{path}.name");
             self.grammar(&name_path, names::port_name(name));
@@ -98,13 +97,6 @@ impl Check<'_> {
                 let first = self.source.at(&first);
                 self.problem(&mount_path, format!("{:?} is already mounted at {first}", mount.mount_path));
             }
-        }
-    }
-
-    /// Limits are refused by the field table as long as podling cannot set them, so only requests get here.
-    pub(super) fn resources(&mut self, path: &str, resources: &ResourceRequirements) {
-        for (name, quantity) in resources.requests.iter().flatten() {
-            self.quantity(&key_path(&format!("{path}.requests"), name), &quantity.0);
         }
     }
 

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use serde_json::Value;
 
 use super::{Check, key_path, names};
 
 /// How many bytes the values of one ConfigMap or Secret may have together.
 const MAX_DATA: usize = 1 << 20;
+/// The annotation that says whose token a Secret holds.
+const ACCOUNT: &str = "kubernetes.io/service-account.name";
 
 impl Check<'_> {
     pub(super) fn config_map(&mut self, map: &ConfigMap) {
@@ -47,7 +50,7 @@ impl Check<'_> {
         self.secret_type(secret);
     }
 
-    /// The keys that the built-in types of Secrets demand.
+    /// The keys that the built-in types of Secrets demand, and what they hold. `stringData` goes over `data`.
     fn secret_type(&mut self, secret: &Secret) {
         let type_ = secret.type_.as_deref().unwrap_or_default();
         let keys: &[&str] = match type_ {
@@ -57,13 +60,32 @@ impl Check<'_> {
             "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
             _ => &[],
         };
-        let has =
-            |key: &str| has_key(&secret.data, key) || secret.string_data.as_ref().is_some_and(|s| s.contains_key(key));
-        for key in keys.iter().filter(|key| !has(key)) {
-            self.problem("type", format!("a Secret of type {type_} must have the key {key:?}"));
+        for key in keys {
+            match value(secret, key) {
+                None => {
+                    self.problem("type", format!("a Secret of type {type_} must have the key {key:?}"));
+                }
+                Some((field, value)) if *key == "ssh-privatekey" && value.is_empty() => {
+                    self.problem(&key_path(field, key), format!("a Secret of type {type_} must have a key here"));
+                }
+                // What is in it is secret, so the fault is told by its place only.
+                Some((field, value)) if key.starts_with(".docker") => {
+                    if let Err(e) = serde_json::from_slice::<Option<BTreeMap<String, Value>>>(value) {
+                        let why = format!("not a JSON object, see line {}, column {} of it", e.line(), e.column());
+                        self.problem(&key_path(field, key), why);
+                    }
+                }
+                Some(_) => {}
+            }
         }
-        if type_ == "kubernetes.io/basic-auth" && !has("username") && !has("password") {
+        if type_ == "kubernetes.io/basic-auth"
+            && ["username", "password"].iter().all(|key| value(secret, key).is_none())
+        {
             self.problem("type", format!("a Secret of type {type_} must have the key \"username\" or \"password\""));
+        }
+        let account = secret.metadata.annotations.as_ref().and_then(|all| all.get(ACCOUNT));
+        if type_ == "kubernetes.io/service-account-token" && account.is_none_or(String::is_empty) {
+            self.problem("type", format!("a Secret of type {type_} must have the annotation {ACCOUNT}"));
         }
     }
 
@@ -75,6 +97,9 @@ impl Check<'_> {
     }
 }
 
-fn has_key(data: &Option<BTreeMap<String, ByteString>>, key: &str) -> bool {
-    data.as_ref().is_some_and(|data| data.contains_key(key))
+/// What `key` holds, and the field that it is written in.
+fn value<'a>(secret: &'a Secret, key: &str) -> Option<(&'static str, &'a [u8])> {
+    let text = secret.string_data.as_ref().and_then(|texts| texts.get(key));
+    let bytes = || secret.data.as_ref()?.get(key).map(|ByteString(bytes)| ("data", bytes.as_slice()));
+    text.map(|text| ("stringData", text.as_bytes())).or_else(bytes)
 }

@@ -155,7 +155,7 @@ impl Check<'_> {
             let meant =
                 nearest(name, containers(spec).map(|(_, container)| container.name.as_str())).map(str::to_owned);
             let why = format!("the pod has no container {name:?}");
-            let problem = self.problems.refuse(self.source, &path_of("containerName"), why);
+            let problem = self.refuse(&path_of("containerName"), why);
             if let Some(meant) = meant {
                 problem.mend(format!("did you mean {meant:?}?"));
             }

@@ -96,7 +96,11 @@ impl Check<'_> {
     }
 
     fn restart_rule(&mut self, path: &str, rule: &ContainerRestartRule) {
-        self.required(&format!("{path}.action"), &rule.action);
+        if rule.action.is_empty() {
+            self.problem(&format!("{path}.action"), "required, Restart or RestartAllContainers");
+        } else {
+            self.one_of(&format!("{path}.action"), Some(&rule.action), &["Restart", "RestartAllContainers"]);
+        }
         let path = format!("{path}.exitCodes");
         let Some(codes) = &rule.exit_codes else {
             self.problem(&path, "required");
@@ -107,18 +111,13 @@ impl Check<'_> {
         } else {
             self.one_of(&format!("{path}.operator"), Some(&codes.operator), &["In", "NotIn"]);
         }
-        match codes.values.as_ref().map_or(0, Vec::len) {
-            0 => {
-                self.problem(&format!("{path}.values"), "required: at least one exit code");
-            }
-            1..=MAX_CODES => {}
-            many => {
-                self.problem(&format!("{path}.values"), format!("{many} exit codes; a rule has at most {MAX_CODES}"));
-            }
+        let many = codes.values.as_ref().map_or(0, Vec::len);
+        if many > MAX_CODES {
+            self.problem(&format!("{path}.values"), format!("{many} exit codes; a rule has at most {MAX_CODES}"));
         }
     }
 
-    /// The policy's words, and that a file can be put at the path.
+    /// The policy's words, and that a file can be put at the path, which an API server leaves to the kubelet.
     fn message(&mut self, path: &str, container: &Container) {
         let policy = container.termination_message_policy.as_deref().filter(|policy| !policy.is_empty());
         self.one_of(&format!("{path}.terminationMessagePolicy"), policy, &["File", "FallbackToLogsOnError"]);
@@ -126,7 +125,7 @@ impl Check<'_> {
         let at = format!("{path}.terminationMessagePath");
         let place = said.unwrap_or(MESSAGE_PATH);
         if !place.starts_with('/') {
-            self.problem(&at, format!("{place:?} is not an absolute path"));
+            self.refuse(&at, format!("{place:?} is not an absolute path"));
             return;
         }
         let clean = clean(place);
@@ -140,7 +139,7 @@ impl Check<'_> {
             _ => None,
         };
         if let Some(why) = why {
-            self.problem(&at, format!("{place:?} {why}"));
+            self.refuse(&at, format!("{place:?} {why}"));
             return;
         }
         for (i, mount) in container.volume_mounts.iter().flatten().enumerate() {
@@ -148,7 +147,7 @@ impl Check<'_> {
                 let mount = self.source.at(&format!("{path}.volumeMounts[{i}].mountPath"));
                 let why =
                     format!("{place:?} is where a volume is mounted ({mount}), or above it, and a file is needed");
-                self.problem(&at, why).mend("write another terminationMessagePath, in the volume or beside it");
+                self.refuse(&at, why).mend("write another terminationMessagePath, in the volume or beside it");
             }
         }
     }

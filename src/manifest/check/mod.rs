@@ -1,13 +1,18 @@
 //! The API server's rules for what an object may say, for all that podling honours.
 
+mod annotations;
 mod container;
 mod data;
 mod environment;
 mod life;
+mod metadata;
 mod network;
+mod os;
 mod placement;
 mod pod;
+mod ports;
 mod probes;
+mod resources;
 mod selectors;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -52,6 +57,11 @@ struct Check<'a> {
 impl Check<'_> {
     fn problem(&mut self, path: &str, why: impl std::fmt::Display) -> &mut Problem {
         self.problems.add(self.source, path, why)
+    }
+
+    /// Reports what an API server takes, and podling cannot honour.
+    fn refuse(&mut self, path: &str, why: impl std::fmt::Display) -> &mut Problem {
+        self.problems.refuse(self.source, path, why)
     }
 
     /// Reports what one of the grammars of [`names`] says.
@@ -111,14 +121,15 @@ impl Check<'_> {
 
     fn metadata(&mut self, metadata: &ObjectMeta) {
         match metadata.name.as_deref() {
-            None | Some("") if metadata.generate_name.is_some() => {
-                self.problem("metadata.generateName", "podling makes up no names").mend("write metadata.name");
+            None | Some("") if metadata.generate_name.as_ref().is_some_and(|prefix| !prefix.is_empty()) => {
+                self.refuse("metadata.name", "podling makes no name of generateName").mend("write metadata.name");
             }
             None | Some("") => {
                 self.problem("metadata.name", "required");
             }
             Some(name) => self.grammar("metadata.name", names::dns_subdomain(name)),
         }
+        self.bookkeeping(metadata);
         if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
             self.label("metadata.namespace", namespace);
         }

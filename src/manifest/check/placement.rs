@@ -12,14 +12,14 @@ const NODE_FIELD: &str = "metadata.name";
 
 impl Check<'_> {
     pub(super) fn placement(&mut self, spec: &PodSpec) {
-        for (field, name) in [
-            ("nodeName", &spec.node_name),
-            ("priorityClassName", &spec.priority_class_name),
-            ("runtimeClassName", &spec.runtime_class_name),
-        ] {
+        for (field, name) in [("nodeName", &spec.node_name), ("priorityClassName", &spec.priority_class_name)] {
             if let Some(name) = name.as_deref().filter(|name| !name.is_empty()) {
                 self.grammar(&format!("spec.{field}"), names::dns_subdomain(name));
             }
+        }
+        // An empty class is not the same as none.
+        if let Some(class) = &spec.runtime_class_name {
+            self.grammar("spec.runtimeClassName", names::dns_subdomain(class));
         }
         if let Some(os) = &spec.os {
             self.required("spec.os.name", &os.name);
@@ -174,7 +174,7 @@ impl Check<'_> {
         }
     }
 
-    fn toleration(&mut self, path: &str, said: &Toleration) {
+    pub(super) fn toleration(&mut self, path: &str, said: &Toleration) {
         let key = said.key.as_deref().unwrap_or_default();
         let operator = said.operator.as_deref().unwrap_or_default();
         let value = said.value.as_deref().unwrap_or_default();

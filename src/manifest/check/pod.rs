@@ -12,7 +12,9 @@ impl Check<'_> {
             self.problem("spec", "required");
             return;
         };
-        self.one_of("spec.restartPolicy", spec.restart_policy.as_deref(), &["Always", "OnFailure", "Never"]);
+        self.annotations(&pod.metadata, spec);
+        let policy = spec.restart_policy.as_deref().filter(|policy| !policy.is_empty());
+        self.one_of("spec.restartPolicy", policy, &["Always", "OnFailure", "Never"]);
         if let Some(seconds) = spec.termination_grace_period_seconds.filter(|&seconds| seconds < 0) {
             self.problem("spec.terminationGracePeriodSeconds", format!("{seconds} must not be negative"));
         }
@@ -33,12 +35,17 @@ impl Check<'_> {
         if spec.containers.is_empty() {
             self.problem("spec.containers", "required: a Pod has at least one container");
         }
+        if spec.ephemeral_containers.as_ref().is_some_and(|them| !them.is_empty()) {
+            self.problem("spec.ephemeralContainers", "they are added to a running pod, never written in its YAML");
+        }
         for (path, container) in containers(spec) {
             self.container(&path, container, spec);
         }
         self.non_root(spec);
         self.unique_containers(spec);
         self.unique_ports(spec);
+        self.demands(spec);
+        self.operating_system(spec);
     }
 
     /// `runAsNonRoot` beside `runAsUser: 0`, which an API server takes, and a kubelet refuses when it starts the container. A container's own
@@ -138,32 +145,6 @@ impl Check<'_> {
                 }
                 None => {
                     seen.insert(&container.name, path);
-                }
-            }
-        }
-    }
-
-    /// The containers of a pod share one network, so only one of them can listen on a port. Plain init containers are gone when
-    /// the others run.
-    fn unique_ports(&mut self, spec: &PodSpec) {
-        let mut seen: BTreeMap<(i32, &str), String> = BTreeMap::new();
-        let stays = |path: &str, c: &Container| {
-            path.starts_with("spec.containers") || c.restart_policy.as_deref() == Some("Always")
-        };
-        for (path, container) in containers(spec).filter(|(path, container)| stays(path, container)) {
-            for (at, port) in container.ports.iter().flatten().enumerate() {
-                let path = format!("{path}.ports[{at}].containerPort");
-                let protocol = port.protocol.as_deref().unwrap_or("TCP");
-                match seen.get(&(port.container_port, protocol)) {
-                    Some(first) => {
-                        let first = self.source.at(first);
-                        let why = format!("{protocol} port {} is already taken at {first}", port.container_port);
-                        self.problem(&path, why)
-                            .mend("the containers of a pod share one network: let one of them listen on another port");
-                    }
-                    None => {
-                        seen.insert((port.container_port, protocol), path);
-                    }
                 }
             }
         }

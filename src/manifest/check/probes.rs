@@ -82,7 +82,11 @@ impl Check<'_> {
     fn hook(&mut self, path: &str, hook: &LifecycleHandler, container: &Container, grace: i64) {
         let there =
             [("exec", hook.exec.is_some()), ("httpGet", hook.http_get.is_some()), ("sleep", hook.sleep.is_some())];
-        self.one_handler(path, "a hook", &there);
+        // An API server still takes a tcpSocket, which the field table refuses.
+        if hook.tcp_socket.is_none() || there.iter().any(|(_, there)| *there) {
+            self.one_handler(path, "a hook", &there);
+        }
+        self.tcp_socket(path, hook.tcp_socket.as_ref(), container);
         self.exec(path, hook.exec.as_ref());
         self.http_get(path, hook.http_get.as_ref(), container);
         let outside = |sleep: &&SleepAction| !(0..=grace).contains(&sleep.seconds);
@@ -116,11 +120,20 @@ impl Check<'_> {
         let scheme = get.scheme.as_deref().filter(|scheme| !scheme.is_empty());
         self.one_of(&format!("{path}.scheme"), scheme, &["HTTP", "HTTPS"]);
         self.host(&format!("{path}.host"), get.host.as_deref());
+        self.one_of(&format!("{path}.protocol"), get.protocol.as_deref(), &["HTTP1", "HTTP2"]);
+        if get.protocol.as_deref() == Some("HTTP2") {
+            if scheme.is_some_and(|scheme| scheme != "HTTP") {
+                self.problem(&format!("{path}.protocol"), "HTTP2 goes without TLS, so scheme must be HTTP");
+            }
+            if get.host.as_deref().is_some_and(|host| !host.is_empty()) {
+                self.problem(&format!("{path}.host"), "must not be written where protocol is HTTP2");
+            }
+        }
         for (at, header) in get.http_headers.iter().flatten().enumerate() {
             let path = format!("{path}.httpHeaders[{at}]");
             self.grammar(&format!("{path}.name"), names::header_name(&header.name));
             if header.value.chars().any(|c| c.is_control() && c != '\t') {
-                self.problem(&format!("{path}.value"), "holds a control character, which no header can");
+                self.refuse(&format!("{path}.value"), "holds a control character, which no header can");
             }
         }
     }
@@ -142,7 +155,7 @@ impl Check<'_> {
         let Some(host) = host else { return };
         let odd = |c: char| c.is_whitespace() || c.is_control() || "/?#@\\".contains(c);
         if host.contains(odd) {
-            self.problem(path, format!("{host:?} is no host name and no address"));
+            self.refuse(path, format!("{host:?} is no host name and no address"));
         }
     }
 
@@ -164,7 +177,7 @@ impl Check<'_> {
         if known.contains(&name) {
             return;
         }
-        let problem = self.problem(path, format!("the container has no port named {name:?}"));
+        let problem = self.refuse(path, format!("the container has no port named {name:?}"));
         if let Some(meant) = nearest(name, known.iter().copied()) {
             problem.mend(format!("did you mean {meant:?}?"));
         } else if known.is_empty() {

@@ -38,6 +38,8 @@ fn lives_that_are_good() {
             "  initContainers: [{name: i, image: i, restartPolicy: Always, startupProbe: {exec: {command: [x]}}, lifecycle: {preStop: {exec: {command: [x]}}}}]",
             GOOD,
         ),
+        // No exit code is in an empty list.
+        ("    restartPolicy: Always\n    restartPolicyRules: [{action: Restart, exitCodes: {operator: In}}]", GOOD),
         ("  activeDeadlineSeconds: 2147483647\n  shareProcessNamespace: true", GOOD),
         ("    stdin: true\n    stdinOnce: true\n    tty: true", GOOD),
         ("    terminationMessagePath: /tmp/last\n    terminationMessagePolicy: FallbackToLogsOnError", GOOD),
@@ -257,10 +259,9 @@ fn restarts_and_deadlines() {
         (
             "    restartPolicy: Never\n    restartPolicyRules:\n    - {}\n    - {action: Restart, exitCodes: {}}\n    - {action: Restart, exitCodes: {operator: in, values: [1]}}",
             &[
-                "pod.yaml:10: spec.containers[0].restartPolicyRules[0].action: required",
+                "pod.yaml:10: spec.containers[0].restartPolicyRules[0].action: required, Restart or RestartAllContainers",
                 "pod.yaml:10: spec.containers[0].restartPolicyRules[0].exitCodes: required",
                 "pod.yaml:11: spec.containers[0].restartPolicyRules[1].exitCodes.operator: required, In or NotIn",
-                "pod.yaml:11: spec.containers[0].restartPolicyRules[1].exitCodes.values: required: at least one exit code",
                 "pod.yaml:12: spec.containers[0].restartPolicyRules[2].exitCodes.operator: expected In or NotIn, found \"in\"",
                 "  did you mean \"In\"?",
             ],

@@ -232,7 +232,7 @@ fn metadata_config_maps_and_secrets() {
             "apiVersion: v1\nkind: Pod\nmetadata: {generateName: x-}",
             &[
                 "pod.yaml:1: spec: required",
-                "pod.yaml:3: metadata.generateName: podling makes up no names",
+                "pod.yaml:3: metadata.name: podling makes no name of generateName",
                 "  write metadata.name",
             ],
         ),

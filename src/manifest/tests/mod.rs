@@ -1,5 +1,6 @@
 //! What the manifest room reads, what it refuses, and in which words.
 
+mod amounts;
 mod environment;
 mod full;
 mod hostile;
@@ -11,6 +12,7 @@ mod placement;
 mod podman;
 mod pods;
 mod reading;
+mod rules;
 mod schema;
 mod shown;
 mod styles;

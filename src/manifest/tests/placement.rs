@@ -15,7 +15,6 @@ fn places_that_are_good() {
         "{priority: 5, priorityClassName: system-node-critical, preemptionPolicy: Never}",
         "os: {name: linux}",
         "schedulingGates: []",
-        "runtimeClassName: ''",
         "affinity: {}",
         "affinity: {nodeAffinity: {}, podAffinity: {}, podAntiAffinity: {}}",
         "tolerations: [{operator: Exists}, {key: a, value: b}, {key: a, operator: Equal, effect: NoSchedule}]",
