@@ -138,7 +138,7 @@ fn fields_of_the_pod() {
             "said p web-127.0.0.1",
         ],
     );
-    let told = "spec.containers[0].env[9].valueFrom.fieldRef: emulated: status.podIP is 127.0.0.1: the pod has a loopback interface";
+    let told = "spec.containers[0].env[9].valueFrom.fieldRef.fieldPath: emulated: status.podIP is 127.0.0.1: the pod has a loopback interface";
     assert!(output.stderr.contains(told), "{output}");
     // One string of an environment cannot be longer, whoever starts the program.
     let longer = yaml.replace(&"x".repeat(120_000), &"x".repeat(140_000));
@@ -216,7 +216,7 @@ fn resources_of_containers() {
     assert_eq!(after("CPUS="), after("nproc "), "{output}");
     assert_eq!(after("MEMORY="), after("total "), "{output}");
     assert!(
-        output.stderr.contains("env[6].valueFrom.resourceFieldRef: emulated: without a limit limits.cpu is"),
+        output.stderr.contains("env[6].valueFrom.resourceFieldRef.resource: emulated: without a limit limits.cpu is"),
         "{output}"
     );
     place.assert_nothing_left();

@@ -40,9 +40,14 @@ fn names() {
         "db.example.com",
         "db.example.com",
     );
+    // All that the kernel keeps.
+    let full = format!("{}.sub.default.svc.cluster.local", "x".repeat(34));
+    let host = &full[..34];
+    let spec = format!("hostname: {host}\nsubdomain: sub\nsetHostnameAsFQDN: true");
+    has_names(&spec, &full, &full, &format!("{full}\t{host}"));
     let long = "x".repeat(63);
     has_names(&format!("hostnameOverride: {long}x"), &long, &long, &long);
-    let name = "x".repeat(40);
+    let name = "x".repeat(35);
     run(NAMES, &format!("hostname: {name}\nsubdomain: sub\nsetHostnameAsFQDN: true"))
         .expect_refusal(&["spec.setHostnameAsFQDN: ", "the kernel keeps 64 of a host name"]);
 }

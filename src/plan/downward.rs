@@ -37,7 +37,7 @@ pub(super) fn field(scope: &Scope, at: &str, said: &ObjectFieldSelector, report:
             let how = format!(
                 "{path} is {POD_IP}: the pod has a loopback interface and no other, where a cluster has {whose} address"
             );
-            report.push(scope.verdict(at, how));
+            report.push(scope.verdict(format!("{at}.fieldPath"), how));
             POD_IP.to_owned()
         }
         _ => {
@@ -123,7 +123,7 @@ fn allowed(scope: &Scope, at: &str, name: &str, report: &mut Vec<Verdict>) -> Re
         _ => return Ok(0),
     };
     let how = format!("without a limit limits.{name} is {what}; a cluster takes off what a node keeps for itself");
-    report.push(scope.verdict(at, how));
+    report.push(scope.verdict(format!("{at}.resource"), how));
     Ok(value)
 }
 
@@ -171,8 +171,12 @@ mod tests {
         ] {
             let fixture = from_field(path);
             assert_eq!(variable(&fixture), expected, "{path}");
-            let said =
-                fixture.plan().unwrap().report.iter().any(|v| v.path == "spec.containers[0].env[0].valueFrom.fieldRef");
+            let said = fixture
+                .plan()
+                .unwrap()
+                .report
+                .iter()
+                .any(|v| v.path == "spec.containers[0].env[0].valueFrom.fieldRef.fieldPath");
             assert_eq!(said, path.starts_with("status."), "{path}");
         }
         let mut other = from_field("spec.serviceAccountName");
@@ -252,9 +256,8 @@ mod tests {
                 let fixture = from_resource(json!({ "resource": format!("limits.{name}") }), limits);
                 assert_eq!(variable(&fixture), expected);
                 let report = fixture.plan().unwrap().report;
-                assert!(report.iter().any(
-                    |v| v.path.ends_with("env[0].valueFrom.resourceFieldRef") && v.how.contains("without a limit")
-                ));
+                assert!(report.iter().any(|v| v.path.ends_with("env[0].valueFrom.resourceFieldRef.resource")
+                    && v.how.contains("without a limit")));
             }
             let fixture = from_resource(json!({ "resource": format!("requests.{name}") }), json!({}));
             assert_eq!(variable(&fixture), "0");

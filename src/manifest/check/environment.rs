@@ -19,9 +19,11 @@ const FIELDS: [&str; 10] = [
     "status.hostIPs",
     "status.podIP",
     "status.podIPs",
-    // What spec.nodeName was called in old versions of the API.
-    "spec.host",
+    OLD_NODE_NAME,
 ];
+
+/// What spec.nodeName was called in old versions of the API, which the API server still takes.
+const OLD_NODE_NAME: &str = "spec.host";
 
 /// The resources that can be selected, beside huge pages.
 const RESOURCES: [&str; 6] = [
@@ -112,9 +114,10 @@ impl Check<'_> {
             } else if let Some(meant) = nearest(field, fields.iter().copied()) {
                 problem.mend(format!("did you mean {meant:?}?"));
             } else {
+                let words: Vec<&str> = fields.iter().copied().filter(|field| *field != OLD_NODE_NAME).collect();
                 problem.mend(format!(
                     "it takes {}, metadata.labels['KEY'] and metadata.annotations['KEY']",
-                    fields.join(", ")
+                    words.join(", ")
                 ));
             }
         }

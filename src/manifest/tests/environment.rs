@@ -31,7 +31,7 @@ fn sources_that_are_good() {
 #[test]
 fn fields_of_the_pod() {
     let fields = "it takes metadata.name, metadata.namespace, metadata.uid, spec.nodeName, spec.serviceAccountName, status.hostIP, \
-                  status.hostIPs, status.podIP, status.podIPs, spec.host, metadata.labels['KEY'] and metadata.annotations['KEY']";
+                  status.hostIPs, status.podIP, status.podIPs, metadata.labels['KEY'] and metadata.annotations['KEY']";
     for (path, why, mend) in [
         ("", "required", ""),
         (
