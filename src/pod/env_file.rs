@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -38,20 +39,29 @@ fn read(key: &FileKey) -> Result<Option<String>> {
     let volume = &key.volume;
     let root = open(volume, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| format!("open({volume:?}, O_PATH)"))?;
-    // A pipe without a writer, or a file that somebody holds a lease on, would keep the supervisor waiting.
-    let file = match open_in_root(&root, &key.path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
+    let found = match open_in_root(&root, &key.path, OFlag::O_PATH) {
         Err(e) if matches!(e.errno, Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
         opened => File::from(opened?),
     };
-    if !file.metadata().named(|| "fstat()")?.is_file() {
+    if !found.metadata().named(|| "fstat()")?.is_file() {
         return Err(Error::new("is not a plain file"));
     }
+    let file = reopen(&found)?;
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes).named(|| "read()")?;
     if bytes.len() as u64 > LONGEST {
         return Err(Error::new(format!("is longer than {LONGEST} bytes")));
     }
     String::from_utf8(bytes).map(Some).map_err(|_| Error::new("is not UTF-8 text"))
+}
+
+/// Opens what `found`, opened with O_PATH, refers to, and waits for nobody: who wrote the file may hold a lease on it (fcntl(2)).
+fn reopen(found: &File) -> Result<File> {
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    match open(path.as_str(), OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty()) {
+        Err(Errno::EAGAIN) => Err(Error::new("is held by a lease of whoever wrote it")),
+        opened => Ok(File::from(opened.named(|| "open()")?)),
+    }
 }
 
 /// The value of `key` in the text of a file of variables.
