@@ -1,13 +1,16 @@
 //! `podling check`: whether files are valid, and what podling does with each of their fields.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::data;
 use super::images;
 use super::input::{PodArgs, pod_paths};
+use super::launch::first_pod;
 use super::objects::{self, Format};
 use super::say;
 use super::stdout::Stdout;
@@ -16,8 +19,11 @@ use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::store::Found;
 use crate::image::{Accounts, Image, Store};
-use crate::manifest::{self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Source, Verdict};
+use crate::manifest::{
+    self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Said, Source, Verdict,
+};
 use crate::plan::{Emulation, Options};
+use crate::pod::record::new_uid;
 
 /// Say whether files are valid, and what podling does with each field
 #[derive(Debug, clap::Args)]
@@ -103,7 +109,23 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
         };
         found.insert(name, image);
     }
-    for pod in &bundle.pods {
+    let mut pods: Vec<(Cow<'_, Said<Pod>>, Cow<'_, Options>)> =
+        bundle.pods.iter().map(|pod| (Cow::Borrowed(pod), Cow::Borrowed(options))).collect();
+    for job in &bundle.jobs {
+        let plan = crate::plan::decide_job(job, new_uid()?, &facts, options);
+        let source = &job.said.source;
+        if options.emulation == Emulation::Reported {
+            let answer = |(path, how): &(String, String)| source.answer(path, Verdict::Emulated, how.as_str());
+            examined.answer(source, plan.emulated.iter().map(answer).collect());
+        } else if let Err(e) = crate::plan::job(job, new_uid()?, &facts, options) {
+            examined.refuse(source, vec![objection(&e, source)]);
+        }
+        // What `--name` says is the Job's.
+        let options = Options { name: None, ..options.clone() };
+        pods.push((Cow::Owned(first_pod(job, &plan)), Cow::Owned(options)));
+    }
+    for (pod, options) in &pods {
+        let (pod, options) = (pod.as_ref(), options.as_ref());
         examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
         let paths = pod_paths(pod, &data, options);
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {

@@ -128,7 +128,7 @@ pub fn names(bundle: &Bundle) -> Vec<(String, String)> {
 /// The images of all pods by what the YAML calls them.
 fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
     let mut images: BTreeMap<String, Wanted> = BTreeMap::new();
-    for pod in &bundle.pods {
+    for pod in bundle.templates() {
         let Some(spec) = &pod.object.spec else { continue };
         let lists =
             [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
@@ -137,7 +137,8 @@ fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
                 let Some(image) = &container.image else { continue };
                 let policy = PullPolicy::of(container.image_pull_policy.as_deref(), image);
                 let path = format!("spec.{list}[{i}].image");
-                let first = || Wanted { at: format!("{}: {path}", pod.source.at(&path)), policy };
+                let first =
+                    || Wanted { at: format!("{}: {}", pod.source.at(&path), pod.source.full_path(&path)), policy };
                 let entry = images.entry(image.clone()).or_insert_with(first);
                 entry.policy = entry.policy.max(policy);
             }
@@ -149,7 +150,7 @@ fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
 /// The logins that pods bring (`spec.imagePullSecrets`). One that the input lacks is left out and said, as a kubelet does.
 fn pull_secrets(bundle: &Bundle) -> Result<Vec<PullSecret>> {
     let mut secrets = Vec::new();
-    for pod in &bundle.pods {
+    for pod in bundle.templates() {
         let named = pod.object.spec.iter().flat_map(|spec| spec.image_pull_secrets.iter().flatten()).enumerate();
         for (i, reference) in named {
             let path = format!("spec.imagePullSecrets[{i}].name");
@@ -157,6 +158,7 @@ fn pull_secrets(bundle: &Bundle) -> Result<Vec<PullSecret>> {
             let key = ObjectKey { namespace: namespace.to_owned(), name: reference.name.clone() };
             let Some(secret) = bundle.secrets.get(&key) else {
                 let at = pod.source.at(&path);
+                let path = pod.source.full_path(&path);
                 say(format_args!("{at}: {path}: the input has no Secret {:?}; images are pulled without it", key.name));
                 continue;
             };

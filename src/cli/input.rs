@@ -17,11 +17,11 @@ use crate::pod::{base_layer, pod_dir};
 /// What the user may say about the pod beside the YAML.
 #[derive(Debug, clap::Args)]
 pub struct PodArgs {
-    /// YAML or JSON files with Pods, ConfigMaps, Secrets and Lists; `-` is standard input
+    /// YAML or JSON files with Pods, Jobs, ConfigMaps, Secrets and Lists; `-` is standard input
     #[arg(value_name = "FILE", required = true, add = super::complete::yaml_files())]
     files: Vec<PathBuf>,
 
-    /// Name the pod NAME instead of what the YAML says
+    /// Name the pod or Job NAME instead of what the YAML says
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
@@ -47,6 +47,24 @@ pub struct PodArgs {
 }
 
 impl PodArgs {
+    /// As [`PodArgs::read`], for `verb`, which leaves the pods running.
+    ///
+    /// # Errors
+    /// What is wrong with the input, or a Job in it.
+    pub fn read_detached(&self, verb: &str) -> Result<Given> {
+        let given = self.read()?;
+        let Some(job) = given.bundle.jobs.first() else { return Ok(given) };
+        let name = job.said.object.metadata.name.as_deref().unwrap_or_default();
+        let why = format!(
+            "`{verb}` cannot run the Job {name:?}: when it has left, nobody would be there to start the Job's later pods and to tell its end"
+        );
+        Err(job
+            .said
+            .source
+            .error("kind", why)
+            .mend("run it in the foreground with `podling run`, behind `nohup` or in a systemd unit if it takes long"))
+    }
+
     /// Reads and validates all files.
     ///
     /// # Errors
@@ -54,9 +72,13 @@ impl PodArgs {
     pub fn read(&self) -> Result<Given> {
         let inputs = self.inputs()?;
         let bundle = manifest::read(&inputs)?;
-        if self.name.is_some() && bundle.pods.len() > 1 {
-            return Err(Error::new(format!("--name names one pod, but the input has {}", bundle.pods.len()))
+        let there = bundle.pods.len() + bundle.jobs.len();
+        if self.name.is_some() && there > 1 {
+            return Err(Error::new(format!("--name names one Pod or Job, but the input has {there}"))
                 .mend("give each its metadata.name in the YAML"));
+        }
+        if let Some(name) = self.name.as_ref().filter(|name| !bundle.jobs.is_empty() && name.len() > 63) {
+            return Err(Error::new(format!("--name {name:?}: {} characters; a Job's can have 63", name.len())));
         }
         refuse_same_names(&bundle)?;
         let inputs = inputs.iter().zip(&self.files).map(|(input, file)| recorded(input, file, &bundle)).collect();
@@ -232,5 +254,9 @@ fn read_file(file: &Path) -> Result<Input> {
 /// What is wrong with the file.
 pub fn pod_names(file: &Path) -> Result<Vec<String>> {
     let bundle = manifest::read(&[read_file(file)?])?;
+    if bundle.pods.is_empty() {
+        return Err(Error::new(format!("{}: no Pod, and a Job runs in the foreground only", file.display()))
+            .mend("end it with Ctrl-C where it was started"));
+    }
     Ok(bundle.pods.iter().filter_map(|pod| pod.object.metadata.name.clone()).collect())
 }

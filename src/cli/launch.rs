@@ -13,11 +13,11 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
-use crate::manifest::Said;
-use crate::plan::PodPlan;
-use crate::pod::record::{First, boot_id};
+use crate::manifest::{Bundle, ObjectKey, Said, SaidJob, Source};
+use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan};
+use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
-use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, Style, Until, make_base_layer, sweep};
+use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, make_base_layer, sweep};
 
 /// How pods are to be started.
 #[derive(Debug)]
@@ -109,8 +109,21 @@ impl Launch<'_> {
         for pod in &given.bundle.pods {
             plans.push(plan_start(pod, &given.bundle, &images, &facts, self.data, &given.options)?);
         }
+        let (mut jobs, mut notes) = (Vec::new(), Vec::new());
+        for said in &given.bundle.jobs {
+            let plan = crate::plan::job(said, new_uid()?, &facts, &given.options)?;
+            // Whatever stands against its pods is told before anything is started.
+            let pod = trial(said, &plan, &given.bundle, &given.options, &images, &facts, self.data)?;
+            let own = plan.emulated.iter().map(|(path, how)| (&said.said.source, path.as_str(), how.as_str()));
+            let pods = pod.report.iter().map(|v| (&said.template.source, v.path.as_str(), v.how.as_str()));
+            let note = |(source, path, how): (&Source, &str, &str)| {
+                format!("{}: {}: emulated: {how}", source.at(path), source.full_path(path))
+            };
+            notes.extend(own.chain(pods).map(note));
+            jobs.push(plan);
+        }
         self.trace.step("plan");
-        Ok(Planned { plans, images })
+        Ok(Planned { plans, jobs, notes, images, facts })
     }
 
     /// One of the plans without what this start has of its own, to be compared with others.
@@ -125,13 +138,14 @@ impl Launch<'_> {
     ///
     /// # Errors
     /// What could not be made, or a pod that could not run.
-    pub fn run(self, given: &Given, planned: Planned, mode: Mode, logs: Kept) -> Result<u8> {
+    pub fn run(self, given: &Given, planned: Planned, mode: Mode, kept: Kept) -> Result<u8> {
         let Launch { facts, data, store, style, life, mut trace, .. } = self;
         if !style.quiet {
             facts.notices.iter().for_each(say);
             for verdict in planned.plans.iter().flat_map(|plan| &plan.report) {
                 say(format_args!("{}: {}: emulated: {}", verdict.at, verdict.path, verdict.how));
             }
+            planned.notes.iter().for_each(say);
         }
         for left in sweep(data, facts) {
             say(left);
@@ -140,25 +154,39 @@ impl Launch<'_> {
             say(&left);
         }
         make_base_layer(data, facts)?;
-        let Planned { plans, images } = planned;
+        let Planned { plans, jobs, images, facts: as_node, .. } = planned;
         let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
         let pods = plans
             .into_iter()
             .map(|plan| {
-                let kept = match mode {
+                let lasts = match mode {
                     Mode::Foreground => None,
                     Mode::Detached(..) => Some(lasting(given, &images, &plan, facts, data)?),
                 };
-                let first = first(given, &plan, kept.as_ref(), life)?;
-                let claim = Claim::new(data, &plan.name, facts, logs)?;
+                let first = first(given, said_pod(given, &plan)?, &plan, lasts.as_ref(), life)?;
+                let claim = Claim::new(data, &plan.name, facts, kept)?;
                 Ok(Start { plan, claim, first })
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
+        let jobs = jobs.into_iter().zip(&given.bundle.jobs).filter_map(|(plan, said)| {
+            if let JobStart::Suspended(at) = &plan.start {
+                if !style.quiet {
+                    say(format_args!("{at}: the Job {:?} is suspended, and nothing of it is started", plan.name));
+                }
+                return None;
+            }
+            let namespace = ObjectKey::of(&said.said.object).namespace;
+            let template =
+                JobTemplate { said, plan: plan.clone(), given, images: &images, facts: &as_node, data, life };
+            Some(StartJob { plan, namespace, template: Box::new(template) })
+        });
+        let jobs = jobs.collect();
         let Trace { begun, points } = trace;
         let show_trace = if life.trace { ShowTrace::Yes } else { ShowTrace::No };
         let code = crate::pod::run(Run {
             pods,
+            jobs,
             facts,
             data,
             style,
@@ -178,25 +206,87 @@ impl Launch<'_> {
 pub struct Planned {
     /// The pods.
     pub plans: Vec<PodPlan>,
+    /// The Jobs, in the order of the input.
+    pub jobs: Vec<JobPlan>,
+    /// What is emulated of the Jobs.
+    notes: Vec<String>,
     images: BTreeMap<String, Image>,
+    /// This host, as a node, too.
+    facts: HostFacts,
 }
 
-/// How a pod is started, and, where it goes on alone, `kept`: the plan that later ones are compared with.
-fn first(given: &Given, plan: &PodPlan, kept: Option<&PodPlan>, life: &LifeArgs) -> Result<First> {
-    let said = said(given, plan)?;
+/// What the pods of a Job are made of.
+#[derive(Debug)]
+struct JobTemplate<'a> {
+    said: &'a SaidJob,
+    plan: JobPlan,
+    given: &'a Given,
+    images: &'a BTreeMap<String, Image>,
+    facts: &'a HostFacts,
+    data: &'a Path,
+    life: &'a LifeArgs,
+}
+
+impl Template for JobTemplate<'_> {
+    fn pod(&mut self, pod: &JobPod) -> Result<Start> {
+        let said = crate::plan::job_pod(self.said, &self.plan, pod);
+        let Given { bundle, options, .. } = self.given;
+        let plan = plan_start(&said, bundle, self.images, self.facts, self.data, &of_pods(options))?;
+        let first = first(self.given, &said, &plan, None, self.life)?;
+        let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
+        Ok(Start { plan, claim, first })
+    }
+}
+
+/// The plan of a pod as the Job's first one would be.
+///
+/// # Errors
+/// A field that cannot be honoured here.
+pub fn trial(
+    said: &SaidJob,
+    plan: &JobPlan,
+    bundle: &Bundle,
+    options: &Options,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<PodPlan> {
+    plan_pod(&first_pod(said, plan), bundle, images, facts, data, &of_pods(options))
+}
+
+/// A Job's first pod, under the Job's own name.
+pub fn first_pod(said: &SaidJob, plan: &JobPlan) -> Said<Pod> {
+    let index = (plan.mode == CompletionMode::Indexed).then_some(0);
+    crate::plan::job_pod(said, plan, &JobPod { name: plan.name.clone(), index, failures: 0 })
+}
+
+/// The options for a Job's pods: what `--name` says is the Job's.
+fn of_pods(options: &Options) -> Options {
+    Options { name: None, ..options.clone() }
+}
+
+/// What the input says of the pod that `plan` is of.
+fn said_pod<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
+    let mut pods = given.bundle.pods.iter();
+    pods.find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
+        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))
+}
+
+/// How a pod is started, and, where it goes on alone, `lasts`: the plan that later ones are compared with.
+fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, lasts: Option<&PodPlan>, life: &LifeArgs) -> Result<First> {
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
     let namespace = said.object.metadata.namespace.clone().filter(|n| !n.is_empty());
     let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
     Ok(First {
-        boot_id: kept.map(|_| boot_id()).unwrap_or_default(),
+        boot_id: lasts.map(|_| boot_id()).unwrap_or_default(),
         name: plan.name.clone(),
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
         uid: plan.uid.clone(),
         started_at: crate::pod::now(),
-        fingerprint: kept.map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
-        plan: kept.map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
+        fingerprint: lasts.map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
+        plan: lasts.map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
         object,
-        inputs: kept.map(|_| given.inputs.clone()).unwrap_or_default(),
+        inputs: lasts.map(|_| given.inputs.clone()).unwrap_or_default(),
         options: given.options.clone(),
         time_scale: life.time_scale.to_string(),
         containers: names.collect(),
@@ -211,15 +301,5 @@ fn lasting(
     facts: &HostFacts,
     data: &Path,
 ) -> Result<PodPlan> {
-    plan_pod(said(given, plan)?, &given.bundle, images, &facts.without_node(), data, &given.options)
-}
-
-/// The pod of the input that `plan` is of.
-fn said<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
-    given
-        .bundle
-        .pods
-        .iter()
-        .find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
-        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))
+    plan_pod(said_pod(given, plan)?, &given.bundle, images, &facts.without_node(), data, &given.options)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::data;
 use super::images::{Having, have};
 use super::input::{Given, PodArgs, plan_pod};
+use super::launch::trial;
 use super::plan_diff::{Hidden, diff};
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
@@ -13,14 +14,15 @@ use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
-use crate::plan::PodPlan;
+use crate::plan::{NO_UID, PodPlan};
 use crate::pod::list::{self, Life};
 use crate::pod::record::read_first;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Nothing is started, changed or pulled. A pod's uid is made when it starts; the plan has zeros instead.
+    after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be. What is made at
+the start, as a uid, is zeros here.
 
 Exit code with --diff: 0 when nothing differs, 1 when something does.
 
@@ -57,7 +59,15 @@ pub fn run(args: &Args) -> Result<u8> {
         plans.push(plan_pod(pod, &bundle, &images, &facts, &data, &options)?);
     }
     if args.diff {
+        if let Some(job) = bundle.jobs.first() {
+            let why = "--diff is about pods that run in the background, where no Job runs";
+            return Err(job.said.source.error("kind", why).mend("leave the Job out, or --diff"));
+        }
         return differences(&plans, &data);
+    }
+    for job in &bundle.jobs {
+        let plan = crate::plan::job(job, NO_UID.to_owned(), &facts, &options)?;
+        plans.push(trial(job, &plan, &bundle, &options, &images, &facts, &data)?);
     }
     let mut plans = plans.iter().map(crate::plan::render).collect::<Result<Vec<_>>>()?;
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };

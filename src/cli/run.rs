@@ -54,7 +54,9 @@ enum Network {
 
 const AFTER: &str = "Ctrl-C asks the containers to end and waits for the pod's grace period; a second one kills them.
 
-Exit code: 0 when every container succeeded, else the code of the first that failed;
+A Job runs until it is complete or has failed, and starts its pods one after another.
+
+Exit code: 0 when every container succeeded and every Job is complete, else the code of the first that failed;
 125 for podling's own errors, 126 for a command that cannot be executed, 127 for one
 that was not found.
 
@@ -74,7 +76,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let facts = HostFacts::gather();
     // Before standard input is read: this may begin the command anew.
     protect(&facts)?;
-    let given = args.pod.read()?;
+    let given = if args.detach { args.pod.read_detached("podling run -d")? } else { args.pod.read()? };
     trace.step("read");
     let data = data::directory(&facts)?;
     let store = args.images.store(&data, &facts)?;

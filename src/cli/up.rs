@@ -83,7 +83,7 @@ pub fn up(args: &UpArgs) -> Result<u8> {
     let facts = HostFacts::gather();
     // Before standard input is read: this may begin the command anew.
     protect(&facts)?;
-    let given = args.pod.read()?;
+    let given = args.pod.read_detached("podling up")?;
     trace.step("read");
     let data = data::directory(&facts)?;
     let store = args.images.store(&data, &facts)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -11,13 +12,14 @@ use super::fields::{self, Rule};
 use super::kind::{Kind, is_base64, is_quantity, push_key};
 use super::problems::Problems;
 use super::yaml::{self, Node, Yaml};
-use super::{Input, Said, Source, mistakes};
+use super::{Input, Said, SaidJob, Source, mistakes};
 
 /// A decoded object.
 pub(super) enum Object {
     Pod(Box<Said<Pod>>),
     ConfigMap(Said<ConfigMap>),
     Secret(Said<Secret>),
+    Job(Box<SaidJob>),
 }
 
 impl Object {
@@ -27,6 +29,7 @@ impl Object {
             Object::Pod(_) => Kind::Pod,
             Object::ConfigMap(_) => Kind::ConfigMap,
             Object::Secret(_) => Kind::Secret,
+            Object::Job(_) => Kind::Job,
         }
     }
 
@@ -36,6 +39,7 @@ impl Object {
             Object::Pod(said) => &said.source,
             Object::ConfigMap(said) => &said.source,
             Object::Secret(said) => &said.source,
+            Object::Job(job) => &job.said.source,
         }
     }
 }
@@ -59,7 +63,7 @@ pub(super) fn decode(inputs: &[Input], problems: &mut Problems) -> Decoded {
         let (documents, fault) = yaml::documents(text);
         let source = Source { file: Arc::from(input.name.as_str()), order, ..Source::default() };
         for document in documents {
-            document_objects(document, source.clone(), problems, &mut objects);
+            document_objects(document, None, source.clone(), problems, &mut objects);
         }
         if let Some(fault) = fault {
             let problem = problems.add_line(order, &input.name, fault.line, fault.why);
@@ -71,18 +75,24 @@ pub(super) fn decode(inputs: &[Input], problems: &mut Problems) -> Decoded {
     objects
 }
 
-/// Decodes one object, or each item of a List.
-fn document_objects(node: Node, mut source: Source, problems: &mut Problems, objects: &mut Decoded) {
+/// Decodes one object, or each item of a List. `listed` is the kind that the items of a list have which do not say it themselves.
+fn document_objects(
+    node: Node,
+    listed: Option<Kind>,
+    mut source: Source,
+    problems: &mut Problems,
+    objects: &mut Decoded,
+) {
     source.lines.insert(String::new(), node.line);
     if node.value == Yaml::Null {
         return;
     }
-    match mistakes::kind_of(&node, &source, problems) {
-        Some(mistakes::Said::List) => {
+    match mistakes::kind_of(&node, listed, &source, problems) {
+        Some(mistakes::Said::List(listed)) => {
             let items = mistakes::list_items(node, &source, problems);
             for (at, item) in items.into_iter().enumerate() {
                 let prefix = source.full_path(&format!("items[{at}]"));
-                document_objects(item, Source { prefix, ..source.clone() }, problems, objects);
+                document_objects(item, listed, Source { prefix, ..source.clone() }, problems, objects);
             }
         }
         Some(mistakes::Said::One(kind)) => {
@@ -91,10 +101,13 @@ fn document_objects(node: Node, mut source: Source, problems: &mut Problems, obj
                 Kind::Pod => object(kind, &node, source, problems).map(Box::new).map(Object::Pod),
                 Kind::ConfigMap => object(kind, &node, source, problems).map(Object::ConfigMap),
                 Kind::Secret => object(kind, &node, source, problems).map(Object::Secret),
+                Kind::Job => {
+                    object::<Job>(kind, &node, source, problems).map(SaidJob::new).map(Box::new).map(Object::Job)
+                }
             };
             match object {
                 Ok(object) => objects.0.push(object),
-                Err(source) => objects.1.push((kind, source)),
+                Err(source) => objects.1.push((kind, *source)),
             }
         }
         None => {}
@@ -115,7 +128,7 @@ fn object<T: DeserializeOwned>(
     node: &Node,
     source: Source,
     problems: &mut Problems,
-) -> std::result::Result<Said<T>, Source> {
+) -> std::result::Result<Said<T>, Box<Source>> {
     let mut walk = Walk { kind, source, unknown: BTreeSet::new(), problems };
     let mut path = String::new();
     let mut pattern = String::new();
@@ -134,7 +147,7 @@ fn object<T: DeserializeOwned>(
         Ok(object) => Ok(Said { object, source }),
         Err(_) => {
             mistakes::wrong_types::<T>(kind, value, node, &source, problems);
-            Err(source)
+            Err(Box::new(source))
         }
     }
 }
@@ -161,7 +174,7 @@ impl Walk<'_> {
                 Value::String(text.replace(['\n', '\r'], ""))
             }
             Yaml::Text(text) => {
-                if self.kind == Kind::Pod && text.contains('\0') {
+                if matches!(self.kind, Kind::Pod | Kind::Job) && text.contains('\0') {
                     // Arguments, variables and paths end at the first NUL on their way through the kernel.
                     self.problems.refuse(&self.source, path, "holds a NUL character, which the kernel would cut it at");
                 }

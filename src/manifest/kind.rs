@@ -6,19 +6,13 @@ pub(super) enum Kind {
     Pod,
     ConfigMap,
     Secret,
+    /// `batch/v1`.
+    Job,
 }
 
 impl Kind {
-    /// As `apiVersion` has it.
-    pub fn version(self) -> &'static str {
-        match self {
-            Kind::Pod | Kind::ConfigMap | Kind::Secret => "v1",
-        }
-    }
-
     /// All of them.
-    #[cfg(test)]
-    pub const ALL: [Kind; 3] = [Kind::Pod, Kind::ConfigMap, Kind::Secret];
+    pub const ALL: [Kind; 4] = [Kind::Pod, Kind::ConfigMap, Kind::Secret, Kind::Job];
 
     /// As `kind` has it.
     pub fn name(self) -> &'static str {
@@ -26,6 +20,15 @@ impl Kind {
             Kind::Pod => "Pod",
             Kind::ConfigMap => "ConfigMap",
             Kind::Secret => "Secret",
+            Kind::Job => "Job",
+        }
+    }
+
+    /// As `apiVersion` has it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Kind::Pod | Kind::ConfigMap | Kind::Secret => "v1",
+            Kind::Job => "batch/v1",
         }
     }
 }
@@ -33,7 +36,7 @@ impl Kind {
 /// Whether the field at `pattern` (or `path`) holds bytes, which are written in base64.
 pub(super) fn is_base64(kind: Kind, pattern: &str) -> bool {
     match kind {
-        Kind::Pod => false,
+        Kind::Pod | Kind::Job => false,
         Kind::ConfigMap => pattern.starts_with("binaryData"),
         Kind::Secret => pattern.starts_with("data"),
     }

@@ -9,25 +9,29 @@ use serde_path_to_error::Segment;
 use super::Source;
 use super::fields::{self, Rule};
 use super::kind::{Kind, is_base64, push_key};
+use super::kinds;
 use super::problems::Problems;
 use super::yaml::{Node, Yaml};
 
 /// What a document says it is.
 pub(super) enum Said {
     One(Kind),
-    List,
+    /// Objects of every kind, or, in a `PodList`, of that kind where they do not say it.
+    List(Option<Kind>),
 }
 
-const TAKEN: &str = "podling takes Pod, ConfigMap, Secret and List, all of apiVersion v1";
-const WORKLOADS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "ReplicationController"];
+const TAKEN: &str = "podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1";
 
-/// The kind of the object at `node`, or a problem.
-pub(super) fn kind_of(node: &Node, source: &Source, problems: &mut Problems) -> Option<Said> {
+/// The kind of the object at `node`, or a problem. `listed` is what an item of a list is that does not say it.
+pub(super) fn kind_of(node: &Node, listed: Option<Kind>, source: &Source, problems: &mut Problems) -> Option<Said> {
     if !matches!(node.value, Yaml::Map(_)) {
         let why =
             format!("expected a Kubernetes object, which begins with apiVersion and kind, found {}", node.describe());
         problems.add(source, "", why).mend(TAKEN);
         return None;
+    }
+    if let Some(kind) = listed.filter(|_| node.entry("kind").is_none() && node.entry("apiVersion").is_none()) {
+        return Some(Said::One(kind));
     }
     let text = |field: &str, problems: &mut Problems| match node.entry(field) {
         Some(entry) => match &entry.node.value {
@@ -45,41 +49,46 @@ pub(super) fn kind_of(node: &Node, source: &Source, problems: &mut Problems) -> 
     };
     let version = text("apiVersion", problems);
     let kind = text("kind", problems)?;
-    let said = match kind.as_str() {
-        "Pod" => Said::One(Kind::Pod),
-        "ConfigMap" => Said::One(Kind::ConfigMap),
-        "Secret" => Said::One(Kind::Secret),
-        "List" => Said::List,
-        other => {
-            let line = node.entry("kind").map_or(node.line, |entry| entry.line);
-            let mend = match ["Pod", "ConfigMap", "Secret", "List"].iter().find(|k| k.eq_ignore_ascii_case(other)) {
-                Some(meant) => format!("did you mean \"{meant}\"?"),
-                None if WORKLOADS.contains(&other) => {
-                    format!(
-                        "write the {other}'s spec.template as a Pod: apiVersion v1, kind Pod, its metadata and spec"
-                    )
-                }
-                None if other == "CronJob" => "write its spec.jobTemplate.spec.template as a Pod".into(),
-                None => TAKEN.into(),
-            };
-            let path = source.full_path("kind");
-            let why = format!("{path}: {other:?} is not a kind that podling takes");
-            problems.add_line(source.order, &source.file, line, why).mend(mend);
+    let line = |field: &str| node.entry(field).map_or(node.line, |entry| entry.line);
+    let of_list = kind.strip_suffix("List").map(|item| Kind::ALL.into_iter().find(|kind| kind.name() == item));
+    let said = match (Kind::ALL.into_iter().find(|known| known.name() == kind), of_list) {
+        (Some(kind), _) => Said::One(kind),
+        (None, Some(item)) if item.is_some() || kind == "List" => Said::List(item),
+        _ => {
+            unknown_kind(&kind, version.as_deref(), source, line("kind"), problems);
             return None;
         }
     };
-    let version = version?;
     let wanted = match said {
-        Said::One(kind) => kind.version(),
-        Said::List => "v1",
+        Said::One(kind) | Said::List(Some(kind)) => kind.version(),
+        Said::List(None) => "v1",
     };
+    let version = version?;
     if version != wanted {
-        let line = node.entry("apiVersion").map_or(node.line, |entry| entry.line);
-        let why = format!("{}: expected {wanted}, found {version:?}", source.full_path("apiVersion"));
-        problems.add_line(source.order, &source.file, line, why).mend(format!("write apiVersion: {wanted}"));
+        let why = format!("{}: expected {wanted} for a {kind}, found {version:?}", source.full_path("apiVersion"));
+        problems
+            .add_line(source.order, &source.file, line("apiVersion"), why)
+            .mend(format!("write apiVersion: {wanted}"));
         return None;
     }
     Some(said)
+}
+
+/// Reports an object of a `kind` that podling does not take.
+fn unknown_kind(kind: &str, version: Option<&str>, source: &Source, line: usize, problems: &mut Problems) {
+    let path = source.full_path("kind");
+    if let Some((needs, mend)) = kinds::needs(kind, version) {
+        let why = format!("{path}: {kind:?} is not a kind that podling takes: {needs}");
+        problems.refuse_line(source.order, &source.file, line, why).mend(mend);
+        return;
+    }
+    let names = Kind::ALL.into_iter().map(Kind::name).chain(["List"]);
+    let mend = match nearest(kind, names) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => TAKEN.into(),
+    };
+    let why = format!("{path}: {kind:?} is not a kind that podling takes");
+    problems.add_line(source.order, &source.file, line, why).mend(mend);
 }
 
 /// The items of the List at `node`.

@@ -15,7 +15,9 @@ use crate::error::{Error, Result};
 mod check;
 mod decode;
 mod fields;
+mod job;
 mod kind;
+mod kinds;
 mod mistakes;
 mod names;
 mod problems;
@@ -26,6 +28,7 @@ mod scalar;
 mod yaml;
 
 pub use check::key_path;
+pub use job::{SaidJob, parse_indexes};
 pub use mistakes::nearest;
 pub use problems::{Class, Objection, Problem};
 pub use quantity::Quantity;
@@ -51,6 +54,8 @@ pub struct Input {
 pub struct Bundle {
     /// The Pods, in the order of the input.
     pub pods: Vec<Said<Pod>>,
+    /// The Jobs, in the order of the input.
+    pub jobs: Vec<SaidJob>,
     /// Pods of the same input that are not meant now, but run beside those that are.
     pub neighbours: Vec<Said<Pod>>,
     /// ConfigMaps by namespace and name.
@@ -87,6 +92,8 @@ pub struct Source {
     prefix: String,
     /// The line of each field that was written; the object itself is the empty path.
     lines: BTreeMap<String, usize>,
+    /// Of a part of an object: where the whole begins.
+    whole: Option<Place>,
     /// The object's name, as far as it could be read.
     name: String,
     /// The fields that are emulated whatever their value, and how.
@@ -162,7 +169,7 @@ pub struct ExaminedObject {
 
 /// Reads the YAML or JSON documents of all `inputs` into one bundle.
 ///
-/// Takes Pods, ConfigMaps, Secrets and Lists of them (apiVersion v1), and reads YAML as kubectl does.
+/// Takes Pods, ConfigMaps, Secrets and Lists of them (apiVersion v1) and Jobs (batch/v1), and reads YAML as kubectl does.
 ///
 /// # Errors
 /// An input that is not YAML, a field that is unknown, of the wrong type, duplicate or not honoured, a value that the API server
@@ -180,10 +187,10 @@ pub fn read(inputs: &[Input]) -> Result<Bundle> {
     let bundle = bundle(objects, &mut problems);
     references::check(&bundle, &mut problems);
     problems.into_result()?;
-    if bundle.pods.is_empty() {
+    if bundle.pods.is_empty() && bundle.jobs.is_empty() {
         let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-        return Err(Error::new(format!("{}: no Pod to run", names.join(", ")))
-            .mend("at least one document must have `apiVersion: v1` and `kind: Pod`"));
+        return Err(Error::new(format!("{}: no Pod or Job to run", names.join(", ")))
+            .mend("at least one document must have `apiVersion: v1` and `kind: Pod`, or `batch/v1` and `Job`"));
     }
     Ok(bundle)
 }
@@ -197,7 +204,11 @@ pub fn examine(inputs: &[Input]) -> Examined {
     sources.sort_by_key(|(_, source)| (source.order, source.line("")));
     let said: Vec<ExaminedObject> = sources.into_iter().map(|(kind, source)| examined(kind, source)).collect();
     if problems.any_invalid() {
-        let pod = |object| if let Object::Pod(pod) = object { Some(*pod) } else { None };
+        let pod = |object| match object {
+            Object::Pod(pod) => Some(*pod),
+            Object::Job(job) => Some(job.template),
+            Object::ConfigMap(_) | Object::Secret(_) => None,
+        };
         let pods = objects.into_iter().filter_map(pod).collect();
         return Examined { objects: said, problems: problems.into_sorted(), bundle: None, pods };
     }
@@ -206,7 +217,12 @@ pub fn examine(inputs: &[Input]) -> Examined {
     }
     let bundle = bundle(objects, &mut problems);
     references::check(&bundle, &mut problems);
-    let (bundle, pods) = if problems.any_invalid() { (None, bundle.pods) } else { (Some(bundle), Vec::new()) };
+    let (bundle, pods) = if problems.any_invalid() {
+        let templates = bundle.jobs.into_iter().map(|job| job.template);
+        (None, bundle.pods.into_iter().chain(templates).collect())
+    } else {
+        (Some(bundle), Vec::new())
+    };
     Examined { objects: said, problems: problems.into_sorted(), bundle, pods }
 }
 
@@ -232,6 +248,13 @@ fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
                     }
                 }
             }
+            Object::Job(job) => {
+                let key = ObjectKey::of(&job.said.object);
+                match bundle.jobs.iter().find(|first| ObjectKey::of(&first.said.object) == key) {
+                    Some(first) => twice("Job", &key, &job.said.source, &first.said.source, problems),
+                    None => bundle.jobs.push(*job),
+                }
+            }
             Object::ConfigMap(said) => insert("ConfigMap", &mut bundle.config_maps, said, problems),
             Object::Secret(mut said) => {
                 merge_string_data(&mut said.object);
@@ -240,6 +263,13 @@ fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
         }
     }
     bundle
+}
+
+impl Bundle {
+    /// Every Pod that is said: the Pods themselves, and what the Jobs make theirs of.
+    pub fn templates(&self) -> impl Iterator<Item = &Said<Pod>> {
+        self.pods.iter().chain(self.jobs.iter().map(|job| &job.template))
+    }
 }
 
 /// `stringData` goes over `data`, as it does when the API server stores a Secret.
@@ -337,7 +367,7 @@ impl Source {
     }
 
     fn place(&self) -> Place {
-        (self.order, self.line(""))
+        self.whole.unwrap_or_else(|| (self.order, self.line("")))
     }
 
     fn problems(&self, objections: Vec<Objection>) -> Problems {
@@ -365,7 +395,25 @@ impl Source {
         }
     }
 
-    fn full_path(&self, path: &str) -> String {
+    /// Where the fields of the object at `path` were written.
+    fn below(&self, path: &str) -> Source {
+        let own = |field: &str| {
+            let rest = field.strip_prefix(path)?;
+            (rest.is_empty() || rest.starts_with(['.', '['])).then(|| rest.trim_start_matches('.').to_owned())
+        };
+        Source {
+            file: Arc::clone(&self.file),
+            order: self.order,
+            prefix: self.full_path(path),
+            whole: Some(self.place()),
+            name: self.name.clone(),
+            lines: self.lines.iter().filter_map(|(field, &line)| Some((own(field)?, line))).collect(),
+            emulated: self.emulated.iter().filter_map(|(field, how)| Some((own(field)?, *how))).collect(),
+        }
+    }
+
+    /// The path of the object's field `path` in its document.
+    pub(crate) fn full_path(&self, path: &str) -> String {
         match (self.prefix.as_str(), path) {
             ("", path) => path.to_owned(),
             (prefix, "") => prefix.to_owned(),

@@ -95,10 +95,12 @@ impl Problems {
 
     /// Line `line` of the file `name`, the input's number `order`, is wrong because of `why`.
     pub fn add_line(&mut self, order: usize, name: &str, line: usize, why: impl Display) -> &mut Problem {
-        let at = format!("{name}:{line}");
-        let why = why.to_string();
-        let class = Class::Invalid;
-        self.keep(Problem { order, line, object: None, at, path: String::new(), why, mend: None, class })
+        self.push_line(order, name, line, why, Class::Invalid)
+    }
+
+    /// Line `line` of the file `name`, the input's number `order`, is valid, and cannot be honoured because of `why`.
+    pub fn refuse_line(&mut self, order: usize, name: &str, line: usize, why: impl Display) -> &mut Problem {
+        self.push_line(order, name, line, why, Class::Refused)
     }
 
     /// Whether something is wrong by the API server's rules.
@@ -144,6 +146,11 @@ impl Problems {
             Some(mend) => error.mend(mend),
             None => error,
         })
+    }
+
+    fn push_line(&mut self, order: usize, name: &str, line: usize, why: impl Display, class: Class) -> &mut Problem {
+        let (at, why) = (format!("{name}:{line}"), why.to_string());
+        self.keep(Problem { order, line, object: None, at, path: String::new(), why, mend: None, class })
     }
 
     fn push(&mut self, source: &Source, path: &str, why: impl Display, class: Class) -> &mut Problem {

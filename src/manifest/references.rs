@@ -12,7 +12,7 @@ use super::{Bundle, ObjectKey, Said, Source};
 
 /// Checks all references of all Pods.
 pub(super) fn check(bundle: &Bundle, problems: &mut Problems) {
-    for pod in &bundle.pods {
+    for pod in bundle.templates() {
         let Some(spec) = &pod.object.spec else { continue };
         let namespace = ObjectKey::of(&pod.object).namespace;
         let mut check = Check { bundle, namespace: &namespace, source: &pod.source, problems };

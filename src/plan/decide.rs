@@ -236,6 +236,7 @@ mod tests {
         }
     }
 
+    // shows: spec.terminationGracePeriodSeconds
     #[test]
     fn restart_policy_and_grace_period() {
         assert_eq!(Fixture::container(json!({})).plan().unwrap().restart_policy, RestartPolicy::Always);

@@ -11,6 +11,7 @@ mod expand;
 mod fingerprint;
 #[cfg(test)]
 mod fixture;
+mod job;
 mod late;
 mod lifecycle;
 mod message;
@@ -46,6 +47,10 @@ use crate::host::IdMap;
 pub use decide::{decide, emulated, plan};
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
+pub use job::{
+    CompletionMode, FailureAction, FailureRule, JobPlan, JobPod, JobStart, Requirement, Selector, SuccessRule,
+    decide_job, job, job_pod,
+};
 pub use late::{FileKey, Late, Otherwise, Piece};
 pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,

@@ -1,26 +1,30 @@
 //! The client's life: it claims the pods' names, makes their supervisors, forwards the user's wish to stop, and clears up.
 
+mod attend;
+mod detach;
+
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use self::attend::attend;
+use self::detach::detach;
 use super::control::server::Owner;
-use super::control::{Connection, Reply, Request, connect};
-use super::link::{Fact, hear, tell};
+use super::job::{self, Crew, Of, PodEnd, StartJob};
+use super::link::{Ended, Fact, hear, tell};
 use super::output::{Label, Style, labels};
 use super::record::First;
 use super::state::Claim;
-use super::status::{ContainerKind, ContainerState, Phase, Summary, TracePoint};
-use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, ShowTrace, live, stop_signals};
+use super::status::TracePoint;
+use super::supervisor::{About, FrontDescriptors, Inheritance, Keep, Notices, ShowTrace, Tells, live, stop_signals};
 use crate::error::{Context, Error, Result};
 use crate::host::confine::Tree;
 use crate::host::{Caller, HostFacts, userns::spawn_mapped};
@@ -36,6 +40,8 @@ use crate::sys::{Named, packet};
 pub struct Run<'a> {
     /// The pods, each with the claim on its name.
     pub pods: Vec<Start>,
+    /// The Jobs, which are for the foreground.
+    pub jobs: Vec<StartJob<'a>>,
     /// This host.
     pub facts: &'a HostFacts,
     /// The directory of podling's data, an absolute path.
@@ -94,21 +100,16 @@ pub fn run(mut run: Run) -> Result<u8> {
     let signals =
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods: Vec<Pod> = Vec::new();
-    let mut all_labels = labels(container_names(&run.pods), &run.style).into_iter();
+    let mut all_labels = labels(container_names(&run), &run.style, 0).into_iter();
     let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).collect();
-    for Start { plan, claim, first } in std::mem::take(&mut run.pods) {
-        // Held by this pod's supervisor, too, they would tell the others' that their client lives, and keep their names taken.
-        let links = pods.iter().filter_map(|p: &Pod| match &p.state {
-            State::Running { link, .. } => Some(link.as_raw_fd()),
-            State::Ended(_) => None,
-        });
-        let others: Vec<RawFd> = claims.iter().copied().filter(|fd| *fd != claim.descriptor()).chain(links).collect();
-        let own: Vec<Label> = all_labels.by_ref().take(plan.init_containers.len() + plan.containers.len()).collect();
-        let name = plan.name.clone();
-        let started = supervise(plan, &claim, first, own, &others, &run);
-        pods.push(Pod { name, claim, state: State::from(started) });
+    for start in std::mem::take(&mut run.pods) {
+        let own = all_labels.by_ref().take(start.plan.init_containers.len() + start.plan.containers.len()).collect();
+        // Those that are still to be started are claimed already.
+        let others = others(&pods, &claims, &start.claim);
+        pods.push(Pod::start(start, own, &others, None, &run));
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
+            run.jobs.clear();
             break;
         }
     }
@@ -116,10 +117,28 @@ pub fn run(mut run: Run) -> Result<u8> {
         && pods.iter().all(|p| matches!(p.state, State::Running { .. }))
     {
         let timeout = timeout.map(|timeout| run.begun + timeout);
-        return detach(pods, &signals, until, timeout, run.facts);
+        return detach(pods, &signals, until, timeout, &run);
     }
-    attend(&mut pods, &signals)?;
-    finish(pods, run.facts)
+    let notices = if run.style.quiet { job::Notices::LeftOut } else { job::Notices::Said };
+    let mut crew = Crew::new(std::mem::take(&mut run.jobs), run.time_scale, notices);
+    attend(&mut pods, &mut crew, &signals, &run)?;
+    let code = finish(pods, run.facts);
+    crew.finish().into_iter().fold(code, |code, (name, outcome)| worse(code, outcome, "job", &name))
+}
+
+/// The descriptors that the supervisor of the pod `own` must not hold: it would tell the others' that their client lives, and keep their
+/// names taken.
+fn others(pods: &[Pod], claims: &[RawFd], own: &Claim) -> Vec<RawFd> {
+    let links = pods.iter().filter_map(|p: &Pod| match &p.state {
+        State::Running { link, .. } => Some(link.as_raw_fd()),
+        State::Ended(_) => None,
+    });
+    let mut others: Vec<RawFd> =
+        claims.iter().copied().chain(pods.iter().map(|pod| pod.claim.descriptor())).chain(links).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|fd| *fd != own.descriptor());
+    others
 }
 
 /// Takes the outcomes of pods that have ended, and clears up after them.
@@ -131,16 +150,16 @@ fn finish(pods: Vec<Pod>, facts: &HostFacts) -> Result<u8> {
             State::Running { .. } => Err(Error::new("the pod's supervisor was not waited for")),
         };
         let cleared = pod.claim.release(facts);
-        code = worse(code, outcome.and_then(|c| cleared.map(|()| c)), &pod.name);
+        code = worse(code, outcome.and_then(|c| cleared.map(|()| c)), "pod", &pod.name);
     }
     code
 }
 
 /// Of what came of pods so far and of one more: the first error, else the first code that is not 0.
-fn worse(so_far: Result<u8>, next: Result<u8>, name: &str) -> Result<u8> {
+fn worse(so_far: Result<u8>, next: Result<u8>, kind: &str, name: &str) -> Result<u8> {
     match (so_far, next) {
         (Ok(0), Ok(next)) => Ok(next),
-        (Ok(_), Err(e)) => Err(e.context(format!("pod {name:?}"))),
+        (Ok(_), Err(e)) => Err(e.context(format!("{kind} {name:?}"))),
         (first, _) => first,
     }
 }
@@ -149,6 +168,8 @@ struct Pod {
     name: String,
     claim: Claim,
     state: State,
+    /// Whose it is, and what is known of its end.
+    of: Option<(Of, PodEnd)>,
 }
 
 enum State {
@@ -166,6 +187,15 @@ impl From<Result<(Child, OwnedFd)>> for State {
 }
 
 impl Pod {
+    /// Makes its supervisor.
+    fn start(start: Start, labels: Vec<Label>, others: &[RawFd], of: Option<Of>, run: &Run) -> Pod {
+        let Start { plan, claim, first } = start;
+        let name = plan.name.clone();
+        let tells = if of.is_some() { Tells::ContainersEnds } else { Tells::PodsEnd };
+        let started = supervise(plan, &claim, first, labels, others, tells, run);
+        Pod { name, claim, state: State::from(started), of: of.map(|of| (of, PodEnd::default())) }
+    }
+
     fn request(&self, fact: &Fact) {
         if let State::Running { link, .. } = &self.state {
             // A supervisor that has just ended needs no telling.
@@ -181,14 +211,20 @@ impl Pod {
     }
 
     /// Takes the supervisor's last word, and its death.
-    fn advance(&mut self) -> Result<()> {
+    fn advance(&mut self, crew: &mut Crew) -> Result<()> {
         let State::Running { child, link, said, left } = &mut self.state else { return Ok(()) };
-        match hear(&*link)? {
-            Some(Fact::PodEnded(code)) => *said = Some(Ok(code)),
-            Some(Fact::PodFailed(error)) => *said = Some(Err(error)),
-            Some(Fact::ClientLeft) => *left = true,
-            Some(_) => {}
-            None => {
+        match (hear(&*link)?, &mut self.of) {
+            (Some(Fact::ContainersRestarted(times, code)), Some((of, _))) => crew.restarted(*of, times, code),
+            (Some(Fact::ContainerEnded(kind, code, name)), Some((_, end))) => {
+                let list = if kind == Ended::Init { &mut end.init } else { &mut end.containers };
+                list.push((name, code));
+            }
+            (Some(Fact::PodInitialized), Some((_, end))) => end.initialized = true,
+            (Some(Fact::PodEnded(code)), _) => *said = Some(Ok(code)),
+            (Some(Fact::PodFailed(error)), _) => *said = Some(Err(error)),
+            (Some(Fact::ClientLeft), _) => *left = true,
+            (Some(_), _) => {}
+            (None, _) => {
                 let exit = wait(child)?;
                 let outcome = said.take().unwrap_or_else(|| Err(died(exit)));
                 self.state = State::Ended(outcome);
@@ -199,15 +235,15 @@ impl Pod {
 }
 
 /// How every container is called in the output: with its pod's name where there are several.
-fn container_names(pods: &[Start]) -> Vec<String> {
-    let name = |pod: &str, container: &str| match pods {
-        [_] => container.to_owned(),
+fn container_names(run: &Run) -> Vec<String> {
+    let name = |pod: &str, container: &str| match run.pods.as_slice() {
+        [_] if run.jobs.is_empty() => container.to_owned(),
         _ => format!("{pod}/{container}"),
     };
     let of = |plan: &PodPlan| -> Vec<String> {
         plan.init_containers.iter().chain(&plan.containers).map(|c| name(&plan.name, &c.name)).collect()
     };
-    pods.iter().flat_map(|start| of(&start.plan)).collect()
+    run.pods.iter().flat_map(|start| of(&start.plan)).collect()
 }
 
 /// Makes one pod's supervisor.
@@ -217,6 +253,7 @@ fn supervise(
     first: First,
     labels: Vec<Label>,
     others: &[RawFd],
+    tells: Tells,
     run: &Run,
 ) -> Result<(Child, OwnedFd)> {
     let Run { facts, data, style, mode, .. } = run;
@@ -260,6 +297,7 @@ fn supervise(
         namespace: first.namespace,
         uid: first.uid,
         keep,
+        tells,
         time_scale: run.time_scale,
         begun: run.begun,
         trace: run.trace.clone(),
@@ -299,146 +337,6 @@ fn supervise(
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;
     Ok((child, link))
-}
-
-/// Waits until each pod has come far enough, and leaves.
-fn detach(
-    mut pods: Vec<Pod>,
-    signals: &SignalFd,
-    until: Until,
-    deadline: Option<Instant>,
-    facts: &HostFacts,
-) -> Result<u8> {
-    let mut watches = Vec::new();
-    for pod in &pods {
-        let watch = connect(pod.claim.dir())?;
-        if let Some(watch) = &watch {
-            watch.ask(&Request::Watch, &[])?;
-        }
-        watches.push((watch, None::<Summary>));
-    }
-    let far = |summary: &Summary| match until {
-        Until::Running => summary.phase != Phase::Pending,
-        Until::Ready => summary.ready || summary.ended_at.is_some(),
-    };
-    let mut late = false;
-    while watches.iter().any(|(watch, last)| watch.is_some() && !last.as_ref().is_some_and(far)) {
-        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        let waiting: Vec<usize> =
-            watches.iter().enumerate().filter(|(_, (watch, _))| watch.is_some()).map(|(n, _)| n).collect();
-        fds.extend(
-            watches.iter().filter_map(|(watch, _)| Some(PollFd::new(watch.as_ref()?.as_fd(), PollFlags::POLLIN))),
-        );
-        let timeout = match deadline {
-            None => PollTimeout::NONE,
-            Some(at) => {
-                let left = at.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
-                PollTimeout::try_from(left.min(Duration::from_secs(3600))).unwrap_or(PollTimeout::ZERO)
-            }
-        };
-        match poll(&mut fds, timeout) {
-            Err(Errno::EINTR) => continue,
-            polled => polled.named(|| "poll()")?,
-        };
-        let ready: Vec<bool> = fds.iter().map(|f| f.any() == Some(true)).collect();
-        drop(fds);
-        if ready.first() == Some(&true) {
-            // Whoever interrupts the start does not want the pods.
-            attend(&mut pods, signals)?;
-            return finish(pods, facts);
-        }
-        if deadline.is_some_and(|at| Instant::now() >= at) {
-            late = true;
-            break;
-        }
-        for (n, _) in waiting.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
-            let Some((watch, last)) = watches.get_mut(*n) else { continue };
-            match watch.as_ref().map(Connection::answer).transpose()?.flatten() {
-                Some((Reply::Summary(summary), _)) => *last = Some(*summary),
-                Some(_) => {}
-                None => *watch = None,
-            }
-        }
-    }
-    let last: Vec<Option<Summary>> = watches.into_iter().map(|(_, last)| last).collect();
-    for pod in &mut pods {
-        pod.request(&Fact::LeaveRequested);
-        while matches!(&pod.state, State::Running { left: false, .. }) {
-            pod.advance()?;
-        }
-    }
-    let mut code = Ok(0);
-    for (pod, last) in pods.into_iter().zip(&last) {
-        let outcome = match pod.state {
-            State::Running { child, .. } => {
-                child.let_go();
-                continue;
-            }
-            // Its record says the rest. One that came far enough and has ended since was started, however it ended.
-            State::Ended(outcome) => {
-                let came = last.as_ref().is_some_and(|last| match until {
-                    Until::Running => has_run(last),
-                    Until::Ready => last.ready,
-                });
-                pod.claim.keep(facts).and(outcome).map(|code| if came { 0 } else { code })
-            }
-        };
-        code = worse(code, outcome, &pod.name);
-    }
-    let code = code?;
-    if late {
-        return Err(Error::new("not every pod came far enough in the time that --timeout gives; they go on")
-            .mend("see why with: podling describe POD"));
-    }
-    Ok(code)
-}
-
-/// Whether the program of one of the pod's containers has run.
-fn has_run(summary: &Summary) -> bool {
-    summary.containers.iter().filter(|c| c.kind == ContainerKind::Regular).any(|c| match &c.state {
-        ContainerState::Running { .. } => true,
-        ContainerState::Waiting { .. } => c.restarts > 0,
-        ContainerState::Terminated { reason, .. } => reason != "StartError",
-    })
-}
-
-/// Waits until every supervisor has ended, and forwards the user's signals: the first asks, the second insists, and a third does not
-/// depend on the supervisors' answer.
-fn attend(pods: &mut [Pod], signals: &SignalFd) -> Result<()> {
-    let mut asked = 0;
-    loop {
-        let running: Vec<usize> =
-            pods.iter().enumerate().filter(|(_, p)| matches!(p.state, State::Running { .. })).map(|(n, _)| n).collect();
-        if running.is_empty() {
-            return Ok(());
-        }
-        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        for pod in pods.iter() {
-            if let State::Running { link, .. } = &pod.state {
-                fds.push(PollFd::new(link.as_fd(), PollFlags::POLLIN));
-            }
-        }
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => continue,
-            polled => polled.named(|| "poll()")?,
-        };
-        let ready: Vec<bool> = fds.iter().map(|f| f.any() == Some(true)).collect();
-        if ready.first() == Some(&true) {
-            while let Ok(Some(_)) = signals.read_signal() {
-                asked += 1;
-                match asked {
-                    1 => pods.iter().for_each(|p| p.request(&Fact::StopRequested)),
-                    2 => pods.iter().for_each(|p| p.request(&Fact::KillRequested)),
-                    _ => pods.iter().for_each(Pod::kill),
-                }
-            }
-        }
-        for (n, _) in running.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
-            if let Some(pod) = pods.get_mut(*n) {
-                pod.advance()?;
-            }
-        }
-    }
 }
 
 fn wait(child: &mut Child) -> Result<Exit> {

@@ -25,19 +25,20 @@ pub(super) struct Label {
     pub(super) stderr: String,
 }
 
-/// The labels of the containers called `names`.
-pub(super) fn labels(names: Vec<String>, style: &Style) -> Vec<Label> {
-    let (stdout, stderr) = (prefixes(&names, style.colour_stdout), prefixes(&names, style.colour_stderr));
+/// The labels of the containers called `names`, of which `before` others are there already.
+pub(super) fn labels(names: Vec<String>, style: &Style, before: usize) -> Vec<Label> {
+    let prefixes = |coloured| prefixes(&names, coloured, before);
+    let (stdout, stderr) = (prefixes(style.colour_stdout), prefixes(style.colour_stderr));
     let parts = names.into_iter().zip(stdout).zip(stderr);
     parts.map(|((name, stdout), stderr)| Label { name, stdout, stderr }).collect()
 }
 
 /// The prefixes of all `names`, padded to the same width.
-fn prefixes(names: &[String], coloured: bool) -> Vec<String> {
+fn prefixes(names: &[String], coloured: bool, before: usize) -> Vec<String> {
     let width = names.iter().map(|n| n.len()).max().unwrap_or(0);
     names
         .iter()
-        .zip(COLOURS.iter().cycle())
+        .zip(COLOURS.iter().cycle().skip(before % COLOURS.len()))
         .map(
             |(name, colour)| {
                 if coloured { format!("{colour}{name:width$} |\x1b[0m ") } else { format!("{name:width$} | ") }
@@ -53,7 +54,8 @@ mod tests {
     #[test]
     fn prefixes_line_up() {
         let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        assert_eq!(prefixes(&names(&["web", "proxy"]), false), ["web   | ", "proxy | "]);
-        assert_eq!(prefixes(&names(&["a"]), true), ["\x1b[36ma |\x1b[0m "]);
+        assert_eq!(prefixes(&names(&["web", "proxy"]), false, 0), ["web   | ", "proxy | "]);
+        assert_eq!(prefixes(&names(&["a"]), true, 0), ["\x1b[36ma |\x1b[0m "]);
+        assert_eq!(prefixes(&names(&["a"]), true, 7), ["\x1b[33ma |\x1b[0m "]);
     }
 }

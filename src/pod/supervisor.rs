@@ -83,6 +83,7 @@ pub(super) struct About {
     pub(super) namespace: String,
     pub(super) uid: String,
     pub(super) keep: Keep,
+    pub(super) tells: Tells,
     /// By how much waits are stretched.
     pub(super) time_scale: f64,
     /// When the command began.
@@ -90,6 +91,15 @@ pub(super) struct About {
     pub(super) trace: Vec<TracePoint>,
     /// Whether the foreground shows it.
     pub(super) show_trace: ShowTrace,
+}
+
+/// What the client learns beside the pod's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Nothing.
+    PodsEnd,
+    /// How each container has ended, and their restarts: a Job decides by them.
+    ContainersEnds,
 }
 
 /// Whether the user is shown where the start-up time went.
@@ -300,6 +310,7 @@ impl<'a> Supervisor<'a> {
         cleared?;
         recorded?;
         drained?;
+        self.tell_of_containers();
         Ok(code)
     }
 

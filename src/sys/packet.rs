@@ -43,6 +43,17 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[RawFd]) -> Result<(), SysErr
         .named(|| "sendmsg(AF_UNIX)")
 }
 
+/// Sends `bytes`, of which there must be at least one, unless there is no room for them now.
+///
+/// # Errors
+/// The failed call; `EAGAIN` where there is no room.
+pub fn send_if_room(socket: impl AsFd, bytes: &[u8]) -> Result<(), SysError> {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    sendmsg::<()>(socket.as_fd().as_raw_fd(), &[IoSlice::new(bytes)], &[], flags, None)
+        .map(drop)
+        .named(|| "sendmsg(AF_UNIX)")
+}
+
 /// Receives one packet into `bytes`, which it may cut: its length, 0 where the other end is closed, and the descriptors that came
 /// with it, close-on-exec.
 ///

@@ -4,6 +4,8 @@ mod annotations;
 mod container;
 mod data;
 mod environment;
+mod job;
+mod job_selector;
 mod life;
 mod metadata;
 mod network;
@@ -34,6 +36,16 @@ pub(super) fn check(object: &Object, problems: &mut Problems) {
             let mut check = Check { source: &said.source, problems };
             check.metadata(&said.object.metadata);
             check.pod(&said.object);
+        }
+        Object::Job(job) => {
+            let mut check = Check { source: &job.said.source, problems };
+            check.metadata(&job.said.object.metadata);
+            check.job(&job.said.object);
+            let mut check = Check { source: &job.template.source, problems };
+            check.labels_and_annotations(&job.template.object.metadata);
+            if job.template.object.spec.is_some() {
+                check.pod(&job.template.object);
+            }
         }
         Object::ConfigMap(said) => {
             let mut check = Check { source: &said.source, problems };
@@ -133,6 +145,10 @@ impl Check<'_> {
         if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
             self.label("metadata.namespace", namespace);
         }
+        self.labels_and_annotations(metadata);
+    }
+
+    fn labels_and_annotations(&mut self, metadata: &ObjectMeta) {
         for (key, value) in metadata.labels.iter().flatten() {
             let path = key_path("metadata.labels", key);
             self.grammar(&path, names::qualified_name(key));

@@ -5,7 +5,7 @@ use super::Rule::{Enforced, Group, Trivial};
 
 /// The rows, in the order of their paths.
 pub(super) const CONFIG_MAP: &[Field] = &[
-    ("binaryData", Enforced("bytes, in base64, for volumes; variables are made of data only")),
+    ("binaryData", Enforced("bytes, in base64, for volumes; no variable is made of them")),
     ("binaryData.*", Group),
     ("data", Enforced("texts, for variables and volumes")),
     ("data.*", Group),

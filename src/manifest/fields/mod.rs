@@ -3,7 +3,7 @@
 //!
 //! A path names list items by `[]` and the entries of a free-form map by `*`. A row that [stands for all](Rule::stands_for_all) is the
 //! answer for everything below it, too. `spec.initContainers[]` has the rows of `spec.containers[]`, all three probes have those of
-//! `livenessProbe`, and `preStop` has those of `postStart`.
+//! `livenessProbe`, and `preStop` has those of `postStart`. Below a Job's `spec.template` a Pod's rows apply, unless the Job has its own.
 
 use std::borrow::Cow;
 
@@ -12,6 +12,7 @@ use super::kind::Kind;
 mod config_map;
 mod container;
 mod environment;
+mod job;
 mod metadata;
 mod mounts;
 mod network;
@@ -68,11 +69,16 @@ const POD: &[&[Field]] = &[
 ];
 const CONFIG_MAP: &[&[Field]] = &[metadata::METADATA, config_map::CONFIG_MAP];
 const SECRET: &[&[Field]] = &[metadata::METADATA, secret::SECRET];
+const JOB: &[&[Field]] = &[metadata::METADATA, job::JOB];
+
+/// Where a Job has a Pod's rows.
+const TEMPLATE: &str = "spec.template";
 
 /// The rule for the field `pattern` of `kind`; `None` when the table does not know the field.
 pub(super) fn rule(kind: Kind, pattern: &str) -> Option<Rule> {
-    let pattern = below_shared(pattern);
-    tables(kind).iter().find_map(|table| find(table, &pattern))
+    let own = below_shared(pattern);
+    let own = tables(kind).iter().find_map(|table| find(table, &own));
+    own.or_else(|| rule(Kind::Pod, in_template(kind, pattern)?))
 }
 
 /// The rule that answers for the field `pattern` of `kind`: its own, or that of the nearest field above it which stands for all below.
@@ -90,6 +96,10 @@ pub(super) fn answer(kind: Kind, pattern: &str) -> Option<Rule> {
 
 /// The fields that `kind` may have directly below the object at `pattern`, with their rules.
 pub(super) fn children(kind: Kind, pattern: &str) -> impl Iterator<Item = (&'static str, Rule)> {
+    let (kind, pattern) = match in_template(kind, pattern) {
+        Some(below) => (Kind::Pod, below),
+        None => (kind, pattern),
+    };
     let pattern = shared(pattern);
     rows(kind).filter_map(move |&(path, rule)| {
         let name = if pattern.is_empty() { path } else { path.strip_prefix(&*pattern)?.strip_prefix('.')? };
@@ -101,11 +111,19 @@ pub(super) fn children(kind: Kind, pattern: &str) -> impl Iterator<Item = (&'sta
 ///
 /// What is below `parent` goes before everything else, and what only probes and hooks have comes last.
 pub(super) fn elsewhere(kind: Kind, name: &str, parent: &str) -> Vec<String> {
+    if let Some(below) = in_template(kind, parent) {
+        let homes = elsewhere(Kind::Pod, name, below).into_iter();
+        return homes.map(|home| format!("{TEMPLATE}.{home}")).collect();
+    }
     let homes = rows(kind).filter_map(|(path, rule)| {
         let (home, last) = path.rsplit_once('.').unwrap_or(("the top level", path));
         (last == name && !matches!(rule, Rule::Refused(_))).then_some(home)
     });
     let homes: Vec<&str> = homes.collect();
+    if homes.is_empty() && kind == Kind::Job {
+        let homes = elsewhere(Kind::Pod, name, "").into_iter();
+        return homes.map(|home| format!("{TEMPLATE}.{home}")).collect();
+    }
     let shared = shared(parent);
     let below = homes.iter().filter_map(|home| home.strip_prefix(&*shared)).filter(|rest| rest.starts_with('.'));
     let below: Vec<String> = below.map(|rest| format!("{parent}{rest}")).filter(|_| !parent.is_empty()).collect();
@@ -128,7 +146,18 @@ pub(super) fn tables(kind: Kind) -> &'static [&'static [Field]] {
         Kind::Pod => POD,
         Kind::ConfigMap => CONFIG_MAP,
         Kind::Secret => SECRET,
+        Kind::Job => JOB,
     }
+}
+
+/// The path in a Pod that a Job's `pattern` stands for, where it is one in the template's metadata or spec.
+fn in_template(kind: Kind, pattern: &str) -> Option<&str> {
+    let below = pattern.strip_prefix(TEMPLATE).filter(|_| kind == Kind::Job)?.strip_prefix('.')?;
+    ["metadata", "spec"].iter().any(|field| is_or_below(below, field)).then_some(below)
+}
+
+fn is_or_below(path: &str, field: &str) -> bool {
+    path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// Where the table has the rows of `pattern`, which may share another field's.

@@ -39,7 +39,7 @@ fn objects_and_reports_are_bounded() {
         let half = "x".repeat(size / 2);
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata:\n  a: {half}\n  b: {half}\n")
     };
-    assert!(error(map(1 << 20).as_bytes()).starts_with("x: no Pod to run"));
+    assert!(error(map(1 << 20).as_bytes()).starts_with("x: no Pod or Job to run"));
     assert_eq!(
         error(map((1 << 20) + 2).as_bytes()),
         "x:4: data: 1048578 bytes together; Kubernetes takes 1048576 in one object\n  split it into several objects"
@@ -64,8 +64,13 @@ proptest! {
     }
 
     #[test]
-    fn any_change_to_a_pod_is_read_or_refused(at in 0usize..1200, cut in 0usize..6, put in "[ \\n:a&*<\\[\\]{},'\"|>!#?0-9~-]{0,4}") {
-        let mut text = include_str!("pod.yaml").to_owned();
+    fn any_change_to_a_pod_or_job_is_read_or_refused(
+        job in any::<bool>(),
+        at in 0usize..1200,
+        cut in 0usize..6,
+        put in "[ \\n:a&*<\\[\\]{},'\"|>!#?0-9~-]{0,4}",
+    ) {
+        let mut text = if job { include_str!("job.yaml") } else { include_str!("pod.yaml") }.to_owned();
         let at = at % text.len();
         let end = (at + cut).min(text.len());
         text.replace_range(at..end, &put);
@@ -74,7 +79,8 @@ proptest! {
 }
 
 #[test]
-fn the_pod_that_is_changed_above_is_a_good_one() {
-    let bytes = include_bytes!("pod.yaml").to_vec();
-    assert_eq!(read(&[Input { name: "x".into(), bytes }]).map(|bundle| bundle.pods.len()), Ok(1));
+fn what_is_changed_above_is_good() {
+    let read = |bytes: &[u8]| read(&[Input { name: "x".into(), bytes: bytes.to_vec() }]);
+    assert_eq!(read(include_bytes!("pod.yaml")).map(|bundle| bundle.pods.len()), Ok(1));
+    assert_eq!(read(include_bytes!("job.yaml")).map(|bundle| bundle.jobs.len()), Ok(1));
 }

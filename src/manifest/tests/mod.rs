@@ -4,6 +4,8 @@ mod amounts;
 mod environment;
 mod full;
 mod hostile;
+mod jobs;
+mod kinds;
 mod lives;
 mod messages;
 mod network;

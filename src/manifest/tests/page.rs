@@ -20,6 +20,7 @@ This page is made of the one table in the code (`src/manifest/fields/`), by whic
 
 A field that is refused or satisfied by itself is so with everything below it. `[]` is any item of a list, `*` any entry of a map.
 `initContainers[]` have the fields of `containers[]`, all three probes those of `livenessProbe`, and `preStop` those of `postStart`.
+Below a Job's `spec.template` everything is as in a Pod, but for the rows that stand there.
 
 The last column is what `podman kube play` documents about the field (its page of supported Kubernetes fields, November 2026):
 yes, no, N/A (cannot be supported on one node), or that the field is not mentioned.

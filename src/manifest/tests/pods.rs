@@ -23,7 +23,9 @@ fn fields_that_are_refused() {
         ),
         (
             "  ephemeralContainers: [{name: d, image: i}]",
-            &["pod.yaml:8: spec.ephemeralContainers: they are added to a running pod, never written in its YAML"],
+            &[
+                "pod.yaml:8: spec.ephemeralContainers: they are added to a running pod, as podling debug does, and never written in its YAML",
+            ],
         ),
         (
             "    ports: [{containerPort: 80, hostPort: 80}]",

@@ -29,6 +29,7 @@ impl Schema<'_> {
 
     fn text(&self) -> &str {
         match self.path.as_str() {
+            "apiVersion" if self.kind == "Job" => "batch/v1",
             "apiVersion" => "v1",
             "kind" => self.kind,
             path if path.ends_with("Timestamp") || path.ends_with("Time") || path.ends_with("At") => {

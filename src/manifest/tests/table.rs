@@ -1,5 +1,6 @@
 //! The field table against the API's own types.
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 
 use super::schema;
@@ -12,6 +13,7 @@ fn every_field_of_the_api_has_a_rule() {
         (Kind::Pod, schema::paths::<Pod>("Pod")),
         (Kind::ConfigMap, schema::paths::<ConfigMap>("ConfigMap")),
         (Kind::Secret, schema::paths::<Secret>("Secret")),
+        (Kind::Job, schema::paths::<Job>("Job")),
     ] {
         assert!(paths.contains("metadata.labels.*"), "{paths:?}");
         let missing: Vec<&String> = paths.iter().filter(|path| fields::answer(kind, path).is_none()).collect();
@@ -27,6 +29,7 @@ fn every_row_is_a_field_of_the_api() {
         (Kind::Pod, pod),
         (Kind::ConfigMap, schema::paths::<ConfigMap>("ConfigMap")),
         (Kind::Secret, schema::paths::<Secret>("Secret")),
+        (Kind::Job, schema::paths::<Job>("Job")),
     ] {
         for &(row, _) in fields::rows(kind) {
             // A row for one entry of a free-form map stands beside the one for all of them.

@@ -33,6 +33,11 @@ pub(super) fn objections(pod: &Said<Pod>, bundle: &Bundle, host: &HostFacts, opt
     objections
 }
 
+/// Whether pods like this one keep away from each other, so that only one of them can be on a node.
+pub(super) fn keeps_apart(pod: &Pod, host: &HostFacts, options: &Options) -> bool {
+    pods::keeps_apart(&Node::of(host, options), pod)
+}
+
 /// What is satisfied here otherwise than in a cluster.
 pub(super) fn verdicts(scope: &Scope) -> Vec<Verdict> {
     let spec = scope.spec;

@@ -52,6 +52,11 @@ pub(super) fn anti_affinity(node: &Node, pod: &Said<Pod>, bundle: &Bundle) -> Ve
     anti_terms(&pod.object).iter().enumerate().filter_map(clash).collect()
 }
 
+/// Whether a required anti-affinity of the pod means pods like itself.
+pub(super) fn keeps_apart(node: &Node, pod: &Pod) -> bool {
+    anti_terms(pod).iter().any(|term| node.labels.contains_key(&term.topology_key) && means(term, pod, pod))
+}
+
 fn anti_terms(pod: &Pod) -> &[PodAffinityTerm] {
     let said = pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref()?.pod_anti_affinity.as_ref());
     said.and_then(|said| said.required_during_scheduling_ignored_during_execution.as_deref()).unwrap_or_default()

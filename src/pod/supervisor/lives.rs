@@ -88,7 +88,7 @@ impl Supervisor<'_> {
     /// Starts container `n` again. What the host lacks at this moment it may have later, so a failure is one more reason to wait.
     pub(super) fn restart(&mut self, n: usize) {
         let complete = self.containers.get_mut(n).map_or(Ok(()), Container::complete);
-        let Err(error) = complete.and_then(|()| self.start(n)) else { return };
+        let Err(error) = complete.and_then(|()| self.start(n)) else { return self.tell_of_restart(n) };
         let scale = self.about.time_scale;
         let Some(container) = self.containers.get_mut(n) else { return };
         let (at, wait) = container.backoff.restart(Instant::now(), EndedBy::Itself, scale);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Client, Keep, Supervisor};
+use super::{Client, Keep, Supervisor, Tells};
 use crate::error::Result;
 use crate::image::timestamp;
 use crate::plan::POD_IP;
@@ -13,6 +13,7 @@ use crate::pod::clock::now;
 use crate::pod::container::{Container, State, Terminated};
 use crate::pod::control::Reply;
 use crate::pod::control::server::Sent;
+use crate::pod::link::{Ended, Fact, mention, tell};
 use crate::pod::object;
 use crate::pod::record;
 use crate::pod::status::{ContainerKind, ContainerState, ContainerSummary, Phase, Summary};
@@ -29,7 +30,7 @@ impl Supervisor<'_> {
         if self.containers.iter().all(begun) { Phase::Running } else { Phase::Pending }
     }
 
-    fn is_initialized(&self) -> bool {
+    pub(super) fn is_initialized(&self) -> bool {
         // Once one of the others has started, the pod has been initialized for good (the kubelet's status/generate.go).
         let begun = |c: &Container| c.plan.role == Role::Regular && !matches!(c.state, State::Planned);
         self.containers.iter().any(begun) || self.containers.iter().all(is_initialized)
@@ -217,6 +218,35 @@ impl Supervisor<'_> {
             }
         }
         condition
+    }
+
+    /// How the containers have ended, for whoever wants to know; one that never ran says nothing.
+    pub(super) fn tell_of_containers(&self) {
+        if self.about.tells == Tells::PodsEnd || self.client != Client::There {
+            return;
+        }
+        for container in &self.containers {
+            let kind = match container.plan.role {
+                Role::Init | Role::Sidecar => Ended::Init,
+                Role::Regular => Ended::Regular,
+                Role::Ephemeral => continue,
+            };
+            if let Some(end) = &container.ended {
+                let _ = tell(&self.link, &Fact::ContainerEnded(kind, end.code, container.plan.name.clone()));
+            }
+        }
+        if self.is_initialized() {
+            let _ = tell(&self.link, &Fact::PodInitialized);
+        }
+    }
+
+    /// Container `n` was started again.
+    pub(super) fn tell_of_restart(&self, n: usize) {
+        if self.about.tells == Tells::ContainersEnds && self.client == Client::There {
+            let restarts = self.containers.iter().filter(|c| c.plan.role != Role::Ephemeral).map(|c| c.run).sum();
+            let code = self.containers.get(n).and_then(|c| c.before.as_ref()).map_or(0, |end| end.code);
+            mention(&self.link, &Fact::ContainersRestarted(restarts, code));
+        }
     }
 
     /// Tells those who watch what has changed.
