@@ -93,7 +93,9 @@ pub fn run(args: &Args) -> Result<u8> {
 /// What the host, the policy and the options say of each pod.
 fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Examined) -> Result<()> {
     let facts = HostFacts::gather();
-    let store = Store::open(data::directory(&facts)?, &facts.ids)?;
+    let data = data::directory(&facts)?;
+    let facts = facts.with_node(&data);
+    let store = Store::open(&data, &facts.ids)?;
     let mut found = BTreeMap::new();
     for (name, at) in images::names(bundle) {
         let image = match store.find(&name) {
@@ -126,7 +128,7 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
         let (pod, options) = (pod.as_ref(), options.as_ref());
         let facts = facts_for(pod, args.beside(pod.source.file()).as_deref(), &facts);
         examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
-        let paths = pod_paths(pod, &data::directory(&facts)?, options)?;
+        let paths = pod_paths(pod, &data, options)?;
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {
             Ok(plan) if options.emulation == Emulation::Reported => {
                 let answer = |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());

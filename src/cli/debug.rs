@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use super::asking::object;
 use super::images::{ImageArgs, have};
-use super::input::{Given, beside, facts_for};
+use super::input::{Given, beside, facts_for, pod_paths};
 use super::session::{CommandArgs, OnSignal, session};
 use super::terminal::user_size;
 use super::{data, say};
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, Input, Said, read};
-use crate::plan::{ContainerPlan, LocalVolumes, Options, PodPaths, ephemeral};
+use crate::plan::{ContainerPlan, Options, PodPaths, ephemeral};
 use crate::pod::list::{self, Found};
 use crate::pod::record::{new_uid, read_first};
-use crate::pod::{Request, base_layer, pod_dir};
+use crate::pod::{Request, pod_dir};
 
 /// Run one more container in a running pod, of any image: an ephemeral container
 #[derive(Debug, clap::Args)]
@@ -79,12 +79,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let images = have(&alone, &store, &facts, &args.images.having(args.quiet))?;
     let _held = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
 
-    let paths = PodPaths {
-        run_dir: "/pod".into(),
-        state_dir: pod_dir(&data, &found.name),
-        base: base_layer(&data),
-        volumes: LocalVolumes::default(),
-    };
+    let paths = PodPaths { state_dir: pod_dir(&data, &found.name), ..pod_paths(pod, &data, &options)? };
     let facts = facts_for(pod, beside(&inputs, pod.source.file()).as_deref(), &facts);
     let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
     if args.given.tty {

@@ -11,7 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
-use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
+use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PodPlan, PolicyLevel};
 use crate::pod::record::{First, RecordedInput, new_uid};
 use crate::pod::{base_layer, local, pod_dir};
 
@@ -72,7 +72,7 @@ impl PodArgs {
     /// What is wrong with the input, with its file and line.
     pub fn read(&self) -> Result<Given> {
         let inputs = self.inputs()?;
-        let bundle = with_uids(manifest::read(&inputs)?)?;
+        let bundle = manifest::read(&inputs)?;
         let there = bundle.pods.len() + bundle.jobs.len();
         if self.name.is_some() && there > 1 {
             return Err(Error::new(format!("--name names one Pod or Job, but the input has {there}"))
@@ -151,7 +151,7 @@ impl Given {
     /// An input that was valid then, and is not now, or that cannot be read again.
     pub fn recorded(first: &First) -> Result<Given> {
         let inputs = first.inputs.iter().map(read_again).collect::<Result<Vec<_>>>()?;
-        let mut bundle = with_uids(manifest::read(&inputs)?)?;
+        let mut bundle = manifest::read(&inputs)?;
         if first.options.name.is_none() {
             let is_meant = |pod: &Said<Pod>| pod.object.metadata.name.as_deref() == Some(&first.name);
             (bundle.pods, bundle.neighbours) = bundle.pods.into_iter().partition(is_meant);
@@ -189,14 +189,6 @@ fn read_again(input: &RecordedInput) -> Result<Input> {
     Ok(Input { name: input.name.clone(), bytes, path: input.path.clone() })
 }
 
-/// Gives each pod the `metadata.uid` that it will run with, whatever another system called it.
-fn with_uids(mut bundle: Bundle) -> Result<Bundle> {
-    for pod in &mut bundle.pods {
-        pod.object.metadata.uid = Some(new_uid()?);
-    }
-    Ok(bundle)
-}
-
 /// A running pod's name is all that podling knows it by, whatever its namespace.
 fn refuse_same_names(bundle: &Bundle) -> Result<()> {
     let mut seen = BTreeMap::new();
@@ -226,10 +218,26 @@ pub fn beside(inputs: &[RecordedInput], name: &str) -> Option<PathBuf> {
     inputs.iter().find(|input| input.name == name)?.path.as_deref()?.parent().map(Path::to_owned)
 }
 
-/// Plans one pod of the `given` ones, whose files on disk are below `data`.
+/// Plans one start of a pod of the `given` ones, whose files on disk are below `data`, with a uid of its own.
 ///
 /// # Errors
 /// An image that is not in the store, or a field that cannot be honoured here.
+pub fn plan_start(
+    pod: &Said<Pod>,
+    given: &Given,
+    options: &Options,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<PodPlan> {
+    let paths = PodPaths { uid: new_uid()?, ..pod_paths(pod, data, options)? };
+    plan_at(pod, given, options, images, facts, &paths)
+}
+
+/// Plans a pod as [`plan_start`] does, but without what each start has of its own: the same input always gives the same plan.
+///
+/// # Errors
+/// Those of [`plan_start`].
 pub fn plan_pod(
     pod: &Said<Pod>,
     given: &Given,
@@ -238,18 +246,29 @@ pub fn plan_pod(
     facts: &HostFacts,
     data: &Path,
 ) -> Result<PodPlan> {
-    let Given { bundle, inputs, .. } = given;
-    let facts = facts_for(pod, beside(inputs, pod.source.file()).as_deref(), facts);
-    crate::plan::plan(pod, bundle, images, &facts, &pod_paths(pod, data, options)?, options)
+    plan_at(pod, given, options, images, facts, &pod_paths(pod, data, options)?)
 }
 
-/// Where the files of `pod` are, whose place on disk is below `data`.
+fn plan_at(
+    pod: &Said<Pod>,
+    given: &Given,
+    options: &Options,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    paths: &PodPaths,
+) -> Result<PodPlan> {
+    let facts = facts_for(pod, beside(&given.inputs, pod.source.file()).as_deref(), facts);
+    crate::plan::plan(pod, &given.bundle, images, &facts, paths, options)
+}
+
+/// Where the files of `pod` are, whose place on disk is below `data`. It has no uid yet.
 ///
 /// # Errors
 /// What is known of a local volume cannot be read.
 pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> Result<PodPaths> {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
     Ok(PodPaths {
+        uid: NO_UID.to_owned(),
         run_dir: RUN_DIR.into(),
         state_dir: pod_dir(data, name),
         base: base_layer(data),

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::images::{Having, have};
-use super::input::{Given, plan_pod};
+use super::input::{Given, plan_pod, plan_start};
 use super::say;
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
@@ -111,15 +111,16 @@ impl Launch<'_> {
     pub fn plan(&mut self, given: &Given) -> Result<Planned> {
         let images = have(&given.bundle, self.store, self.facts, &self.having)?;
         self.trace.step("images: pull, unpack");
+        let facts = self.facts.with_node(self.data);
         let mut plans = Vec::new();
         for pod in &given.bundle.pods {
-            plans.push(plan_pod(pod, given, &given.options, &images, self.facts, self.data)?);
+            plans.push(plan_start(pod, given, &given.options, &images, &facts, self.data)?);
         }
         let (mut jobs, mut notes) = (Vec::new(), Vec::new());
         for said in &given.bundle.jobs {
-            let plan = crate::plan::job(said, new_uid()?, self.facts, &given.options)?;
+            let plan = crate::plan::job(said, new_uid()?, &facts, &given.options)?;
             // Whatever stands against its pods is told before anything is started.
-            let pod = trial(said, &plan, given, &images, self.facts, self.data)?;
+            let pod = trial(said, &plan, given, &images, &facts, self.data)?;
             let own = plan.emulated.iter().map(|(path, how)| (&said.said.source, path.as_str(), how.as_str()));
             let pods = pod.report.iter().map(|v| (&said.template.source, v.path.as_str(), v.how.as_str()));
             let note = |(source, path, how): (&Source, &str, &str)| {
@@ -129,7 +130,15 @@ impl Launch<'_> {
             jobs.push(plan);
         }
         self.trace.step("plan");
-        Ok(Planned { plans, jobs, notes, images })
+        Ok(Planned { plans, jobs, notes, images, facts })
+    }
+
+    /// One of the plans without what this start has of its own, to be compared with others.
+    ///
+    /// # Errors
+    /// The pod is not in the input.
+    pub fn lasting(&self, given: &Given, planned: &Planned, plan: &PodPlan) -> Result<PodPlan> {
+        lasting(given, &planned.images, plan, self.facts, self.data)
     }
 
     /// Runs the planned pods; the exit code is theirs.
@@ -158,14 +167,18 @@ impl Launch<'_> {
         for claim in given.bundle.claims.values() {
             local::ensure(data, &claim.object, facts)?;
         }
-        let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
-        let Planned { plans, jobs, images, .. } = planned;
+        let Planned { plans, jobs, images, facts: as_node, .. } = planned;
+        let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
         let pods = plans
             .into_iter()
             .map(|plan| {
-                let first = first(given, said_pod(given, &plan)?, &plan, life, mode)?;
+                let lasts = match mode {
+                    Mode::Foreground => None,
+                    Mode::Detached(..) => Some(lasting(given, &images, &plan, facts, data)?),
+                };
+                let first = first(given, said_pod(given, &plan)?, &plan, lasts.as_ref(), life)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
-                let follow = follow(given, &plan, facts)?;
+                let follow = follow(given, &plan, &as_node)?;
                 let volumes = hold_volumes(&plan, data, facts)?;
                 Ok(Start { plan, claim, first, follow, volumes })
             })
@@ -179,7 +192,8 @@ impl Launch<'_> {
                 return None;
             }
             let namespace = ObjectKey::of(&said.said.object).namespace;
-            let template = JobTemplate { said, plan: plan.clone(), given, images: &images, facts, data, life };
+            let template =
+                JobTemplate { said, plan: plan.clone(), given, images: &images, facts: &as_node, data, life };
             Some(StartJob { plan, namespace, template: Box::new(template) })
         });
         let jobs = jobs.collect();
@@ -212,6 +226,8 @@ pub struct Planned {
     /// What is emulated of the Jobs.
     notes: Vec<String>,
     images: BTreeMap<String, Image>,
+    /// This host, as a node, too.
+    facts: HostFacts,
 }
 
 /// What the pods of a Job are made of.
@@ -228,10 +244,9 @@ struct JobTemplate<'a> {
 
 impl Template for JobTemplate<'_> {
     fn pod(&mut self, pod: &JobPod) -> Result<Start> {
-        let mut said = crate::plan::job_pod(self.said, &self.plan, pod);
-        said.object.metadata.uid = Some(new_uid()?);
-        let plan = plan_job_pod(&said, self.given, self.images, self.facts, self.data)?;
-        let first = first(self.given, &said, &plan, self.life, Mode::Foreground)?;
+        let said = crate::plan::job_pod(self.said, &self.plan, pod);
+        let plan = plan_start(&said, self.given, &of_pods(&self.given.options), self.images, self.facts, self.data)?;
+        let first = first(self.given, &said, &plan, None, self.life)?;
         let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
         let volumes = hold_volumes(&plan, self.data, self.facts)?;
         // Their volumes stay as the Job was read: what it makes later must be what it made first.
@@ -251,7 +266,7 @@ pub fn trial(
     facts: &HostFacts,
     data: &Path,
 ) -> Result<PodPlan> {
-    plan_job_pod(&first_pod(said, plan), given, images, facts, data)
+    plan_pod(&first_pod(said, plan), given, &of_pods(&given.options), images, facts, data)
 }
 
 /// A Job's first pod, under the Job's own name.
@@ -260,16 +275,9 @@ pub fn first_pod(said: &SaidJob, plan: &JobPlan) -> Said<Pod> {
     crate::plan::job_pod(said, plan, &JobPod { name: plan.name.clone(), index, failures: 0 })
 }
 
-fn plan_job_pod(
-    said: &Said<Pod>,
-    given: &Given,
-    images: &BTreeMap<String, Image>,
-    facts: &HostFacts,
-    data: &Path,
-) -> Result<PodPlan> {
-    // What `--name` says is the Job's.
-    let options = Options { name: None, ..given.options.clone() };
-    plan_pod(said, given, &options, images, facts, data)
+/// The options for a Job's pods: what `--name` says is the Job's.
+fn of_pods(options: &Options) -> Options {
+    Options { name: None, ..options.clone() }
 }
 
 /// What the input says of the pod that `plan` is of.
@@ -308,24 +316,34 @@ fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<Fi
     Ok(held)
 }
 
-/// How a pod is started, to be kept where it goes on alone.
-fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<First> {
+/// How a pod is started, and, where it goes on alone, `lasts`: the plan that later ones are compared with.
+fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, lasts: Option<&PodPlan>, life: &LifeArgs) -> Result<First> {
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
     let namespace = said.object.metadata.namespace.clone().filter(|n| !n.is_empty());
-    let is_kept = mode != Mode::Foreground;
     let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
     Ok(First {
-        boot_id: if is_kept { boot_id() } else { String::new() },
+        boot_id: lasts.map(|_| boot_id()).unwrap_or_default(),
         name: plan.name.clone(),
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
         uid: plan.uid.clone(),
         started_at: crate::pod::now(),
-        fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
-        plan: if is_kept { crate::plan::render(plan)?.to_string() } else { String::new() },
+        fingerprint: lasts.map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
+        plan: lasts.map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
         object,
-        inputs: if is_kept { given.inputs.clone() } else { Vec::new() },
+        inputs: lasts.map(|_| given.inputs.clone()).unwrap_or_default(),
         options: given.options.clone(),
         time_scale: life.time_scale.to_string(),
         containers: names.collect(),
     })
+}
+
+/// `plan` without what its start has of its own.
+fn lasting(
+    given: &Given,
+    images: &BTreeMap<String, Image>,
+    plan: &PodPlan,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<PodPlan> {
+    plan_pod(said_pod(given, plan)?, given, &given.options, images, &facts.without_node(), data)
 }

@@ -14,20 +14,23 @@ use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
-use crate::plan::PodPlan;
+use crate::plan::{NO_UID, PodPlan};
 use crate::pod::list::{self, Life};
-use crate::pod::record::{new_uid, read_first};
+use crate::pod::record::read_first;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be.
+#[command(
+    after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be. What is made at
+the start, as a uid, is zeros here.
 
 Exit code with --diff: 0 when nothing differs, 1 when something does.
 
 Examples:
   podling plan pod.yaml
   podling plan pod.yaml config.yaml | less
-  podling plan --diff pod.yaml")]
+  podling plan --diff pod.yaml"
+)]
 pub struct Args {
     #[command(flatten)]
     pod: PodArgs,
@@ -49,6 +52,8 @@ pub fn run(args: &Args) -> Result<u8> {
     // A plan changes nothing, so it pulls nothing.
     let having = Having { registry: &RegistryArgs::default(), policy: Some(PullPolicy::Never), quiet: true };
     let images = have(&given.bundle, &store, &facts, &having)?;
+    // What runs was planned at another time, and is compared by what lasts.
+    let facts = if args.diff { facts.without_node() } else { facts.with_node(&data) };
     let mut plans = Vec::new();
     for pod in &given.bundle.pods {
         plans.push(plan_pod(pod, &given, &given.options, &images, &facts, &data)?);
@@ -61,7 +66,7 @@ pub fn run(args: &Args) -> Result<u8> {
         return differences(&plans, &data);
     }
     for job in &given.bundle.jobs {
-        let plan = crate::plan::job(job, new_uid()?, &facts, &given.options)?;
+        let plan = crate::plan::job(job, NO_UID.to_owned(), &facts, &given.options)?;
         plans.push(trial(job, &plan, &given, &images, &facts, &data)?);
     }
     let mut plans = plans.iter().map(crate::plan::render).collect::<Result<Vec<_>>>()?;

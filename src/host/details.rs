@@ -18,8 +18,6 @@ pub enum Detail {
     SeccompProfile(String),
     /// Which security modules are at work.
     SecurityModules,
-    /// What the host's network is called and finds names by.
-    Network,
     /// What the host's ipc namespace has in the file system.
     Ipc,
 }
@@ -37,8 +35,6 @@ pub struct Details {
     pub apparmor: Module,
     /// Whether SELinux is.
     pub selinux: Module,
-    /// The host's network.
-    pub network: Option<HostNetwork>,
     /// Whether the host's POSIX message queues are at /dev/mqueue.
     pub message_queues: Module,
 }
@@ -51,17 +47,6 @@ pub enum Module {
     /// It is not.
     #[default]
     Absent,
-}
-
-/// What the host's network is called and finds names by.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HostNetwork {
-    /// gethostname(2).
-    pub hostname: String,
-    /// `/etc/hosts`.
-    pub hosts: String,
-    /// `/etc/resolv.conf`.
-    pub resolv_conf: String,
 }
 
 /// No seccomp profile is longer, in bytes; docker's own has 15 KiB.
@@ -84,7 +69,6 @@ impl HostFacts {
                     details.apparmor = Module::of(apparmor.is_ok_and(|text| text.starts_with('Y')));
                     details.selinux = Module::of(Path::new("/sys/fs/selinux/enforce").exists());
                 }
-                Detail::Network => details.network = Some(network()),
                 Detail::Ipc => details.message_queues = Module::of(Path::new("/dev/mqueue").is_dir()),
             }
         }
@@ -131,15 +115,6 @@ fn profile(beside: Option<&Path>, name: &str) -> Result<String, String> {
     fs::read_to_string(&path).map_err(failed)
 }
 
-fn network() -> HostNetwork {
-    let text = |path: &str| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-    HostNetwork {
-        hostname: nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned(),
-        hosts: text("/etc/hosts"),
-        resolv_conf: text("/etc/resolv.conf"),
-    }
-}
-
 fn kernel() -> (u32, u32) {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or_default());
@@ -164,9 +139,8 @@ mod tests {
         assert!(details.seccomp_profiles["b.json"].as_ref().unwrap_err().contains("b.json\": No such file"));
         assert!(details.seccomp_profiles["."].as_ref().unwrap_err().contains("is not a file"));
         assert!(details.kernel >= (5, 0));
-        let details = facts.with(&[wanted[0].clone(), Detail::Network, Detail::Devices], None).details;
+        let details = facts.with(&[wanted[0].clone(), Detail::Devices], None).details;
         assert!(details.seccomp_profiles["a.json"].is_err());
-        assert!(!details.network.unwrap().hostname.is_empty());
         assert!(details.devices.contains(&PathBuf::from("/dev/null")));
         assert!(!details.devices.iter().any(|device| device.starts_with("/dev/pts")));
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{getegid, geteuid};
 
 use super::subids::{self, Which};
-use super::{Caller, Capacity, Details, HostFacts, IdExtent, IdMap, Mapper};
+use super::{Caller, Details, HostFacts, IdExtent, IdMap, Mapper, Node};
 
 /// First host id of the range a pod of real root uses where `/etc/subuid` has none for root: just above the ranges that
 /// systemd-nspawn hands out (`systemd.io/UIDS-GIDS`), where no host user lives.
@@ -29,7 +29,7 @@ impl HostFacts {
             ids,
             mapper,
             arch: architecture().to_owned(),
-            capacity: Capacity::gather(),
+            node: Node::default(),
             notices,
             details: Details::default(),
         }

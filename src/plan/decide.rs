@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::scope::{Scope, Subject, plain_name};
 use super::{
     ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, capabilities,
-    groups, message, nested, oci, placement, probes, restarts, sandbox, security, signal, user, volumes,
+    groups, message, names, nested, oci, placement, probes, restarts, sandbox, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -67,8 +67,8 @@ pub fn decide(
     let Some(name) = name else {
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
-    let hostname = hostname(pod, spec, name, host)?;
-    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
+    let names = names::names(pod, spec, name, host)?;
+    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, name, names: &names };
     let always = |(path, how): &(String, &str)| scope.verdict(path, *how);
     let mut report: Vec<Verdict> = pod.source.emulated().iter().map(always).collect();
     security::report_host_users(&scope, &mut report);
@@ -89,6 +89,7 @@ pub fn decide(
     report.extend(shared_processes(&scope));
     report.extend(groups::verdicts(&scope));
     report.extend(unmounted_token(&scope));
+    report.extend(service_links(&scope));
     if host.ids.is_single() {
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \
                    and changing a file's owner is answered with success and does nothing";
@@ -96,7 +97,6 @@ pub fn decide(
     }
     Ok(PodPlan {
         name: name.clone(),
-        uid: pod.object.metadata.uid.clone().unwrap_or_default(),
         ids: host.ids.clone(),
         restart_policy: restarts::pods_policy(&scope)?,
         grace_period: grace_period(&scope)?,
@@ -108,7 +108,8 @@ pub fn decide(
         init_containers,
         containers,
         report,
-        hostname,
+        hostname: names.kernel,
+        uid: paths.uid.clone(),
     })
 }
 
@@ -133,7 +134,7 @@ pub(super) fn container(
     // A container's name is a DNS label, so what follows the point cannot be mistaken for another container's.
     let state = |what: &str| scope.paths.state_dir.join(format!("{name}.{what}"));
     let layers = [&scope.paths.base].into_iter().chain(&image.layers).cloned().collect();
-    let (spec, secret) = oci::spec(&subject, &identity, &held, report)?;
+    let (spec, secret, late) = oci::spec(&subject, &identity, &held, report)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
         role,
@@ -155,25 +156,8 @@ pub(super) fn container(
         stop_signal: stop_signal(&subject)?,
         spec,
         secret,
+        late,
     })
-}
-
-/// `spec.hostname`, else the pod's name, cut to the 63 bytes that a host name may have. In the host's network it is the host's.
-pub(super) fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str, host: &HostFacts) -> Result<String> {
-    if let Some(network) = &host.details.network {
-        return Ok(network.hostname.clone());
-    }
-    let (path, said) = match spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
-        Some(hostname) => ("spec.hostname", hostname),
-        None => ("metadata.name", name),
-    };
-    let cut = said.get(..63).unwrap_or(said).trim_end_matches(['-', '.']);
-    // It becomes a line of /etc/hosts.
-    let clean = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if cut.is_empty() || !said.bytes().all(clean) {
-        return Err(pod.source.error(path, format!("{said:?} cannot be a host name")));
-    }
-    Ok(cut.to_owned())
 }
 
 fn grace_period(scope: &Scope) -> Result<Duration> {
@@ -213,6 +197,12 @@ fn unmounted_token(scope: &Scope) -> Option<Verdict> {
                may hold a local one";
     let asked = scope.spec.automount_service_account_token == Some(true);
     asked.then(|| scope.verdict("spec.automountServiceAccountToken", how))
+}
+
+/// What a cluster would add to the variables.
+fn service_links(scope: &Scope) -> Option<Verdict> {
+    let how = "a cluster tells of the Services of the namespace and of its API server in variables; here there are none to tell of";
+    (scope.spec.enable_service_links == Some(true)).then(|| scope.verdict("spec.enableServiceLinks", how))
 }
 
 /// What is different from a cluster where the containers see each other's processes.

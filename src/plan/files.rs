@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume};
 
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, downward, groups, token};
+use super::{FilePlan, Verdict, downward, groups, token};
 use crate::error::Result;
 
 const DEFAULT_MODE: u32 = 0o644;
@@ -23,7 +23,12 @@ const TOKEN_LIFETIME: i64 = 3600;
 /// # Errors
 /// For ConfigMaps, Secrets and keys that are not there, values that do not exist, files in the place of directories, and owners that
 /// do not exist in the pod's user namespace.
-pub(super) fn files(scope: &Scope, at: &str, volume: &Volume) -> Result<Option<Vec<FilePlan>>> {
+pub(super) fn files(
+    scope: &Scope,
+    at: &str,
+    volume: &Volume,
+    report: &mut Vec<Verdict>,
+) -> Result<Option<Vec<FilePlan>>> {
     let mut files;
     if let Some(source) = &volume.config_map {
         let at = format!("{at}.configMap");
@@ -38,7 +43,7 @@ pub(super) fn files(scope: &Scope, at: &str, volume: &Volume) -> Result<Option<V
     } else if let Some(source) = &volume.downward_api {
         let at = format!("{at}.downwardAPI");
         files = Files::new(scope, &at, source.default_mode, source.default_user)?;
-        files.downward(&at, source.items.as_deref().unwrap_or_default())?;
+        files.downward(&at, source.items.as_deref().unwrap_or_default(), report)?;
     } else if let Some(source) = &volume.projected {
         let at = format!("{at}.projected");
         files = Files::new(scope, &at, source.default_mode, source.default_user)?;
@@ -53,7 +58,7 @@ pub(super) fn files(scope: &Scope, at: &str, volume: &Volume) -> Result<Option<V
                 files.object(&format!("{at}.secret"), &object)?;
             }
             if let Some(source) = &source.downward_api {
-                files.downward(&format!("{at}.downwardAPI"), source.items.as_deref().unwrap_or_default())?;
+                files.downward(&format!("{at}.downwardAPI"), source.items.as_deref().unwrap_or_default(), report)?;
             }
             if let Some(source) = &source.service_account_token {
                 files.token(&format!("{at}.serviceAccountToken"), source)?;
@@ -154,12 +159,11 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
-    fn downward(&mut self, at: &str, items: &[DownwardAPIVolumeFile]) -> Result<()> {
+    fn downward(&mut self, at: &str, items: &[DownwardAPIVolumeFile], report: &mut Vec<Verdict>) -> Result<()> {
         for (i, item) in items.iter().enumerate() {
             let at = format!("{at}.items[{i}]");
             let value = if let Some(field) = &item.field_ref {
-                let wrong = |why| self.scope.error(&format!("{at}.fieldRef.fieldPath"), why);
-                downward::field(self.scope, &field.field_path).map_err(wrong)?
+                downward::in_file(self.scope, &format!("{at}.fieldRef"), field, report)?
             } else if let Some(resource) = &item.resource_field_ref {
                 let at = format!("{at}.resourceFieldRef");
                 let name = resource.container_name.as_deref().unwrap_or_default();
@@ -167,9 +171,7 @@ impl<'a> Files<'a> {
                     let why = format!("the pod has no container {name:?}");
                     return Err(self.scope.error(&format!("{at}.containerName"), why));
                 };
-                let wrong = |why| self.scope.error(&format!("{at}.resource"), why);
-                downward::resource(self.scope, container, &resource.resource, resource.divisor.as_ref())
-                    .map_err(wrong)?
+                downward::resource(self.scope, &at, resource, container, report)?
             } else {
                 return Err(self.scope.error(&at, "has neither a fieldRef nor a resourceFieldRef"));
             };
@@ -302,7 +304,7 @@ mod tests {
         let mut fixture = Fixture::container(json!({ "resources": { "limits": { "cpu": "1500m" } } }))
             .config_map(json!({ "metadata": { "name": "map" }, "data": { "a": "1" }, "binaryData": { "b": "AP8=" } }))
             .secret(json!({ "metadata": { "name": "hush" }, "data": { "k": "c2VjcmV0" } }));
-        fixture.pod["metadata"] = json!({ "name": "pod", "uid": "0-1", "labels": { "b": "2", "a": "1" } });
+        fixture.pod["metadata"] = json!({ "name": "pod", "labels": { "b": "2", "a": "1" } });
         fixture.pod["spec"]["volumes"] = json!([volume]);
         fixture
     }
@@ -344,7 +346,7 @@ mod tests {
             files(json!({ "name": "v", "downwardAPI": { "items": items, "defaultMode": 0o440 } })),
             [
                 ("cpu".to_owned(), 0o440, b"1500".to_vec()),
-                ("deep/uid".to_owned(), 0o400, b"0-1".to_vec()),
+                ("deep/uid".to_owned(), 0o400, crate::plan::NO_UID.as_bytes().to_vec()),
                 ("labels".to_owned(), 0o440, b"a=\"1\"\nb=\"2\"".to_vec()),
             ]
         );
@@ -383,7 +385,7 @@ mod tests {
         let claims: Value = serde_json::from_slice(&file.content).unwrap();
         assert_eq!(claims["aud"], json!(["me"]));
         assert_eq!(claims["sub"], "system:serviceaccount:default:default");
-        assert_eq!(claims["kubernetes.io"]["pod"], json!({ "name": "pod", "uid": "0-1" }));
+        assert_eq!(claims["kubernetes.io"]["pod"], json!({ "name": "pod", "uid": crate::plan::NO_UID }));
         assert!(claims["notice"].as_str().unwrap().contains("no API server"));
         assert_eq!((file.mode, file.owner, file.lifetime), (0o644, None, Some(600)));
         let file = token(json!({ "runAsUser": 1000 }));

@@ -1,6 +1,5 @@
 //! Telling two plans apart: whether a running pod is still what its YAML says.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,7 +63,8 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
     // Without `..`, so that whoever adds a field to the plan decides about it here.
     let PodPlan {
         name,
-        uid,
+        // Each start has another.
+        uid: _,
         hostname,
         ids,
         restart_policy,
@@ -90,7 +90,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         processes: *processes,
         sandbox,
         run_dir,
-        volumes: volumes.iter().map(|plan| volume(plan, uid)).collect(),
+        volumes: volumes.iter().map(volume).collect(),
         init_containers,
         containers,
     };
@@ -101,27 +101,17 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
             sort_capabilities(&mut container["spec"]);
         }
     }
-    let text = serde_json::to_string(&value).map_err(failed)?;
-    Ok(digest(without(text.as_bytes(), uid).as_ref()))
+    Ok(digest(&serde_json::to_vec(&value).map_err(failed)?))
 }
 
-fn volume<'a>(plan: &'a VolumePlan, uid: &str) -> Volume<'a> {
+fn volume(plan: &VolumePlan) -> Volume<'_> {
     let VolumePlan { name, path, source, mode, group, layout, directories, files } = plan;
-    let digest = |content| digest(without(content, uid).as_ref());
-    let file = |file: &'a FilePlan| {
-        let FilePlan { path, mode, owner, content, lifetime } = file;
+    let file = |file| {
+        let FilePlan { path, mode, owner, content, lifetime }: &FilePlan = file;
         File { path, mode: *mode, owner: *owner, lifetime: *lifetime, digest: digest(content) }
     };
     let files = files.iter().map(file).collect();
     Volume { name, path, source, mode: *mode, group: *group, layout: *layout, directories, files }
-}
-
-/// `text` without the pod's uid; what is not UTF-8 does not tell it.
-fn without<'a>(text: &'a [u8], uid: &str) -> Cow<'a, [u8]> {
-    match std::str::from_utf8(text) {
-        Ok(told) if !uid.is_empty() && told.contains(uid) => Cow::Owned(told.replace(uid, "").into_bytes()),
-        _ => Cow::Borrowed(text),
-    }
 }
 
 fn digest(bytes: &[u8]) -> String {

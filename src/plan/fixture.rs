@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, PersistentVolumeClaim, Pod, Secret};
 use serde_json::{Value, json};
 
-use super::scope::Scope;
 use super::{ContainerPlan, LocalVolumes, Options, PodPaths, PodPlan, PolicyLevel, Sharing, plan};
 use crate::error::Result;
 use crate::host::{HostFacts, IdExtent, IdMap};
@@ -103,22 +102,6 @@ impl Fixture {
         super::ephemeral(&self.said(), container, &self.bundle, &self.images, &self.host, &self.paths(), &self.options)
     }
 
-    /// What `look` finds in the scope that a plan of this pod has.
-    pub fn with_scope<T>(&self, look: impl FnOnce(&Scope) -> T) -> T {
-        let (said, paths) = (self.said(), self.paths());
-        let spec = said.object.spec.as_ref().unwrap();
-        look(&Scope {
-            said: &said,
-            spec,
-            bundle: &self.bundle,
-            host: &self.host,
-            ids: &self.host.ids,
-            paths: &paths,
-            options: &self.options,
-            hostname: "pod",
-        })
-    }
-
     fn said(&self) -> Said<Pod> {
         let source = self.file.as_deref().map_or_else(Source::default, Source::of_file);
         Said { object: serde_json::from_value(self.pod.clone()).unwrap(), source }
@@ -126,6 +109,7 @@ impl Fixture {
 
     fn paths(&self) -> PodPaths {
         PodPaths {
+            uid: super::NO_UID.to_owned(),
             run_dir: PathBuf::from("/run/pod"),
             state_dir: PathBuf::from("/state/pod"),
             base: PathBuf::from("/state/base"),

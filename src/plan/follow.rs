@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Volume};
 use serde::{Deserialize, Serialize};
 
+use super::names::Names;
 use super::scope::Scope;
 use super::{FilePlan, Options, PodPaths, files};
 use crate::error::Result;
@@ -77,13 +78,17 @@ pub fn anew(
     let said = Said { object: pod, source: unwritten() };
     let Some(spec) = &said.object.spec else { return Vec::new() };
     let (said, bundle) = (&said, &bundle);
-    let scope = Scope { said, spec, bundle, host, ids: &host.ids, paths, options, hostname: "" };
+    let name = options.name.as_deref().or(said.object.metadata.name.as_deref()).unwrap_or_default();
+    // Nothing of a volume's files tells them.
+    let names = Names { host: String::new(), domain: None, kernel: String::new() };
+    let scope = Scope { said, spec, bundle, host, ids: &host.ids, paths, options, name, names: &names };
     let mut anew = Vec::new();
     for (i, volume) in spec.volumes.iter().flatten().enumerate() {
         if references(volume).is_empty() {
             continue;
         }
-        let files = files::files(&scope, &format!("spec.volumes[{i}]"), volume).map(Option::unwrap_or_default);
+        let files =
+            files::files(&scope, &format!("spec.volumes[{i}]"), volume, &mut Vec::new()).map(Option::unwrap_or_default);
         anew.push(Anew { name: volume.name.clone(), path: super::volumes::path(&scope, &volume.name), files });
     }
     anew
@@ -149,7 +154,7 @@ mod tests {
         let first = read(&[input("data: {a: x}", Some("/pod.yaml"))]).unwrap();
         let now = |map: &str, constant: Constant| {
             let bundle = read(&[input(map, Some("/pod.yaml"))]).unwrap();
-            let paths = PodPaths::of_running("/run/pod".into());
+            let paths = PodPaths::of_running(String::new(), "/run/pod".into());
             let pod = first.pods[0].object.clone();
             let mut volumes = anew(pod, bundle, constant, &host, &paths, &Options::default());
             volumes.remove(0).files.unwrap().remove(0).content

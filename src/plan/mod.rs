@@ -3,9 +3,11 @@
 mod capabilities;
 mod command;
 mod decide;
+mod dns;
 mod downward;
 mod env;
 mod ephemeral;
+mod etc;
 mod expand;
 mod files;
 mod fingerprint;
@@ -16,9 +18,11 @@ mod groups;
 mod host_path;
 mod job;
 mod labels;
+mod late;
 mod lifecycle;
 mod message;
 mod mounts;
+mod names;
 mod nested;
 mod objections;
 mod oci;
@@ -37,6 +41,7 @@ mod storage;
 mod sub_path;
 #[cfg(test)]
 mod tests;
+mod text;
 mod token;
 mod user;
 mod volumes;
@@ -52,7 +57,6 @@ use crate::host::IdMap;
 use crate::manifest::ObjectKey;
 
 pub use decide::{decide, emulated, plan};
-pub use downward::POD_IP;
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
 pub use follow::{Anew, Constant, anew, constant};
@@ -60,6 +64,7 @@ pub use job::{
     CompletionMode, FailureAction, FailureRule, JobPlan, JobPod, JobStart, Requirement, Selector, SuccessRule,
     decide_job, job, job_pod,
 };
+pub use late::{FileKey, Late, Otherwise, Piece};
 pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
     RestartRule, Role, StdinPlan, Terminal,
@@ -72,9 +77,17 @@ pub use sandbox::wanted;
 pub use signal::number as signal_number;
 pub use storage::sharing;
 
-/// Where a pod's files are, in the supervisor's mount namespace.
+/// The pod's only address, as its network is a loopback interface; and its host's, of which it sees nothing else.
+pub const POD_IP: &str = "127.0.0.1";
+
+/// What stands for a pod's uid in plans that are compared or printed: each start of a pod has one of its own.
+pub const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What is the pod's own on this host: its uid, and where its files are in the supervisor's mount namespace.
 #[derive(Debug, Clone)]
 pub struct PodPaths {
+    /// `metadata.uid`, or [`NO_UID`].
+    pub uid: String,
     /// The pod's private tmpfs: volumes, the pod's own `/etc` files, namespace files and the containers' roots.
     pub run_dir: PathBuf,
     /// The pod's directory on disk, with `CONTAINER.upper` and `CONTAINER.work`.
@@ -96,8 +109,8 @@ pub struct LocalVolumes {
 
 impl PodPaths {
     /// The paths of a pod that runs already, where nothing new is to be put on the disk.
-    pub fn of_running(run_dir: PathBuf) -> PodPaths {
-        PodPaths { run_dir, state_dir: PathBuf::new(), base: PathBuf::new(), volumes: LocalVolumes::default() }
+    pub fn of_running(uid: String, run_dir: PathBuf) -> PodPaths {
+        PodPaths { uid, run_dir, state_dir: PathBuf::new(), base: PathBuf::new(), volumes: LocalVolumes::default() }
     }
 }
 
@@ -106,9 +119,9 @@ impl PodPaths {
 pub struct PodPlan {
     /// The pod's `metadata.name` (or `--name`).
     pub name: String,
-    /// The pod's `metadata.uid`, another one for each pod that is started.
+    /// `metadata.uid`, or [`NO_UID`].
     pub uid: String,
-    /// The host name inside the pod's uts namespace, at most 63 bytes (gethostname(2) in Kubernetes' rules).
+    /// The host name inside the pod's uts namespace, at most 64 bytes.
     pub hostname: String,
     /// The id map of the pod's user namespace.
     pub ids: IdMap,
@@ -377,6 +390,8 @@ pub struct ContainerPlan {
     pub spec: Spec,
     /// Which strings of `spec` hold values of Secrets; `podling plan` prints their lengths only.
     pub secret: SecretStrings,
+    /// Which strings of `spec.process` are known only when it starts.
+    pub late: Late,
 }
 
 /// The strings of a container that hold values of Secrets, whether written there or by way of `$(NAME)`.

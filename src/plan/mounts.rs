@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
-use super::env::Vars;
 use super::scope::{Subject, cleaned};
 use super::security::{self, Masks, Privilege};
 use super::sub_path::{SubPath, sub_path};
+use super::text::Vars;
 use super::volumes::{self, Access};
 use super::{Namespace, message, sandbox};
 use crate::error::Result;

@@ -7,29 +7,30 @@ use oci_spec::runtime::{
 };
 
 use super::capabilities::{Held, Wall};
-use super::env::Vars;
 use super::labels::{Labels, labels};
 use super::scope::Subject;
+use super::text::Vars;
 use super::user::Identity;
-use super::{Namespace, Processes, SecretStrings, Verdict, command, env, mounts, sandbox, seccomp, security};
+use super::{Late, Namespace, Processes, SecretStrings, Verdict, command, env, mounts, sandbox, seccomp, security};
 use crate::error::{Error, Result};
 
 /// Processes and threads of one pod at any time.
 pub(super) const PIDS: u64 = 2048;
 
-/// The spec of a container that runs as `identity` and holds `held`, and which of its strings hold values of Secrets.
+/// The spec of a container that runs as `identity` and holds `held`, which of its strings hold values of Secrets, and which are known
+/// only later.
 pub(super) fn spec(
     subject: &Subject,
     identity: &Identity,
     held: &Held,
     report: &mut Vec<Verdict>,
-) -> Result<(Spec, SecretStrings)> {
+) -> Result<(Spec, SecretStrings, Late)> {
     let labels = labels(subject, report)?;
     let mut root = Root::default();
     root.set_path(subject.scope.paths.run_dir.join("rootfs").join(&subject.container.name))
         .set_readonly(Some(security::read_only_root(subject)));
     let said = env::said_variables(subject, report)?;
-    let (process, mut secret) = process(subject, identity, held, &labels, &said)?;
+    let (process, mut secret, late) = process(subject, identity, held, &labels, &said)?;
     let (mounts, with_secrets) = mounts::mounts(subject, &said)?;
     secret.mounts = with_secrets;
     let mut spec = Spec::default();
@@ -40,7 +41,7 @@ pub(super) fn spec(
         .set_annotations(None)
         .set_process(Some(process))
         .set_linux(Some(linux(subject, identity, held, labels, report)?));
-    Ok((spec, secret))
+    Ok((spec, secret, late))
 }
 
 fn process(
@@ -49,7 +50,7 @@ fn process(
     held: &Held,
     labels: &Labels,
     said: &Vars,
-) -> Result<(Process, SecretStrings)> {
+) -> Result<(Process, SecretStrings, Late)> {
     let env = env::environment(subject, said, &identity.home)?;
     let args = command::arguments(subject, said)?;
     let secret = SecretStrings {
@@ -57,6 +58,7 @@ fn process(
         args: args.iter().enumerate().filter(|(_, arg)| arg.secret).map(|(i, _)| i).collect(),
         mounts: Vec::new(),
     };
+    let late = env.late(&args);
     let mut user = User::default();
     user.set_uid(identity.uid)
         .set_gid(identity.gid)
@@ -78,7 +80,7 @@ fn process(
         .set_selinux_label(labels.selinux.clone())
         .set_rlimits(Some(vec![pids]))
         .set_no_new_privileges(Some(security::no_new_privileges(subject)));
-    Ok((process, secret))
+    Ok((process, secret, late))
 }
 
 fn linux(

@@ -18,9 +18,6 @@ pub fn wanted(pod: &Pod) -> Vec<Detail> {
             wanted.push(detail);
         }
     };
-    if network(spec) == Namespace::Hosts {
-        want(Detail::Network);
-    }
     if ipc(spec) == Namespace::Hosts {
         want(Detail::Ipc);
     }
@@ -197,11 +194,9 @@ mod tests {
     #[test]
     fn a_host_network_has_the_hosts_name_and_files() {
         let mut fixture = with(json!({ "hostNetwork": true, "hostname": "mine" }));
-        fixture.host.details.network = Some(crate::host::HostNetwork {
-            hostname: "node-1".to_owned(),
-            hosts: "127.0.0.1 localhost\n".to_owned(),
-            resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
-        });
+        fixture.host.name = "node-1".to_owned();
+        fixture.host.node.hosts = "127.0.0.1 localhost\n".to_owned();
+        fixture.host.node.resolv_conf = "nameserver 192.0.2.1\n".to_owned();
         let plan = fixture.plan().unwrap();
         assert_eq!(plan.hostname, "node-1");
         let file = |name: &str| {
@@ -219,13 +214,8 @@ mod tests {
         let localhost = json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": "a.json" } });
         let pod = json!({ "hostNetwork": true, "hostIPC": true, "securityContext": localhost,
             "initContainers": [{ "name": "i", "securityContext": { "privileged": true, "seLinuxOptions": {} } }] });
-        let expected = [
-            Detail::Network,
-            Detail::Ipc,
-            Detail::Devices,
-            Detail::SeccompProfile("a.json".to_owned()),
-            Detail::SecurityModules,
-        ];
+        let expected =
+            [Detail::Ipc, Detail::Devices, Detail::SeccompProfile("a.json".to_owned()), Detail::SecurityModules];
         assert_eq!(of(with(pod)), expected);
     }
 }

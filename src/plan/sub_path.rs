@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::VolumeMount;
 
-use super::env::{Text, Vars};
 use super::scope::Subject;
+use super::text::{Text, Vars};
 use crate::error::Result;
 
 /// A path below a volume, and whether a Secret's value is in it.
@@ -38,6 +38,10 @@ pub(super) fn sub_path(subject: &Subject, field: &str, said: &VolumeMount, vars:
             );
         }
     };
+    if !text.late.is_empty() {
+        let field = format!("{field}.subPathExpr");
+        return Err(subject.error(&field, "a path cannot be made of a variable that comes from a file (fileKeyRef)"));
+    }
     let shown = if text.secret { "it, with a Secret in it," } else { text.value.as_str() };
     let field = format!("{field}.{name}");
     let mut clean = PathBuf::new();

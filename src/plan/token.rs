@@ -1,5 +1,6 @@
 //! The token of a pod's service account, which stands for nothing outside this machine and says so.
 
+use k8s_openapi::api::core::v1::ObjectFieldSelector;
 use serde_json::json;
 
 use super::downward;
@@ -15,7 +16,10 @@ const NOTICE: &str = "made by podling on one machine, unsigned: no API server ta
 /// `kubernetes.io`).
 pub(super) fn claims(scope: &Scope, audience: Option<&str>) -> Vec<u8> {
     // These paths are always there.
-    let told = |path: &str| downward::field(scope, path).unwrap_or_default();
+    let told = |path: &str| {
+        let field = ObjectFieldSelector { field_path: path.to_owned(), ..ObjectFieldSelector::default() };
+        downward::field(scope, "", &field, &mut Vec::new()).unwrap_or_default()
+    };
     let (namespace, account) = (told("metadata.namespace"), told("spec.serviceAccountName"));
     let claims = json!({
         "aud": [audience.filter(|audience| !audience.is_empty()).unwrap_or(AUDIENCE)],

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Volume;
 use super::files::files;
 use super::groups::{self, GroupAccess};
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Layout, Verdict, VolumePlan, VolumeSource, host_path, message, storage};
+use super::{Layout, Verdict, VolumePlan, VolumeSource, etc, host_path, storage};
 use crate::error::Result;
 use crate::image::Image;
 
@@ -19,9 +19,7 @@ pub(super) enum Access {
     ReadWrite,
 }
 
-const ETC_LIMIT: u64 = 1 << 20;
 const SHARED_MEMORY_LIMIT: u64 = 64 << 20;
-const DEFAULT_FILE_MODE: u32 = 0o644;
 
 /// Every tmpfs of the pod: its `/etc` files and its containers' last messages, its shared memory, then the volumes in the order of the YAML.
 ///
@@ -32,7 +30,7 @@ pub(super) fn volumes(
     images: &BTreeMap<String, Image>,
     report: &mut Vec<Verdict>,
 ) -> Result<Vec<VolumePlan>> {
-    let mut plans = vec![etc(scope)?, shared_memory(scope)];
+    let mut plans = vec![etc::etc(scope, report)?, shared_memory(scope)];
     for (i, volume) in scope.spec.volumes.iter().flatten().enumerate() {
         let at = format!("spec.volumes[{i}]");
         plain_name(scope, &format!("{at}.name"), &volume.name)?;
@@ -60,7 +58,7 @@ pub(super) fn volumes(
             }
         } else if volume.ephemeral.is_some() {
             storage::ephemeral(scope, plan)
-        } else if let Some(files) = files(scope, &at, volume)? {
+        } else if let Some(files) = files(scope, &at, volume, report)? {
             VolumePlan { files, layout: Layout::Atomic, ..plan }
         } else {
             return Err(scope.error(&at, "podling does not know this kind of volume"));
@@ -105,41 +103,6 @@ pub(super) fn access(volume: &Volume) -> Access {
     if writable { Access::ReadWrite } else { Access::ReadOnly }
 }
 
-fn etc(scope: &Scope) -> Result<VolumePlan> {
-    let hostname = scope.hostname;
-    let hosts = format!(
-        "# Written by podling for this pod.\n\
-         127.0.0.1\tlocalhost\n\
-         ::1\tlocalhost ip6-localhost ip6-loopback\n\
-         fe00::0\tip6-localnet\n\
-         fe00::0\tip6-mcastprefix\n\
-         fe00::1\tip6-allnodes\n\
-         fe00::2\tip6-allrouters\n\
-         127.0.0.1\t{hostname}\n"
-    );
-    let resolv = "# This pod has a loopback interface and no other network, so there is no name server.\n".to_owned();
-    let (hosts, resolv, room) = match &scope.host.details.network {
-        Some(network) => {
-            let hosts = format!("# The host's, as podling found it when the pod started.\n{}", network.hosts);
-            let room = hosts.len().saturating_add(network.resolv_conf.len());
-            (hosts, network.resolv_conf.clone(), u64::try_from(room).unwrap_or_default())
-        }
-        None => (hosts, resolv, 0),
-    };
-    let file = |name: &str, content: String| FilePlan::new(name, DEFAULT_FILE_MODE, content);
-    let own = [file("hosts", hosts), file("resolv.conf", resolv), file("hostname", format!("{hostname}\n"))];
-    Ok(VolumePlan {
-        name: "etc".to_owned(),
-        path: scope.paths.run_dir.join("etc"),
-        source: VolumeSource::Memory { size_limit: Some(ETC_LIMIT.saturating_add(room)) },
-        mode: 0o755,
-        group: None,
-        layout: Layout::Plain,
-        directories: Vec::new(),
-        files: own.into_iter().chain(message::files(scope)?).collect(),
-    })
-}
-
 fn shared_memory(scope: &Scope) -> VolumePlan {
     VolumePlan {
         name: "shm".to_owned(),
@@ -174,18 +137,5 @@ mod tests {
             let refusal = fixture(said).refusal();
             assert!(refusal.contains(expected), "{refusal}");
         }
-    }
-
-    #[test]
-    fn the_pods_own_files() {
-        let plan = Fixture::container(json!({})).plan().unwrap();
-        let etc = &plan.volumes[0];
-        let text = |name: &str| {
-            let file = etc.files.iter().find(|file| file.path.to_str() == Some(name)).unwrap();
-            String::from_utf8(file.content.clone()).unwrap()
-        };
-        assert!(text("hosts").contains("127.0.0.1\tlocalhost\n") && text("hosts").ends_with("127.0.0.1\tpod\n"));
-        assert_eq!(text("hostname"), "pod\n");
-        assert!(text("resolv.conf").lines().all(|line| line.starts_with('#')));
     }
 }

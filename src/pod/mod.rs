@@ -8,6 +8,7 @@ mod clock;
 mod container;
 mod control;
 mod copy;
+mod env_file;
 mod errand;
 mod events;
 mod follow;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::sys::{Named, SysError};
 
 /// Who a container's process is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Identity {
     /// The last user namespace, where the Spec has one.
     pub(super) wall: Option<Wall>,

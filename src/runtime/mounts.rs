@@ -18,7 +18,7 @@ use crate::sys::mount::{Depth, Propagation, attach, clone_tree, set_attributes, 
 use crate::sys::{Named, SysError};
 
 /// One step from the bare root file system to the container's view.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
     /// A new file system instance.
     Fresh { kind: CString, target: PathBuf, flags: MsFlags, data: Option<CString> },
@@ -35,7 +35,7 @@ pub(super) enum Op {
 }
 
 /// What is bound where.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bind {
     source: CString,
     target: PathBuf,

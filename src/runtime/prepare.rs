@@ -78,6 +78,27 @@ impl Prepared {
         })
     }
 
+    /// The same with the program and the environment of `process`, which is the Spec's in everything else.
+    ///
+    /// # Errors
+    /// No argument, or a NUL byte in one or in a variable.
+    pub fn with_program(&self, process: &Process) -> Result<Prepared> {
+        Ok(Prepared {
+            namespaces: self.namespaces,
+            joins: self.joins,
+            overlay: self.overlay.clone(),
+            root: self.root.clone(),
+            root_access: self.root_access,
+            ops: self.ops.clone(),
+            identity: self.identity.clone(),
+            labels: self.labels.clone(),
+            mount_label: self.mount_label.clone(),
+            filters: self.filters.clone(),
+            program: Program::new(process)?,
+            terminal: self.terminal,
+        })
+    }
+
     /// Whether the container's streams are a terminal of its own.
     pub fn terminal(&self) -> Terminal {
         self.terminal

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvFromSource, EnvVar, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
 
 use super::{Check, names};
 use crate::manifest::mistakes::nearest;
@@ -25,7 +25,7 @@ impl Check<'_> {
             self.refuse(&format!("{path}.workingDir"), format!("{dir:?} is not an absolute path"));
         }
         for (at, variable) in container.env.iter().flatten().enumerate() {
-            self.variable(&format!("{path}.env[{at}]"), variable);
+            self.variable(&format!("{path}.env[{at}]"), variable, spec);
         }
         for (at, source) in container.env_from.iter().flatten().enumerate() {
             self.env_from(&format!("{path}.envFrom[{at}]"), source);
@@ -39,53 +39,6 @@ impl Check<'_> {
             self.security(&format!("{path}.securityContext"), context, spec);
         }
         self.life(path, container, spec);
-    }
-
-    fn variable(&mut self, path: &str, variable: &EnvVar) {
-        if variable.name.is_empty() {
-            self.problem(&format!("{path}.name"), "required");
-        } else {
-            self.grammar(&format!("{path}.name"), names::env_name(&variable.name));
-        }
-        let Some(from) = &variable.value_from else { return };
-        let path = format!("{path}.valueFrom");
-        if variable.value.as_deref().is_some_and(|value| !value.is_empty()) {
-            self.problem(&path, "a variable has a value or a valueFrom, found both");
-        }
-        let references = [
-            ("configMapKeyRef", from.config_map_key_ref.as_ref().map(|r| (&r.name, &r.key))),
-            ("secretKeyRef", from.secret_key_ref.as_ref().map(|r| (&r.name, &r.key))),
-        ];
-        let mut there = 0;
-        for (field, (name, key)) in references.into_iter().filter_map(|(field, reference)| Some((field, reference?))) {
-            there += 1;
-            self.required(&format!("{path}.{field}.name"), name);
-            if key.is_empty() {
-                self.problem(&format!("{path}.{field}.key"), "required");
-            } else {
-                self.grammar(&format!("{path}.{field}.key"), names::config_key(key));
-            }
-        }
-        if there != 1 {
-            let found = if there == 0 { "none" } else { "both" };
-            self.problem(&path, format!("valueFrom has one of configMapKeyRef and secretKeyRef, found {found}"));
-        }
-    }
-
-    fn env_from(&mut self, path: &str, source: &EnvFromSource) {
-        if let Some(prefix) = source.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
-            self.grammar(&format!("{path}.prefix"), names::env_name(prefix));
-        }
-        match (&source.config_map_ref, &source.secret_ref) {
-            (Some(map), None) => self.required(&format!("{path}.configMapRef.name"), &map.name),
-            (None, Some(secret)) => self.required(&format!("{path}.secretRef.name"), &secret.name),
-            (None, None) => {
-                self.problem(path, "envFrom has one of configMapRef and secretRef, found none");
-            }
-            (Some(_), Some(_)) => {
-                self.problem(path, "envFrom has one of configMapRef and secretRef, found both");
-            }
-        }
     }
 
     fn ports(&mut self, path: &str, ports: &[ContainerPort], spec: &PodSpec) {

@@ -21,9 +21,7 @@ impl Check<'_> {
         if let Some(seconds) = spec.active_deadline_seconds.filter(|s| !(1..=i64::from(i32::MAX)).contains(s)) {
             self.problem("spec.activeDeadlineSeconds", format!("{seconds} is outside 1 to {}", i32::MAX));
         }
-        if let Some(hostname) = spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
-            self.label("spec.hostname", hostname);
-        }
+        self.network(spec);
         self.pod_security(spec);
         if let Some(context) = &spec.security_context {
             self.groups("spec.securityContext", context);

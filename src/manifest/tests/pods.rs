@@ -32,10 +32,6 @@ fn fields_that_are_refused() {
             &["pod.yaml:8: spec.containers[0].ports[0].hostPort: podling publishes no port of a pod's own network"],
         ),
         (
-            "    env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]",
-            &["pod.yaml:8: spec.containers[0].env[0].valueFrom.fieldRef: podling does not honour it yet"],
-        ),
-        (
             "  hostPID: true",
             &[
                 "pod.yaml:8: spec.hostPID: true: the end of its first process ends a pod's pid namespace, and so leaves nothing behind; in the host's nothing would end what a dead supervisor leaves, and only the host's root may go back there",
@@ -196,7 +192,7 @@ fn values() {
         (
             "    env: [{name: A, valueFrom: {}}]",
             &[
-                "pod.yaml:8: spec.containers[0].env[0].valueFrom: valueFrom has one of configMapKeyRef and secretKeyRef, found none",
+                "pod.yaml:8: spec.containers[0].env[0].valueFrom: expected one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef, found none",
             ],
         ),
         (

@@ -135,7 +135,7 @@ impl Supervisor<'_> {
 
     fn begin_writing(&mut self, job: Job) -> Result<()> {
         let (ours, theirs) = packet::pair()?;
-        let (pod, run_dir) = (&self.about.object, self.plan.run_dir.clone());
+        let (pod, uid, run_dir) = (&self.about.object, self.plan.uid.clone(), self.plan.run_dir.clone());
         let following = &mut self.following;
         let mut ours = Some(ours);
         let child = spawn(CloneFlags::empty(), || {
@@ -144,7 +144,7 @@ impl Supervisor<'_> {
                 (Err(e), _) => vec![News { kind: EventKind::Warning, message: e.to_string() }],
                 (Ok(()), Job::Renew) => renew(&following.tokens),
                 (Ok(()), Job::Follow) => match &mut following.files {
-                    Some((watched, what)) => follow(watched, what, pod, &PodPaths::of_running(run_dir)),
+                    Some((watched, what)) => follow(watched, what, pod, &PodPaths::of_running(uid, run_dir)),
                     None => Vec::new(),
                 },
             };
