@@ -149,3 +149,35 @@ fn a_plan_is_told_from_what_runs() {
     place.podling(&["plan", "--diff", "pod.yaml"]).expect_refusal(&["there is no pod \"p\""]);
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_claim_answers_for_itself() {
+    let place = Place::with(&["busybox"]);
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n  accessModes: [ReadWriteOnce]\n  resources: {requests: {storage: 1Gi}}\n";
+    place.write(&format!("{claim}---\n{}", POD.replace("emptyDir: {}", "persistentVolumeClaim: {claimName: data}")));
+    let output = place.podling(&["check", "pod.yaml"]);
+    output.expect_success();
+    assert_eq!(output.stdout.matches("spec.accessModes").count(), 1, "{output}");
+    let output = place.podling(&["check", "--strict", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    for text in ["pod.yaml:5: spec.accessModes: ", "pod.yaml:6: spec.resources.requests: "] {
+        let text = format!("refused: {text}--strict refuses what is emulated: ");
+        assert_eq!(output.stdout.matches(&text).count(), 1, "{output}");
+    }
+}
+
+#[test]
+fn what_no_option_allows_is_told_once() {
+    let place = Place::with(&["busybox"]);
+    place.write(&POD.replace("priority: 3", "hostPID: true"));
+    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    assert!(output.stdout.contains("spec.hostPID: true: ") && !output.stdout.contains("--allow"), "{output}");
+}
+
+#[test]
+fn an_input_without_objects_is_no_success() {
+    let place = Place::with(&[]);
+    place.write("# nothing\n");
+    place.podling(&["check", "pod.yaml"]).expect_refusal(&["no object to check"]);
+}

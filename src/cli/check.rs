@@ -14,7 +14,7 @@ use super::launch::first_pod;
 use super::objects::{self, Format};
 use super::say;
 use super::stdout::Stdout;
-use super::table::{one_line, row, table};
+use super::table::{fitting_table, one_line, row};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::store::Found;
@@ -24,6 +24,7 @@ use crate::manifest::{
 };
 use crate::plan::{Emulation, Options};
 use crate::pod::record::new_uid;
+use crate::sys::terminal::window_size;
 
 /// Say whether files are valid, and what podling does with each field
 #[derive(Debug, clap::Args)]
@@ -70,12 +71,20 @@ pub fn run(args: &Args) -> Result<u8> {
     let inputs = args.pod.inputs()?;
     let options = args.pod.options()?;
     let mut examined = manifest::examine(&inputs);
+    if examined.objects.is_empty() && examined.problems.is_empty() {
+        return Err(
+            Error::new("the input has no object to check").mend("a Pod begins with `apiVersion: v1` and `kind: Pod`")
+        );
+    }
     if let Some(bundle) = examined.bundle.take() {
         judge(&bundle, &args.pod, &options, &mut examined)?;
     }
     // A policy judges whatever can be read, so that all of it is told at once.
     for pod in std::mem::take(&mut examined.pods) {
-        examined.refuse(&pod.source, crate::plan::policy_objections(&pod.object, &options));
+        let mut against = crate::plan::policy_objections(&pod.object, &options);
+        // No `--allow` mends what is refused under every policy, such as hostPID.
+        against.retain(|objection| !examined.stands_against(&pod.source, &objection.path));
+        examined.refuse(&pod.source, against);
     }
     examined.settle();
     let code = match &examined.problems {
@@ -124,17 +133,28 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
         let options = Options { name: None, ..options.clone() };
         pods.push((Cow::Owned(first_pod(job, &plan)), Cow::Owned(options)));
     }
+    let is_strict = options.emulation == Emulation::Refused;
+    for claim in bundle.claims.values().filter(|_| is_strict) {
+        let fields = claim.source.emulated().iter();
+        examined.refuse(&claim.source, fields.map(|(path, how)| crate::plan::strictly(path, how)).collect());
+    }
     for (pod, options) in &pods {
-        let (pod, options) = (pod.as_ref(), options.as_ref());
+        let (pod, options) = (pod.as_ref(), &Options { emulation: Emulation::Reported, ..options.as_ref().clone() });
         let facts = facts_for(pod, args.beside(pod.source.file()).as_deref(), &facts);
         examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
         let paths = pod_paths(pod, &data, options)?;
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {
-            Ok(plan) if options.emulation == Emulation::Reported => {
-                let answer = |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());
-                examined.answer(&pod.source, plan.report.iter().map(answer).collect());
+            Ok(mut plan) => {
+                // A plan tells of its claims, too, which answer for themselves.
+                plan.report.retain(|verdict| verdict.at == pod.source.at(&verdict.path));
+                if is_strict {
+                    examined.refuse(&pod.source, crate::plan::emulated(&plan));
+                } else {
+                    let answer =
+                        |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());
+                    examined.answer(&pod.source, plan.report.iter().map(answer).collect());
+                }
             }
-            Ok(plan) => examined.refuse(&pod.source, crate::plan::emulated(&plan)),
             Err(e) => {
                 let objection = objection(&e, &pod.source);
                 // A plan fails at what reading has told already, such as a ConfigMap that the input lacks.
@@ -168,6 +188,7 @@ fn stand_in(name: &str) -> Result<Image> {
 
 fn print(examined: &Examined, quiet: bool) -> Result<()> {
     let mut out = Stdout::lock();
+    let width = window_size(std::io::stdout()).map(|size| usize::from(size.columns)).filter(|columns| *columns > 0);
     let shown = examined.objects.iter().filter(|_| !quiet);
     for (i, object) in shown.enumerate() {
         let ExaminedObject { file, kind, name, answers, .. } = object;
@@ -180,7 +201,7 @@ fn print(examined: &Examined, quiet: bool) -> Result<()> {
             let Answer { line, path, verdict, how } = answer;
             vec![line.to_string(), verdict.to_string(), one_line(path), one_line(how)]
         }));
-        write!(out, "{}", table(&rows))?;
+        write!(out, "{}", fitting_table(&rows, width))?;
     }
     if !examined.problems.is_empty() && !quiet {
         writeln!(out)?;

@@ -9,6 +9,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathComplete
 use super::data;
 use crate::host::HostFacts;
 use crate::image::Store;
+use crate::plan::Allow;
 use crate::pod::{list, local};
 
 /// The words of the line before the one that is completed: a completer is only given that one.
@@ -65,6 +66,11 @@ pub fn volumes() -> ArgValueCompleter {
         names.dedup();
         candidates(names, word)
     })
+}
+
+/// Completes what `--allow` takes, the last of several behind commas.
+pub fn allowed() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| candidates(Allow::names().map(str::to_owned).collect(), word))
 }
 
 /// Completes files that may describe pods.

@@ -18,7 +18,7 @@ use crate::pod::{base_layer, local, pod_dir};
 /// What the user may say about the pod beside the YAML.
 #[derive(Debug, clap::Args)]
 pub struct PodArgs {
-    /// YAML or JSON files with Pods, Jobs, ConfigMaps, Secrets and Lists; `-` is standard input
+    /// YAML or JSON files with Pods, Jobs, ConfigMaps, Secrets, PersistentVolumeClaims and Lists; `-` is standard input
     #[arg(value_name = "FILE", required = true, add = super::complete::yaml_files())]
     files: Vec<PathBuf>,
 
@@ -30,8 +30,8 @@ pub struct PodArgs {
     #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
     env: Vec<String>,
 
-    /// Allow what the policy refuses: hostPath[=DIR], hostNetwork, hostPID, hostIPC, privileged, capabilities, …
-    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    /// Allow what the policy refuses: hostPath[=DIR], hostNetwork, hostIPC, privileged, capabilities …; a wrong FIELD prints all
+    #[arg(long, value_name = "FIELD", value_delimiter = ',', add = super::complete::allowed())]
     allow: Vec<Allow>,
 
     /// Refuse pods that a level of the Pod Security Standards forbids [default: baseline, but with host ports]

@@ -5,6 +5,41 @@ pub fn table(rows: &[Vec<String>]) -> String {
     Columns::default().text(rows)
 }
 
+/// As [`table`], with the last column broken between words so that rows fit into `width` columns, where that leaves it room enough.
+pub fn fitting_table(rows: &[Vec<String>], width: Option<usize>) -> String {
+    let mut columns = Columns::default();
+    let whole = columns.text(rows);
+    let room = width.and_then(|width| width.checked_sub(columns.0.iter().map(|column| column + 3).sum()));
+    let Some(room) = room.filter(|room| *room >= NARROWEST) else { return whole };
+    let broken = rows.iter().flat_map(|row| {
+        let (last, before) = row.split_last().map_or(("", row.as_slice()), |(last, before)| (last.as_str(), before));
+        broken(last, room).into_iter().enumerate().map(move |(n, line)| {
+            let begin = before.iter().map(move |cell| if n == 0 { cell.clone() } else { String::new() });
+            begin.chain([line]).collect()
+        })
+    });
+    columns.text(&broken.collect::<Vec<Vec<String>>>())
+}
+
+/// Below so many columns a broken text is harder to read than one that the terminal breaks.
+const NARROWEST: usize = 24;
+
+/// `text` in lines of at most `room` characters, but for words that are longer.
+fn broken(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// The widths of a table that is printed in parts: they only grow.
 #[derive(Debug, Default)]
 pub struct Columns(Vec<usize>);
@@ -78,6 +113,14 @@ mod tests {
         assert_eq!(columns.text(&[row(["aaaa", "b"])]), "aaaa   b\n");
         assert_eq!(columns.text(&[row(["a", "a long last cell"])]), "a      a long last cell\n");
         assert_eq!(columns.text(&[row(["a", "b"])]), "a      b\n");
+    }
+
+    #[test]
+    fn the_last_column_is_broken_where_it_has_room() {
+        let rows = [row(["A", "HOW"]), row(["a", "one two three four five six"])];
+        assert_eq!(fitting_table(&rows, Some(30)), "A   HOW\na   one two three four five\n    six\n");
+        assert_eq!(fitting_table(&rows, Some(20)), table(&rows));
+        assert_eq!(fitting_table(&rows, None), table(&rows));
     }
 
     #[test]

@@ -40,12 +40,12 @@ pub fn plan(
 
 /// What `--strict` has against the plan: everything that it emulates.
 pub fn emulated(plan: &PodPlan) -> Vec<Objection> {
-    let strict = |verdict: &Verdict| Objection {
-        path: verdict.path.clone(),
-        why: format!("--strict refuses what is emulated: {}", verdict.how),
-        mend: None,
-    };
-    plan.report.iter().map(strict).collect()
+    plan.report.iter().map(|verdict| strictly(&verdict.path, &verdict.how)).collect()
+}
+
+/// What `--strict` has against the field at `path`, which is emulated as `how` says.
+pub fn strictly(path: &str, how: &str) -> Objection {
+    Objection { path: path.to_owned(), why: format!("--strict refuses what is emulated: {how}"), mend: None }
 }
 
 /// The plan of one pod, whatever stands against running it: what [`plan`] does after it has found no [`objections`](super::objections).

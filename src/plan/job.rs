@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{EnvVar, Pod};
 use super::{Emulation, Operator, Options, RestartPolicy, placement};
 use crate::error::Result;
 use crate::host::HostFacts;
-use crate::manifest::{Objection, Said, SaidJob, parse_indexes};
+use crate::manifest::{Said, SaidJob, parse_indexes};
 
 /// Everything that is decided about a Job before the first of its pods.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,12 +145,7 @@ const MOST_AT_ONCE: u32 = 110;
 pub fn job(job: &SaidJob, uid: String, host: &HostFacts, options: &Options) -> Result<JobPlan> {
     let plan = decide_job(job, uid, host, options);
     if options.emulation == Emulation::Refused {
-        let strict = |(path, how): &(String, String)| Objection {
-            path: path.clone(),
-            why: format!("--strict refuses what is emulated: {how}"),
-            mend: None,
-        };
-        job.said.source.refuse(plan.emulated.iter().map(strict).collect())?;
+        job.said.source.refuse(plan.emulated.iter().map(|(path, how)| super::strictly(path, how)).collect())?;
     }
     Ok(plan)
 }

@@ -56,7 +56,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::IdMap;
 use crate::manifest::ObjectKey;
 
-pub use decide::{decide, emulated, plan};
+pub use decide::{decide, emulated, plan, strictly};
 pub use ephemeral::ephemeral;
 pub use fingerprint::fingerprint;
 pub use follow::{Anew, Constant, anew, constant};

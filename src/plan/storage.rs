@@ -11,7 +11,7 @@ use super::scope::{Scope, plain_name};
 use super::{ClaimPlan, Emulation, Sharing, Verdict, VolumePlan, VolumeSource, groups};
 use crate::error::Result;
 use crate::image::Image;
-use crate::manifest::{Objection, Quantity, Said};
+use crate::manifest::{Quantity, Said};
 
 /// What every directory is that podling makes for a volume: anybody in the pod may write there, as in a cluster.
 const MODE: u32 = 0o777;
@@ -106,12 +106,7 @@ pub(super) fn claim(
 fn emulated(claim: &Said<PersistentVolumeClaim>, emulation: Emulation, report: &mut Vec<Verdict>) -> Result<()> {
     let fields = claim.source.emulated();
     if emulation == Emulation::Refused {
-        let strict = |(path, how): &(String, &str)| Objection {
-            path: path.clone(),
-            why: format!("--strict refuses what is emulated: {how}"),
-            mend: None,
-        };
-        claim.source.refuse(fields.iter().map(strict).collect())?;
+        claim.source.refuse(fields.iter().map(|(path, how)| super::strictly(path, how)).collect())?;
     }
     let verdict = |(path, how): &(String, &str)| Verdict {
         at: claim.source.at(path),

@@ -42,7 +42,8 @@ fn section(page: &mut String, kind: Kind) {
             Rule::Trivial(how) => ("enforced, by itself", how.to_owned()),
             Rule::Emulated(how) => ("emulated", how.to_owned()),
             Rule::Only(taken, why) => {
-                let taken: Vec<String> = taken.iter().map(|value| format!("{value:?}").replace('"', "`")).collect();
+                let shown = |value: &&str| if value.is_empty() { "`\"\"`".to_owned() } else { format!("`{value}`") };
+                let taken: Vec<String> = taken.iter().map(shown).collect();
                 ("enforced or refused", format!("{} only: {why}", taken.join(", ")))
             }
             Rule::Refused(why) => ("refused", why.to_owned()),
