@@ -81,10 +81,7 @@ pub fn run(args: &Args) -> Result<u8> {
     }
     // A policy judges whatever can be read, so that all of it is told at once.
     for pod in std::mem::take(&mut examined.pods) {
-        let mut against = crate::plan::policy_objections(&pod.object, &options);
-        // No `--allow` mends what is refused under every policy, such as hostPID.
-        against.retain(|objection| !examined.stands_against(&pod.source, &objection.path));
-        examined.refuse(&pod.source, against);
+        refuse(&mut examined, &pod.source, crate::plan::policy_objections(&pod.object, &options));
     }
     examined.settle();
     let code = match &examined.problems {
@@ -141,7 +138,7 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
     for (pod, options) in &pods {
         let (pod, options) = (pod.as_ref(), &Options { emulation: Emulation::Reported, ..options.as_ref().clone() });
         let facts = facts_for(pod, args.beside(pod.source.file()).as_deref(), &facts);
-        examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
+        refuse(examined, &pod.source, crate::plan::objections(pod, bundle, &facts, options));
         let paths = pod_paths(pod, &data, options)?;
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {
             Ok(mut plan) => {
@@ -165,6 +162,12 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
         }
     }
     Ok(())
+}
+
+/// Adds those `objections` whose field nothing stands against yet: no `--allow` mends what is refused under every policy, such as hostPID.
+fn refuse(examined: &mut Examined, source: &Source, mut objections: Vec<Objection>) {
+    objections.retain(|objection| !examined.stands_against(source, &objection.path));
+    examined.refuse(source, objections);
 }
 
 /// The plan's error as an objection to the field of `source` that it is about.
