@@ -32,8 +32,7 @@ use crate::sys::terminal::window_size;
     after_help = "Each field is enforced (done as in a cluster), emulated (done otherwise: it says how) or refused (it says why).
 Nothing is started, changed or pulled. What depends on an image is looked up where the store has it.
 
-Exit code: 0 when podling can run it, 1 when a Kubernetes API server would refuse it too,
-2 when it is valid, and something of it cannot be honoured here.
+Exit code: 0 when podling can run it, 1 when a Kubernetes API server would refuse it too, 2 when it is valid, and something of it cannot be honoured here.
 
 Examples:
   podling check pod.yaml

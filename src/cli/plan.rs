@@ -21,8 +21,7 @@ use crate::pod::record::read_first;
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be. What is made at
-the start, as a uid, is zeros here.
+    after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be. What is made at the start, as a uid, is zeros here.
 
 Exit code with --diff: 0 when nothing differs, 1 when something does.
 

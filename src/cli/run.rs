@@ -56,9 +56,7 @@ const AFTER: &str = "Ctrl-C asks the containers to end and waits for the pod's g
 
 A Job runs until it is complete or has failed, and starts its pods one after another.
 
-Exit code: 0 when every container succeeded and every Job is complete, else the code of the first that failed;
-125 for podling's own errors, 126 for a command that cannot be executed, 127 for one
-that was not found.
+Exit code: 0 when every container succeeded and every Job is complete, else the code of the first that failed; 125 for podling's own errors, 126 for a command that cannot be executed, 127 for one that was not found.
 
 Examples:
   podling run examples/hello.yaml

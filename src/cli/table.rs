@@ -5,12 +5,23 @@ pub fn table(rows: &[Vec<String>]) -> String {
     Columns::default().text(rows)
 }
 
-/// As [`table`], with the last column broken between words so that rows fit into `width` columns, where that leaves it room enough.
+/// As [`table`], with the last column broken between words so that rows fit into `width` columns; where that leaves it too little room,
+/// each last cell is below its row.
 pub fn fitting_table(rows: &[Vec<String>], width: Option<usize>) -> String {
     let mut columns = Columns::default();
     let whole = columns.text(rows);
-    let room = width.and_then(|width| width.checked_sub(columns.0.iter().map(|column| column + 3).sum()));
-    let Some(room) = room.filter(|room| *room >= NARROWEST) else { return whole };
+    let Some(width) = width else { return whole };
+    let room = width.saturating_sub(columns.0.iter().map(|column| column + 3).sum());
+    if room < NARROWEST {
+        let indent = columns.0.first().map_or(0, |column| column + 3);
+        let parts = rows.iter().filter_map(|row| row.split_last());
+        let below = parts.map(|(last, before)| {
+            let lines = broken(last, width.saturating_sub(indent).max(NARROWEST));
+            let lines: String = lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect();
+            columns.text(&[before.to_vec()]) + &lines
+        });
+        return below.collect();
+    }
     let broken = rows.iter().flat_map(|row| {
         let (last, before) = row.split_last().map_or(("", row.as_slice()), |(last, before)| (last.as_str(), before));
         broken(last, room).into_iter().enumerate().map(move |(n, line)| {
@@ -21,7 +32,7 @@ pub fn fitting_table(rows: &[Vec<String>], width: Option<usize>) -> String {
     columns.text(&broken.collect::<Vec<Vec<String>>>())
 }
 
-/// Below so many columns a broken text is harder to read than one that the terminal breaks.
+/// In fewer columns a broken text is hard to read.
 const NARROWEST: usize = 24;
 
 /// `text` in lines of at most `room` characters, but for words that are longer.
@@ -119,7 +130,7 @@ mod tests {
     fn the_last_column_is_broken_where_it_has_room() {
         let rows = [row(["A", "HOW"]), row(["a", "one two three four five six"])];
         assert_eq!(fitting_table(&rows, Some(30)), "A   HOW\na   one two three four five\n    six\n");
-        assert_eq!(fitting_table(&rows, Some(20)), table(&rows));
+        assert_eq!(fitting_table(&rows, Some(20)), "A\n    HOW\na\n    one two three four five\n    six\n");
         assert_eq!(fitting_table(&rows, None), table(&rows));
     }
 

@@ -13,8 +13,7 @@ use crate::pod::local;
 /// Arguments of `podling volume export`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Owners are the numbers that a pod sees. What a pod changes meanwhile may be in the archive or not: stop it first for
-a copy of one moment. Sockets, devices and extended attributes are left out.
+    after_help = "Owners are the numbers that a pod sees. What a pod changes meanwhile may be in the archive or not: stop it first for a copy of one moment. Sockets, devices and extended attributes are left out.
 
 Examples:
   podling volume export data -o data.tar

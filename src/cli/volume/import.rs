@@ -15,8 +15,7 @@ use crate::pod::local::{self, About, New, Owners};
 /// Arguments of `podling volume import`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The volume appears when the whole archive is in it. Owners are the numbers that a pod sees; with one id everything is that
-id's. gzip and zstd are read as they are.
+    after_help = "The volume appears when the whole archive is in it. Owners are the numbers that a pod sees; with one id everything is that id's. gzip and zstd are read as they are.
 
 Examples:
   podling volume import data data.tar
