@@ -20,6 +20,7 @@ mod image;
 mod images;
 mod input;
 mod inspect;
+mod jobs;
 mod launch;
 mod limits;
 mod logs;
@@ -46,6 +47,7 @@ mod top;
 mod tunnel;
 mod up;
 mod wait;
+mod wait_jobs;
 mod watches;
 mod yaml;
 

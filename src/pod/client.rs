@@ -1,7 +1,9 @@
 //! The client's life: it claims the pods' names, makes their supervisors, forwards the user's wish to stop, and clears up.
 
 mod attend;
+mod desk;
 mod detach;
+mod keeper;
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -40,7 +42,7 @@ use crate::sys::{Named, packet};
 pub struct Run<'a> {
     /// The pods, each with the claim on its name.
     pub pods: Vec<Start>,
-    /// The Jobs, which are for the foreground.
+    /// The Jobs. Each that is detached gets a keeper.
     pub jobs: Vec<StartJob<'a>>,
     /// This host.
     pub facts: &'a HostFacts,
@@ -101,7 +103,8 @@ pub fn run(mut run: Run) -> Result<u8> {
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods: Vec<Pod> = Vec::new();
     let mut all_labels = labels(container_names(&run), &run.style, 0).into_iter();
-    let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).collect();
+    let records = run.jobs.iter().filter_map(|job| job.record.as_ref()).map(|(claim, _)| claim.descriptor());
+    let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).chain(records).collect();
     for start in std::mem::take(&mut run.pods) {
         let own = all_labels.by_ref().take(start.plan.init_containers.len() + start.plan.containers.len()).collect();
         // Those that are still to be started are claimed already.
@@ -117,11 +120,12 @@ pub fn run(mut run: Run) -> Result<u8> {
         && pods.iter().all(|p| matches!(p.state, State::Running { .. }))
     {
         let timeout = timeout.map(|timeout| run.begun + timeout);
-        return detach(pods, &signals, until, timeout, &run);
+        let jobs = std::mem::take(&mut run.jobs);
+        return detach(pods, jobs, &signals, until, timeout, &run);
     }
     let notices = if run.style.quiet { job::Notices::LeftOut } else { job::Notices::Said };
     let mut crew = Crew::new(std::mem::take(&mut run.jobs), run.time_scale, notices);
-    attend(&mut pods, &mut crew, &signals, &run)?;
+    attend(&mut pods, &mut crew, &signals, &run, None)?;
     let code = finish(pods, run.facts);
     crew.finish().into_iter().fold(code, |code, (name, outcome)| worse(code, outcome, "job", &name))
 }
@@ -129,6 +133,13 @@ pub fn run(mut run: Run) -> Result<u8> {
 /// The descriptors that the supervisor of the pod `own` must not hold: it would tell the others' that their client lives, and keep their
 /// names taken.
 fn others(pods: &[Pod], claims: &[RawFd], own: &Claim) -> Vec<RawFd> {
+    let mut others = all_descriptors(pods, claims);
+    others.retain(|fd| *fd != own.descriptor());
+    others
+}
+
+/// What makes a process hold on to `pods`, and to `claims`.
+fn all_descriptors(pods: &[Pod], claims: &[RawFd]) -> Vec<RawFd> {
     let links = pods.iter().filter_map(|p: &Pod| match &p.state {
         State::Running { link, .. } => Some(link.as_raw_fd()),
         State::Ended(_) => None,
@@ -137,7 +148,6 @@ fn others(pods: &[Pod], claims: &[RawFd], own: &Claim) -> Vec<RawFd> {
         claims.iter().copied().chain(pods.iter().map(|pod| pod.claim.descriptor())).chain(links).collect();
     others.sort_unstable();
     others.dedup();
-    others.retain(|fd| *fd != own.descriptor());
     others
 }
 

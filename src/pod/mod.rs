@@ -10,7 +10,7 @@ mod copy;
 mod errand;
 mod events;
 mod happenings;
-mod job;
+pub mod job;
 mod leaving;
 mod link;
 pub mod list;
