@@ -291,7 +291,14 @@ impl Launch<'_> {
     ///
     /// # Errors
     /// A pod that cannot be planned.
-    pub fn is_same_job(&self, given: &Given, planned: &Planned, n: usize, plan: &JobPlan, first: &JobFirst) -> Result<bool> {
+    pub fn is_same_job(
+        &self,
+        given: &Given,
+        planned: &Planned,
+        n: usize,
+        plan: &JobPlan,
+        first: &JobFirst,
+    ) -> Result<bool> {
         let Some(said) = given.bundle.jobs.get(n) else { return Ok(false) };
         Ok(first.object == job_text(said)?
             && first.time_scale == self.life.time_scale.to_string()

@@ -140,7 +140,11 @@ pub fn up(args: &UpArgs) -> Result<u8> {
     planned.plans.retain(|plan| changed.contains(&plan.name));
     let new_jobs: Vec<String> = jobs.iter().filter(|(_, word)| *word != "unchanged").map(|(n, _)| n.clone()).collect();
     planned.jobs.retain(|(_, plan)| new_jobs.contains(&plan.name));
-    let code = if changed.is_empty() && new_jobs.is_empty() { 0 } else { launch.run(&given, planned, args.wait.mode(), Kept::Goes)? };
+    let code = if changed.is_empty() && new_jobs.is_empty() {
+        0
+    } else {
+        launch.run(&given, planned, args.wait.mode(), Kept::Goes)?
+    };
     if !args.quiet && code == 0 {
         let mut out = Stdout::lock();
         for (name, word) in &words {
@@ -173,8 +177,14 @@ pub fn restart(args: &RestartArgs) -> Result<u8> {
                 .mend("end it with Ctrl-C where it was started, and start it again there"));
         };
         if let Some((job, _)) = owner(&first.object) {
-            return Err(Error::new(format!("pod {:?} is one of the Job {job:?}, which alone starts its pods", found.name))
-                .mend(format!("`podling stop {}` has the Job start another in its place, where it needs one", found.name)));
+            return Err(Error::new(format!(
+                "pod {:?} is one of the Job {job:?}, which alone starts its pods",
+                found.name
+            ))
+            .mend(format!(
+                "`podling stop {}` has the Job start another in its place, where it needs one",
+                found.name
+            )));
         }
         let given = Given::recorded(&first)?;
         let life = LifeArgs { time_scale: first.time_scale.parse().unwrap_or(1.0), trace: false };

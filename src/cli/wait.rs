@@ -91,7 +91,8 @@ fn condition(text: &str) -> std::result::Result<Condition, String> {
     }
     let Some(named) = text.strip_prefix("condition=") else {
         return Err(
-            "there are ready, running, succeeded, failed, deleted and condition=NAME[=VALUE], and complete for Jobs".to_owned()
+            "there are ready, running, succeeded, failed, deleted and condition=NAME[=VALUE], and complete for Jobs"
+                .to_owned(),
         );
     };
     let (name, value) = named.split_once('=').unwrap_or((named, "True"));
@@ -196,7 +197,9 @@ pub fn run(args: &Args) -> Result<u8> {
         return Ok(u8::from(!super::wait_jobs::wait(&data, &jobs, condition, deadline)?));
     }
     if args.condition == Condition::Complete {
-        return Err(Error::new("complete is what Jobs are").mend("write job/NAME, or wait for a pod with --for=succeeded"));
+        return Err(
+            Error::new("complete is what Jobs are").mend("write job/NAME, or wait for a pod with --for=succeeded")
+        );
     }
     let mut watches = Watches::default();
     let mut pods = Vec::new();

@@ -87,9 +87,7 @@ pub(super) fn hear(from: impl AsFd) -> Result<Option<Fact>, SysError> {
             Some(Fact::ContainerEnded(kind, *code, String::from_utf8_lossy(name).into_owned()))
         }
         [b'i', ..] => Some(Fact::PodInitialized),
-        [b'b', pods @ ..] => {
-            Some(Fact::JobBegun(String::from_utf8_lossy(pods).lines().map(str::to_owned).collect()))
-        }
+        [b'b', pods @ ..] => Some(Fact::JobBegun(String::from_utf8_lossy(pods).lines().map(str::to_owned).collect())),
         [b'e', code, ..] => Some(Fact::PodEnded(*code)),
         [b'f', rest @ ..] => Some(Fact::PodFailed(Error::decode(rest))),
         _ => None,

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::job::job_in;
 use super::control::{Connection, Reply, Request, connect};
+use super::job::job_in;
 use super::lost;
 use super::record::{First, Last, read_first, read_last};
 use super::state::{is_locked, pod_dir};

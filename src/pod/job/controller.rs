@@ -197,6 +197,10 @@ impl Controller {
             // It decides nothing any more, and is counted.
             let count = if end.code == 0 { &mut self.succeeded } else { &mut self.failed };
             *count = count.saturating_add(1);
+            if let Some((index, indexes)) = active.index.zip(self.indexes.as_mut()).filter(|_| end.code == 0) {
+                indexes.end(index);
+                indexes.succeed(index);
+            }
             return None;
         }
         let index = active.index.zip(self.indexes.as_mut());

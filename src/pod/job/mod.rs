@@ -18,7 +18,7 @@ pub(super) use record::remove_pods;
 pub use record::{
     FoundJob, JobClaim, JobFirst, find_job, get_job, job_in, job_names, jobs, owner, pod_names, sweep_jobs,
 };
-pub(super) use status::{Progress, Times};
-pub use status::{condition_of, is_finished};
 pub(super) use run::{Crew, Notices, Of, Order, STOPPED};
 pub use run::{StartJob, Template};
+pub(super) use status::{Progress, Times};
+pub use status::{condition_of, is_finished};

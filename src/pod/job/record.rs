@@ -326,7 +326,10 @@ impl JobFirst {
     /// What can truly be said of a Job whose keeper could not say how it ended; its pods have ended with it.
     fn lost_status(&self, last: Option<Value>) -> Value {
         let (reason, message) = if self.boot_id.is_empty() {
-            ("RecordDamaged", "what was kept of the Job cannot be read, and nothing of it runs; podling rm removes the rest")
+            (
+                "RecordDamaged",
+                "what was kept of the Job cannot be read, and nothing of it runs; podling rm removes the rest",
+            )
         } else if self.boot_id == boot_id() {
             ("KeeperKilled", "the Job's keeper was killed, and its running pods ended with it")
         } else {
@@ -424,7 +427,10 @@ mod tests {
         fs::remove_file(found.dir.join(STATUS)).unwrap();
         assert_eq!(reason(place.path()).as_deref(), Some("RecordDamaged"));
         assert!(JobClaim::new(place.path(), "j", Kept::Stays).unwrap_err().what().contains("is kept"));
-        JobClaim::new(place.path(), "j", Kept::Goes).unwrap().write_first(&JobFirst { suspended: true, ..first() }).unwrap();
+        JobClaim::new(place.path(), "j", Kept::Goes)
+            .unwrap()
+            .write_first(&JobFirst { suspended: true, ..first() })
+            .unwrap();
         assert_eq!(reason(place.path()), None);
         JobClaim::of_ended(&found.dir).unwrap().unwrap().remove().unwrap();
         fs::create_dir(&found.dir).unwrap();
