@@ -178,8 +178,13 @@ fn a_job_fails_as_in_the_foreground_and_says_why() {
     start(&place, &job(rule, "exit 42"), &[]).expect_success();
     wait_for(&place, "condition=Failed");
     assert_eq!(reason(&status(&place), "Failed").as_deref(), Some("PodFailurePolicy"));
-    // The time of a wait passes without the condition.
     remove(&place);
+    // While it waits for its next pod the image is in use.
+    start(&place, &job("", "exit 3"), &[]).expect_success();
+    place.podling(&["wait", &pods(&place)[0], "--for=failed"]).expect_success();
+    place.podling(&["image", "rm", "busybox"]).expect_refusal(&["is used by a running pod"]);
+    place.podling(&["rm", "--all", "--force"]).expect_success();
+    // The time of a wait passes without the condition.
     start(&place, &job("", WAITS), &[]).expect_success();
     let late = place.podling(&["wait", "job/j", "--for=complete", "--timeout=0"]);
     late.expect_code(1);
@@ -210,6 +215,19 @@ fn what_is_kept_goes_when_its_time_is_over() {
     assert!(keeper(&place).is_alive());
     wait_for(&place, "deleted");
     assert!(pods(&place).is_empty());
+    place.assert_nothing_left();
+    // Where the keeper was killed meanwhile, how the Job ended is known, and the next podling that starts something sees to it.
+    start(&place, &job("ttlSecondsAfterFinished: 100", "echo once"), &FAST).expect_success();
+    wait_for(&place, "complete");
+    signal(&keeper(&place), Signal::SIGKILL);
+    assert_eq!(reason(&status(&place), "Complete").as_deref(), Some("CompletionsReached"));
+    for _ in 0..300 {
+        place.run(&job("", "true")).expect_success();
+        if place.podling(&["ps", "--jobs", "-q"]).stdout.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
     place.assert_nothing_left();
     // Who does not want to wait so long removes it.
     start(&place, &job("ttlSecondsAfterFinished: 10000", "echo once"), &[]).expect_success();
@@ -427,7 +445,7 @@ fn a_start_says_what_became_of_the_first_pods() {
     // Whoever interrupts the start does not want the Job.
     let never =
         "initContainers: [{name: i, image: busybox, command: [sleep, '1000']}]\nterminationGracePeriodSeconds: 0";
-    place.write(&job_with("", never, "echo never"));
+    place.write(&job_with("ttlSecondsAfterFinished: 1000", never, "echo never"));
     let running = Running::spawn(&place, place.command(&["run", "-d", "pod.yaml"]));
     running.wait_until("the pod", || (detached::supervisors(&place).len() == 1).then_some(()));
     running.wait_until("the keeper", || (keepers(&place).len() == 1).then_some(()));

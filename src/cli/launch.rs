@@ -142,7 +142,7 @@ impl Launch<'_> {
         for left in sweep(data, facts) {
             say(left);
         }
-        sweep_jobs(data);
+        sweep_jobs(data, facts);
         if let Err(left) = store.sweep(facts) {
             say(&left);
         }

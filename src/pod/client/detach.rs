@@ -1,10 +1,10 @@
 //! A start that does not wait for the pods' end.
 
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signalfd::SignalFd;
 
 use super::attend::{attend, until_then};
@@ -12,7 +12,7 @@ use super::keeper::{self, Keeper};
 use super::{Pod, Run, State, Until, all_descriptors, finish, worse};
 use crate::error::{Context, Error, Result};
 use crate::pod::control::{Connection, Reply, Request, connect};
-use crate::pod::job::{Crew, JobClaim, Notices, STOPPED, StartJob, find_job, remove_pods};
+use crate::pod::job::{Crew, JobClaim, Notices, STOPPED, StartJob, find_job, is_finished, remove_pods};
 use crate::pod::link::{Fact, hear};
 use crate::pod::state::pod_dir;
 use crate::pod::status::{ContainerKind, ContainerState, Phase, Summary};
@@ -158,22 +158,30 @@ fn begin(
     Ok(begun)
 }
 
+/// How often it is looked at whether an abandoned Job has ended: nothing tells of that.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Asks the keepers to end their Jobs.
 fn ask(keepers: &[Keeper]) -> Result<()> {
     Ok(keepers.iter().try_for_each(|keeper| keeper.child.signal(libc::SIGTERM))?)
 }
 
-/// Waits until the keepers have ended their Jobs, to whom the user's signals are forwarded, and removes what is kept of those and of their
+/// Waits until the keepers, to which the user's signals are forwarded, have ended their Jobs, and removes what is kept of those and of their
 /// pods.
 fn abandon(mut keepers: Vec<Keeper>, signals: &SignalFd, run: &Run) -> Result<()> {
     let mut ended = Vec::new();
     while !keepers.is_empty() {
         let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         fds.extend(keepers.iter().map(|keeper| PollFd::new(keeper.child.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, until_then(Some(Instant::now() + LOOK))) {
             Err(Errno::EINTR) => continue,
             polled => polled.named(|| "poll()")?,
         };
+        // One whose Job has ended, and which has it live on for its time, is told that nobody wants it.
+        let waits = |keeper: &&Keeper| {
+            find_job(run.data, &keeper.name).is_ok_and(|found| found.is_some_and(|job| is_finished(&job.status)))
+        };
+        keepers.iter().filter(waits).try_for_each(|keeper| keeper.child.signal(libc::SIGTERM))?;
         while let Ok(Some(_)) = signals.read_signal() {
             ask(&keepers)?;
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::status::{condition, is_finished};
+use super::status::{condition, condition_of, is_finished};
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::timestamp;
@@ -19,7 +19,7 @@ use crate::plan::Options;
 use crate::pod::control::{Connection, connect, listen};
 use crate::pod::list;
 use crate::pod::record::{RecordedInput, boot_id, read, read_first, remove_files, remove_socket, reserve_last, write};
-use crate::pod::state::{Claim, Kept, is_locked, lock, pod_dir};
+use crate::pod::state::{Claim, Kept, lock, pod_dir};
 use crate::sys::Named;
 
 const FIRST: &str = "job.json";
@@ -266,8 +266,7 @@ pub fn find_job(data: &Path, name: &str) -> Result<Option<FoundJob>> {
     let keeper = connect(&dir)?;
     let first = match read::<JobFirst>(&dir.join(FIRST)) {
         // One whose record cannot be read must not hide the others, and can be removed like them.
-        Err(_) if keeper.is_none() && !is_locked(&dir) => JobFirst::damaged(name),
-        Err(e) => return Err(e),
+        Err(_) => JobFirst::damaged(name),
         // It is being made or removed.
         Ok(None) => return Ok(None),
         Ok(Some(first)) => first,
@@ -282,13 +281,22 @@ pub fn find_job(data: &Path, name: &str) -> Result<Option<FoundJob>> {
     Ok(Some(FoundJob { name: name.to_owned(), dir, first, status, keeper }))
 }
 
-/// Removes directories below `jobs` that were never a Job's: their makers were killed.
-pub fn sweep_jobs(data: &Path) {
-    for dir in job_names(data).iter().map(|name| job_dir(data, name)) {
-        if !dir.join(FIRST).exists()
-            && let Ok(Some(claim)) = JobClaim::of_ended(&dir)
-            // It may have become one before it was locked.
-            && !dir.join(FIRST).exists()
+/// Removes directories below `jobs` that were never a Job's, since their makers were killed, and Jobs that have outlived their time while they
+/// had no keeper to see to it.
+pub fn sweep_jobs(data: &Path, facts: &HostFacts) {
+    for name in job_names(data) {
+        let dir = job_dir(data, &name);
+        // One that is being made is locked by its maker.
+        let Ok(Some(claim)) = JobClaim::of_ended(&dir) else { continue };
+        if !dir.join(FIRST).exists() {
+            let _ = claim.remove();
+            continue;
+        }
+        // Of one whose keeper could not say how it ended nobody knows when that was, so it stays.
+        if let Ok(Some(first)) = read::<JobFirst>(&dir.join(FIRST))
+            && let Ok(Some(status)) = read::<Value>(&dir.join(STATUS))
+            && first.is_past(&status, crate::pod::now())
+            && remove_pods(data, &first.uid, facts).is_ok()
         {
             let _ = claim.remove();
         }
@@ -311,6 +319,16 @@ impl JobFirst {
             ttl_seconds: None,
             suspended: false,
         }
+    }
+
+    /// Whether the Job has ended, and its time to live after that is over.
+    fn is_past(&self, status: &Value, now: i64) -> bool {
+        let ended = ["Complete", "Failed"].iter().find_map(|kind| condition_of(status, kind));
+        let ended = ended.and_then(|condition| timestamp::parse(condition["lastTransitionTime"].as_str()?));
+        let scale: f64 = self.time_scale.parse().unwrap_or(1.0);
+        let ttl = self.ttl_seconds.map(|ttl| Duration::from_secs(ttl).mul_f64(scale));
+        let ttl = ttl.map(|ttl| i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
+        ended.zip(ttl).is_some_and(|(ended, ttl)| now > ended.saturating_add(ttl))
     }
 
     fn suspended_status(&self) -> Value {
@@ -374,13 +392,38 @@ impl FoundJob {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::condition_of;
     use super::*;
+    use crate::host::{IdExtent, IdMap};
 
     fn first() -> JobFirst {
         let object = json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "said" }, "spec": {} });
         let boot_id = boot_id();
         JobFirst { boot_id, uid: "u".to_owned(), object: object.to_string(), started_at: 1, ..JobFirst::damaged("j") }
+    }
+
+    fn facts() -> HostFacts {
+        let extent = vec![IdExtent { inside: 0, outside: 1000, count: 1 }];
+        HostFacts::sample(IdMap { uids: extent.clone(), gids: extent })
+    }
+
+    #[test]
+    fn a_job_that_nobody_keeps_goes_when_its_time_is_over() {
+        let place = tempfile::tempdir().unwrap();
+        let ended =
+            json!({ "conditions": [condition("Complete", "CompletionsReached", "m", crate::pod::now() - 100)] });
+        for (ttl_seconds, scale, stays) in
+            [(Some(50), "1", false), (Some(500), "1", true), (Some(500), "0.1", false), (None, "1", true)]
+        {
+            let claim = JobClaim::new(place.path(), "j", Kept::Goes).unwrap();
+            claim.write_first(&JobFirst { ttl_seconds, time_scale: scale.to_owned(), ..first() }).unwrap();
+            claim.write_status(&ended).unwrap();
+            // Whoever has it locked sees to it.
+            sweep_jobs(place.path(), &facts());
+            assert_eq!(job_names(place.path()), ["j"]);
+            drop(claim);
+            sweep_jobs(place.path(), &facts());
+            assert_eq!(!job_names(place.path()).is_empty(), stays, "{ttl_seconds:?} {scale}");
+        }
     }
 
     #[test]
@@ -434,7 +477,7 @@ mod tests {
         assert_eq!(reason(place.path()), None);
         JobClaim::of_ended(&found.dir).unwrap().unwrap().remove().unwrap();
         fs::create_dir(&found.dir).unwrap();
-        sweep_jobs(place.path());
+        sweep_jobs(place.path(), &facts());
         assert!(job_names(place.path()).is_empty() && get_job(place.path(), "j").is_err());
     }
 }
