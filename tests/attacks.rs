@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use support::running::output_of;
-use support::{Place, Running, archive, container_yaml, pod, shell, shell_with};
+use support::{Feature, Ids, Place, Running, archive, container_yaml, ids, pod, require, shell, shell_with};
 
 /// An image called `name`: busybox's file system, changed by `change`.
 fn image(place: &Place, name: &str, change: impl FnOnce(&Path)) {
@@ -246,5 +246,133 @@ fn no_container_can_change_podlings_own_program() {
         (before.permissions().mode(), before.len(), before.modified().unwrap()),
         (after.permissions().mode(), after.len(), after.modified().unwrap())
     );
+    place.assert_nothing_left();
+}
+
+/// A shell script that looks at every process that it sees and tells what of podling's own it can look into. During an execve(2) the
+/// process still has podling's name, and the new program's memory.
+const PRY: &str = "pry() { for p in /proc/[0-9]*; do read c 2>/dev/null <$p/comm || continue
+    case $c in podling*|pause) ;; *) continue;; esac
+    read l 2>/dev/null <$p/maps && case $l in *podling*) echo \"SEEN the memory of $c: $l\";; esac
+    case $(readlink $p/exe) in *podling*) echo \"SEEN the program of $c\";; esac
+    for f in $p/fd/*; do case $(readlink $f) in ''|pipe:*|socket:*|/dev/null) ;; *) echo \"SEEN $f of $c\";; esac; done; done; }\n";
+
+#[test]
+fn what_podling_does_in_a_container_without_a_wall_cannot_be_looked_into() {
+    let place = Place::with(&["busybox"]);
+    let script = format!("{PRY}echo up; while [ ! -e /stop ]; do pry; done; echo over");
+    let context =
+        "securityContext: {privileged: true}\nreadinessProbe: {exec: {command: [\"true\"]}, periodSeconds: 1}";
+    let yaml = shell_with("busybox", &script, context, "terminationGracePeriodSeconds: 0");
+    let running = place.start_with(&yaml, &["--policy", "privileged", "--time-scale", "0.01"]);
+    running.wait_for("up");
+    for _ in 0..60 {
+        place.podling(&["exec", "p", "--", "true"]).expect_success();
+    }
+    for _ in 0..20 {
+        place.podling(&["cp", "p:/etc/hostname", "copied"]).expect_success();
+        fs::remove_file(place.path().join("copied")).unwrap();
+    }
+    place.podling(&["exec", "p", "--", "touch", "/stop"]).expect_success();
+    let output = running.finish();
+    output.expect_success().expect_line("c | over");
+    assert!(!output.stdout.contains("SEEN"), "{output}");
+    place.assert_nothing_left();
+}
+
+#[test]
+fn starts_beside_a_container_without_a_wall_cannot_be_looked_into() {
+    let place = Place::with(&["busybox"]);
+    let mount = "volumeMounts: [{name: v, mountPath: /v}]";
+    let pry = format!("{PRY}echo up; while [ \"$(wc -l </v/n)\" -lt 40 ]; do pry; done; echo all seen; sleep 1000");
+    let start = "echo once >>/v/n; exit 1";
+    let containers = [
+        container_yaml(
+            "c",
+            "busybox",
+            &format!(": >>/v/n; {pry}"),
+            &format!("securityContext: {{privileged: true}}\n{mount}"),
+        ),
+        container_yaml("root", "busybox", start, mount),
+        // With one id this one has a last user namespace of its own, made before it is born.
+        container_yaml("user", "busybox", "id -u; exit 1", &format!("securityContext: {{runAsUser: 1000}}\n{mount}")),
+    ];
+    let spec = "shareProcessNamespace: true\nterminationGracePeriodSeconds: 0\nvolumes: [{name: v, emptyDir: {medium: Memory}}]";
+    let running = place.start_with(&pod("p", spec, &containers), &["--policy", "privileged", "--time-scale", "0.0001"]);
+    running.wait_for("all seen").signal(Signal::SIGINT);
+    let output = running.finish();
+    assert!(!output.stdout.contains("SEEN"), "{output}");
+    assert!(
+        output.lines_of("user").len() > 5 && output.lines_of("user").iter().all(|line| *line == "1000"),
+        "{output}"
+    );
+    place.assert_nothing_left();
+}
+
+#[test]
+fn a_privileged_container_owns_nothing_of_the_host() {
+    let place = Place::with(&["debian", "busybox"]);
+    fs::write(place.path().join("secret"), "of the host").unwrap();
+    let rows = [
+        ("a device", "mknod /tmp/disk b 8 0"),
+        ("the clock", "date -s 2020-01-01"),
+        ("a setting", "sh -c 'echo x >/proc/sys/kernel/core_pattern'"),
+        ("the caches", "sh -c 'echo 3 >/proc/sys/vm/drop_caches'"),
+        ("sysrq", "sh -c 'echo h >/proc/sysrq-trigger'"),
+        ("power", "sh -c 'echo mem >/sys/power/state'"),
+        ("a module", "sh -c 'echo 1 >/sys/module/kernel/parameters/panic'"),
+        ("the disks", "sh -c 'cat /dev/[shv]d[a-z] /dev/nvme* >/dev/null'"),
+        ("memory", "sh -c 'cat /dev/mem >/dev/null'"),
+        ("a file of the host", "cat HERE/secret /proc/1/root/HERE/secret /proc/1/cwd/HERE/secret"),
+        ("more ids", "sh -c 'echo 0 0 4294967295 >/proc/self/uid_map'"),
+        ("a higher limit", "sh -c 'ulimit -Hu 100000'"),
+        ("a restart", "sh -c 'echo b >/proc/sysrq-trigger'"),
+        ("a better place", "nice -n -20 sh -c 'test $(nice) = -20'"),
+    ];
+    let busy = [
+        ("devtmpfs", "mount -t devtmpfs none /tmp"),
+        ("debugfs", "mount -t debugfs none /tmp"),
+        ("securityfs", "mount -t securityfs none /tmp"),
+        ("a disk", "mount -t ext4 /dev/vda /tmp"),
+        ("swap", "swapon /etc/passwd"),
+        ("a module", "insmod /bin/busybox"),
+        ("a restart", "reboot -f"),
+        ("a mask", "umount /dev/shm"),
+        ("one of the pod", "umount /etc/hosts"),
+    ];
+    let here = place.path().to_str().unwrap().to_owned();
+    let script = |rows: &[(&str, &str)]| {
+        let one = |(name, command): &(&str, &str)| {
+            format!("{command} >/dev/null 2>/tmp/said && echo '{name}: done' || echo '{name}: refused'\n")
+                .replace("HERE", &here)
+        };
+        rows.iter().map(one).collect::<String>()
+    };
+    let context = "securityContext: {privileged: true}";
+    let containers = [
+        container_yaml("a", "debian", &script(&rows), context),
+        container_yaml("b", "busybox", &script(&busy), context),
+    ];
+    let output = place.run_with(&pod("p", "restartPolicy: Never", &containers), &["--allow", "privileged"]);
+    for (name, rows) in [("a", &rows[..]), ("b", &busy[..])] {
+        let expected: Vec<String> = rows.iter().map(|(name, _)| format!("{name}: refused")).collect();
+        assert_eq!(output.lines_of(name), expected, "{output}");
+    }
+    place.assert_nothing_left();
+}
+
+#[test]
+fn the_processes_of_a_privileged_container_are_bounded_whoever_they_belong_to() {
+    if ids() == Ids::One && !require(Feature::SubordinateIds) {
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    let many = |name: &str| format!("i=0; while [ $i -lt 1500 ]; do sleep 1000 & i=$((i+1)); done; echo {name} $i");
+    let script = format!("su user -s /bin/sh -c '{}'; ({})", many("first"), many("second"));
+    let yaml =
+        shell_with("busybox", &script, "securityContext: {privileged: true}", "terminationGracePeriodSeconds: 0");
+    let output = place.run_with(&yaml, &["--allow", "privileged"]);
+    assert_eq!(output.said(), "first 1500", "{output}");
+    assert!(output.stderr.contains("can't fork"), "{output}");
     place.assert_nothing_left();
 }

@@ -298,6 +298,7 @@ fn a_users_terminal_is_not_given_away() {
     assert_eq!(terminal.finish(), 0);
 }
 
+// shows: spec.containers[].stdin, spec.containers[].tty
 #[test]
 fn attach_shows_and_types_and_detaches() {
     let yaml = pod(
@@ -326,6 +327,7 @@ fn attach_shows_and_types_and_detaches() {
     assert_eq!(terminal.finish(), 6);
 }
 
+// shows: spec.containers[].stdin, spec.containers[].stdinOnce
 #[test]
 fn the_end_of_input_reaches_a_container_whose_input_is_for_one() {
     let once = container_yaml("once", "busybox", "cat; echo over; exit 7", "stdin: true\nstdinOnce: true");

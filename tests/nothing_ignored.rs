@@ -135,8 +135,9 @@ fn a_known_field_that_is_not_honoured_is_refused_by_name() {
         ),
         ("    resources: {limits: {memory: 1Gi}}", "spec.containers[0].resources.limits.memory"),
         ("    lifecycle: {preStop: {tcpSocket: {port: 80}}}", "spec.containers[0].lifecycle.preStop.tcpSocket"),
-        ("    securityContext: {privileged: true}", "spec.containers[0].securityContext.privileged: true"),
-        ("  hostNetwork: true", "spec.hostNetwork: true"),
+        ("    securityContext: {privileged: true}", "spec.containers[0].securityContext.privileged"),
+        ("  hostNetwork: true", "spec.hostNetwork"),
+        ("  hostPID: true", "spec.hostPID: true"),
         ("  volumes: [{name: h, hostPath: {path: /}}]", "spec.volumes[0].hostPath"),
         ("  readinessGates: [{conditionType: a/b}]", "spec.readinessGates"),
     ] {
@@ -159,13 +160,13 @@ fn a_user_that_the_image_does_not_know_is_refused() {
 
 #[test]
 fn every_mistake_of_the_input_is_told_at_once() {
-    let yaml = with("    env: [{name: A, value: 1}]\n    hostPort: 1\n  hostIPC: true");
+    let yaml = with("    env: [{name: A, value: 1}]\n    hostPort: 1\n  hostPID: true");
     refused(
         &yaml,
         &[
             "pod.yaml:10: spec.containers[0].env[0].value",
             "pod.yaml:11: spec.containers[0].hostPort",
-            "pod.yaml:12: spec.hostIPC",
+            "pod.yaml:12: spec.hostPID",
         ],
     );
 }

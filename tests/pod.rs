@@ -26,6 +26,7 @@ fn a_variable_of_env_wins_over_envfrom_and_a_later_source_over_an_earlier() {
     assert_eq!(output.said(), "of the last env, of secret, of env, of map", "{output}");
 }
 
+// shows: spec.containers[].command, spec.containers[].args
 #[test]
 fn references_in_env_command_and_args_are_expanded_as_the_kubelet_does() {
     let fields = "command: [printf, '%s\\n'], args: ['$(A)', '$(B)', '$$(A)', '$(NONE)', '$A', '$(A'], \
@@ -34,6 +35,7 @@ fn references_in_env_command_and_args_are_expanded_as_the_kubelet_does() {
     assert_eq!(output.lines_of("c"), ["a", "a-$(LATER)", "$(A)", "$(NONE)", "$A", "$(A"], "{output}");
 }
 
+// shows: ConfigMap:data
 #[test]
 fn keys_of_config_maps_and_secrets_become_variables() {
     let fields = "command: [sh, -c, 'echo $A, $B, ${C-unset}'], env: [{name: A, valueFrom: {configMapKeyRef: {name: m, key: ONE}}}, \
@@ -42,6 +44,7 @@ fn keys_of_config_maps_and_secrets_become_variables() {
     assert_eq!(output.said(), "of map, hunter2, unset", "{output}");
 }
 
+// shows: spec.containers[].command, spec.containers[].args, spec.containers[].image, spec.containers[].workingDir
 #[test]
 fn command_and_args_replace_entrypoint_and_cmd_as_the_documentation_says() {
     let place = Place::with(&["busybox"]);
@@ -84,6 +87,7 @@ fn tree_of_busybox(place: &Place) -> String {
     dir.to_str().unwrap().to_owned()
 }
 
+// shows: spec.initContainers
 #[test]
 fn init_containers_run_one_after_the_other_before_all_others() {
     let place = Place::with(&["busybox"]);
@@ -104,6 +108,7 @@ fn dedent(text: &str) -> String {
     text.lines().map(|l| format!("{}\n", l.strip_prefix("  ").unwrap_or(l))).collect()
 }
 
+// shows: spec.initContainers
 #[test]
 fn an_init_container_that_fails_keeps_the_others_from_starting() {
     let place = Place::with(&["busybox"]);
@@ -130,6 +135,7 @@ fn the_exit_code_is_that_of_the_container_that_failed_first() {
     place.assert_nothing_left();
 }
 
+// shows: spec.restartPolicy
 #[test]
 fn restart_policies_decide_what_starts_again_and_when() {
     let place = Place::with(&["busybox"]);
@@ -245,6 +251,7 @@ fn a_read_only_root_leaves_volumes_and_devices_writable() {
     assert_eq!(Place::with(&["debian"]).run(&ping).said(), "1");
 }
 
+// shows: ConfigMap:data, ConfigMap:binaryData, Secret:stringData
 #[test]
 fn config_maps_and_secrets_become_read_only_files() {
     let script = "cd /m; ls -A | grep -v '^\\.\\.' | tr '\\n' ' '; echo; cat file; od -An -tx1 bytes; stat -Lc %a file; cd /s; ls -A | grep -v '^\\.\\.' | tr '\\n' ' '; echo; \
@@ -291,6 +298,7 @@ fn a_secret_is_never_on_the_disk_nor_in_what_is_printed() {
     assert!(!plan.stdout.contains("hunter2") && !plan.stdout.contains("aHVudGVyMg"), "{plan}");
 }
 
+// shows: metadata.name
 #[test]
 fn the_pod_has_a_name_hosts_and_a_resolver() {
     let place = Place::with(&["busybox"]);
@@ -364,12 +372,14 @@ fn standard_input_is_a_file_called_dash() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "c | from standard input\n");
 }
 
+// shows: spec.containers[].stdin
 #[test]
 fn a_containers_standard_input_is_empty() {
     let output = Place::with(&["busybox"]).run(&shell("wc -c"));
     assert_eq!(output.said().trim(), "0", "{output}");
 }
 
+// shows: kind
 #[test]
 fn documents_files_and_lists_are_one_input() {
     let place = Place::with(&["busybox"]);
@@ -389,6 +399,7 @@ fn documents_files_and_lists_are_one_input() {
     place.assert_nothing_left();
 }
 
+// shows: spec.containers[].name
 #[test]
 fn lines_are_whole_in_order_and_behind_their_containers_name() {
     let place = Place::with(&["busybox"]);

@@ -289,6 +289,7 @@ fn what_is_present_is_not_fetched_again_and_a_name_is_asked_for_once() {
     assert_eq!(net.asked(), (2, 4));
 }
 
+// shows: spec.containers[].image, spec.containers[].imagePullPolicy
 #[test]
 fn a_pod_s_image_is_pulled_as_its_policy_says() {
     let Some(net) = Net::new(Access::Open) else { return };
@@ -325,6 +326,7 @@ fn a_pod_s_image_is_pulled_as_its_policy_says() {
     assert_eq!(net.run(&name, &policy("Always"), &[]).expect_success().said(), "newer");
 }
 
+// shows: spec.containers[].imagePullPolicy
 #[test]
 fn latest_implies_always_which_a_registry_out_of_reach_does_not_stop() {
     let Some(mut net) = Net::new(Access::Open) else { return };
@@ -528,6 +530,7 @@ fn a_login_is_found_wherever_other_tools_leave_it_and_never_said() {
         .expect_refusal(&["docker-credential-x", "did not answer with a login"]);
 }
 
+// shows: spec.imagePullSecrets[].name
 #[test]
 fn a_pod_brings_its_logins_in_secrets() {
     let Some(net) = Net::new(Access::Login) else { return };

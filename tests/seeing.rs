@@ -152,6 +152,7 @@ fn inspect_is_a_pod_with_a_status_that_kubectl_s_users_can_read() {
     place.assert_nothing_left();
 }
 
+// shows: metadata.annotations
 #[test]
 fn what_inspect_prints_is_a_pod_that_podling_takes() {
     let place = Place::with(&["busybox"]);

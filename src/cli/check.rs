@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::data;
 use super::images;
-use super::input::{PodArgs, pod_paths};
+use super::input::{PodArgs, facts_for, pod_paths};
 use super::launch::first_pod;
 use super::objects::{self, Format};
 use super::say;
@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let options = args.pod.options()?;
     let mut examined = manifest::examine(&inputs);
     if let Some(bundle) = examined.bundle.take() {
-        judge(&bundle, &options, &mut examined)?;
+        judge(&bundle, &args.pod, &options, &mut examined)?;
     }
     // A policy judges whatever can be read, so that all of it is told at once.
     for pod in std::mem::take(&mut examined.pods) {
@@ -91,9 +91,11 @@ pub fn run(args: &Args) -> Result<u8> {
 }
 
 /// What the host, the policy and the options say of each pod.
-fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<()> {
+fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Examined) -> Result<()> {
     let facts = HostFacts::gather();
-    let store = Store::open(data::directory(&facts)?, &facts.ids)?;
+    let data = data::directory(&facts)?;
+    let facts = facts.with_node(&data);
+    let store = Store::open(&data, &facts.ids)?;
     let mut found = BTreeMap::new();
     for (name, at) in images::names(bundle) {
         let image = match store.find(&name) {
@@ -124,8 +126,9 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
     }
     for (pod, options) in &pods {
         let (pod, options) = (pod.as_ref(), options.as_ref());
+        let facts = facts_for(pod, args.beside(pod.source.file()).as_deref(), &facts);
         examined.refuse(&pod.source, crate::plan::objections(pod, bundle, &facts, options));
-        let paths = pod_paths(pod, &data::directory(&facts)?, options);
+        let paths = pod_paths(pod, &data, options)?;
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {
             Ok(plan) if options.emulation == Emulation::Reported => {
                 let answer = |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());

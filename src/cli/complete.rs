@@ -10,7 +10,7 @@ use super::data;
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::pod::job::job_names;
-use crate::pod::list;
+use crate::pod::{list, local};
 
 /// The words of the line before the one that is completed: a completer is only given that one.
 static LINE: OnceLock<Vec<String>> = OnceLock::new();
@@ -56,6 +56,17 @@ pub fn images() -> ArgValueCompleter {
         let images = store.and_then(|store| store.list().ok()).unwrap_or_default();
         let mut names: Vec<String> =
             images.iter().filter_map(|image| image.name.as_ref()).map(|n| n.familiar()).collect();
+        names.sort_unstable();
+        names.dedup();
+        candidates(names, word)
+    })
+}
+
+/// Completes the names of local volumes.
+pub fn volumes() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| {
+        let volumes = directory().and_then(|data| local::all(&data).ok()).unwrap_or_default();
+        let mut names: Vec<String> = volumes.into_iter().map(|volume| volume.key.name).collect();
         names.sort_unstable();
         names.dedup();
         candidates(names, word)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::asking::object;
 use super::images::{ImageArgs, have};
-use super::input::Given;
+use super::input::{Given, beside, facts_for, pod_paths};
 use super::session::{CommandArgs, OnSignal, session};
 use super::terminal::user_size;
 use super::{data, say};
@@ -16,7 +16,7 @@ use crate::manifest::{Bundle, Input, Said, read};
 use crate::plan::{ContainerPlan, Options, PodPaths, ephemeral};
 use crate::pod::list::{self, Found};
 use crate::pod::record::{new_uid, read_first};
-use crate::pod::{Request, base_layer, pod_dir};
+use crate::pod::{Request, pod_dir};
 
 /// Run one more container in a running pod, of any image: an ephemeral container
 #[derive(Debug, clap::Args)]
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let (found, connection) = list::live(&data, &args.pod)?;
-    let Given { bundle, options, .. } = given(&found)?;
+    let Given { bundle, options, inputs } = given(&found)?;
     let pod = bundle.pods.first().ok_or_else(|| Error::new(format!("nothing is known of pod {:?}", found.name)))?;
 
     let container = container(args)?;
@@ -79,7 +79,8 @@ pub fn run(args: &Args) -> Result<u8> {
     let images = have(&alone, &store, &facts, &args.images.having(args.quiet))?;
     let _held = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
 
-    let paths = PodPaths { run_dir: "/pod".into(), state_dir: pod_dir(&data, &found.name), base: base_layer(&data) };
+    let paths = PodPaths { state_dir: pod_dir(&data, &found.name), ..pod_paths(pod, &data, &options)? };
+    let facts = facts_for(pod, beside(&inputs, pod.source.file()).as_deref(), &facts);
     let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
     if args.given.tty {
         set_size(&mut plan)?;
@@ -100,7 +101,7 @@ fn given(found: &Found) -> Result<Given> {
     if let Some(object) = object.as_object_mut() {
         object.remove("status");
     }
-    let input = Input { name: format!("pod {:?}", found.name), bytes: object.to_string().into_bytes() };
+    let input = Input { name: format!("pod {:?}", found.name), bytes: object.to_string().into_bytes(), path: None };
     let bundle = read_alone(input, &object)?;
     Ok(Given { bundle, options: Options::default(), inputs: Vec::new() })
 }
@@ -113,7 +114,7 @@ fn read_alone(input: Input, object: &Value) -> Result<Bundle> {
         for name in names {
             let metadata = serde_json::json!({ "name": name, "namespace": namespace });
             let empty = serde_json::json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata });
-            inputs.push(Input { name: format!("{kind} {name}"), bytes: empty.to_string().into_bytes() });
+            inputs.push(Input { name: format!("{kind} {name}"), bytes: empty.to_string().into_bytes(), path: None });
         }
     }
     read(&inputs)
@@ -184,6 +185,7 @@ fn with_only(pod: &Said<Pod>, container: &Container) -> Said<Pod> {
     if let Some(spec) = &mut alone.object.spec {
         spec.containers = vec![container.clone()];
         spec.init_containers = None;
+        spec.volumes = None;
     }
     alone
 }

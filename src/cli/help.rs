@@ -10,6 +10,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("Looking at pods", &["ps", "logs", "inspect", "describe", "events", "top"]),
     ("Getting into pods", &["exec", "attach", "cp", "port-forward", "debug"]),
     ("Images", &["pull", "push", "images", "tag", "history", "image"]),
+    ("Volumes", &["volume"]),
     ("podling itself", &["system", "completion", "man", "help"]),
 ];
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use k8s_openapi::api::core::v1::Pod;
+
 use super::limits::LimitArgs;
 use super::progress::Shown;
 use super::registry::{Lazily, RegistryArgs};
@@ -13,7 +15,7 @@ use crate::image::platform::Target;
 use crate::image::registry::PullSecret;
 use crate::image::store::acquire::{Acquired, PullPolicy, Source};
 use crate::image::{Image, Store};
-use crate::manifest::{Bundle, ObjectKey};
+use crate::manifest::{Bundle, ObjectKey, Said};
 
 /// An image as pods write it.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ pub struct Having<'a> {
     pub quiet: bool,
 }
 
-/// The image of each container, by what the YAML calls it; what is missing is pulled as its `imagePullPolicy` says.
+/// The image of each container and image volume, by what the YAML calls it; what is missing is pulled as its `imagePullPolicy` says.
 ///
 /// # Errors
 /// The first image that cannot be had, with the field that wants it.
@@ -130,6 +132,12 @@ fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
     let mut images: BTreeMap<String, Wanted> = BTreeMap::new();
     for pod in bundle.templates() {
         let Some(spec) = &pod.object.spec else { continue };
+        for (i, volume) in spec.volumes.iter().flatten().enumerate() {
+            let Some(source) = &volume.image else { continue };
+            let reference = source.reference.as_deref().unwrap_or_default();
+            let policy = PullPolicy::of(source.pull_policy.as_deref(), reference);
+            want(pod, &mut images, &format!("spec.volumes[{i}].image.reference"), reference, policy);
+        }
         let lists =
             [("initContainers", spec.init_containers.as_deref().unwrap_or_default()), ("containers", &spec.containers)];
         for (list, containers) in lists {
@@ -137,14 +145,17 @@ fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
                 let Some(image) = &container.image else { continue };
                 let policy = PullPolicy::of(container.image_pull_policy.as_deref(), image);
                 let path = format!("spec.{list}[{i}].image");
-                let first =
-                    || Wanted { at: format!("{}: {}", pod.source.at(&path), pod.source.full_path(&path)), policy };
-                let entry = images.entry(image.clone()).or_insert_with(first);
-                entry.policy = entry.policy.max(policy);
+                want(pod, &mut images, &path, image, policy);
             }
         }
     }
     images
+}
+
+fn want(pod: &Said<Pod>, images: &mut BTreeMap<String, Wanted>, path: &str, image: &str, policy: PullPolicy) {
+    let first = || Wanted { at: format!("{}: {}", pod.source.at(path), pod.source.full_path(path)), policy };
+    let entry = images.entry(image.to_owned()).or_insert_with(first);
+    entry.policy = entry.policy.max(policy);
 }
 
 /// The logins that pods bring (`spec.imagePullSecrets`). One that the input lacks is left out and said, as a kubelet does.

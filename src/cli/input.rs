@@ -1,5 +1,6 @@
 //! From the command line's files to plans: what `run` and `plan` share.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,9 @@ use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
-use crate::plan::{Allow, Emulation, Options, PodPaths, PodPlan, PolicyLevel};
-use crate::pod::record::{First, RecordedInput};
-use crate::pod::{base_layer, pod_dir};
+use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PodPlan, PolicyLevel};
+use crate::pod::record::{First, RecordedInput, new_uid};
+use crate::pod::{base_layer, local, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
 #[derive(Debug, clap::Args)]
@@ -63,7 +64,7 @@ impl PodArgs {
             return Err(Error::new(format!("--name {name:?}: {} characters; a Job's can have 63", name.len())));
         }
         refuse_same_names(&bundle)?;
-        let inputs = inputs.iter().zip(&self.files).map(|(input, file)| recorded(input, file, &bundle)).collect();
+        let inputs = inputs.iter().map(|input| recorded(input, &bundle)).collect();
         Ok(Given { options: self.options()?, bundle, inputs })
     }
 
@@ -73,6 +74,12 @@ impl PodArgs {
     /// One that cannot be read.
     pub fn inputs(&self) -> Result<Vec<Input>> {
         self.files.iter().map(|file| read_file(file)).collect()
+    }
+
+    /// The directory of the file that was read as the input called `name`; `None` for standard input.
+    pub fn beside(&self, name: &str) -> Option<PathBuf> {
+        let file = self.files.iter().find(|file| *file != Path::new("-") && file.display().to_string() == name)?;
+        std::path::absolute(file).ok()?.parent().map(Path::to_owned)
     }
 
     /// What the options say.
@@ -142,10 +149,10 @@ fn node_label(text: &str) -> std::result::Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn recorded(input: &Input, file: &Path, bundle: &Bundle) -> RecordedInput {
+fn recorded(input: &Input, bundle: &Bundle) -> RecordedInput {
     RecordedInput {
         name: input.name.clone(),
-        path: if file == Path::new("-") { None } else { std::path::absolute(file).ok() },
+        path: input.path.clone(),
         text: bundle.secrets.is_empty().then(|| String::from_utf8_lossy(&input.bytes).into_owned()),
     }
 }
@@ -161,7 +168,7 @@ fn read_again(input: &RecordedInput) -> Result<Input> {
             .mend("start it again as it was started, with --replace"));
         }
     };
-    Ok(Input { name: input.name.clone(), bytes })
+    Ok(Input { name: input.name.clone(), bytes, path: input.path.clone() })
 }
 
 /// A running pod's name is all that podling knows it by, whatever its namespace.
@@ -182,36 +189,84 @@ fn refuse_same_names(bundle: &Bundle) -> Result<()> {
 /// The pod's directory in its supervisor's own root, where nothing of the host is.
 const RUN_DIR: &str = "/pod";
 
-/// Plans one pod whose files on disk are below `data`.
+/// `facts`, and what else of this host the plan of `pod` depends on; what it names relative to its file is `beside` that.
+pub fn facts_for<'a>(pod: &Said<Pod>, beside: Option<&Path>, facts: &'a HostFacts) -> Cow<'a, HostFacts> {
+    let wanted = crate::plan::wanted(&pod.object);
+    if wanted.is_empty() { Cow::Borrowed(facts) } else { Cow::Owned(facts.with(&wanted, beside)) }
+}
+
+/// The directory of the input called `name`; `None` where it was read from no file.
+pub fn beside(inputs: &[RecordedInput], name: &str) -> Option<PathBuf> {
+    inputs.iter().find(|input| input.name == name)?.path.as_deref()?.parent().map(Path::to_owned)
+}
+
+/// Plans one start of a pod of the `given` ones, whose files on disk are below `data`, with a uid of its own.
 ///
 /// # Errors
 /// An image that is not in the store, or a field that cannot be honoured here.
-pub fn plan_pod(
+pub fn plan_start(
     pod: &Said<Pod>,
-    bundle: &Bundle,
+    given: &Given,
+    options: &Options,
     images: &BTreeMap<String, Image>,
     facts: &HostFacts,
     data: &Path,
-    options: &Options,
 ) -> Result<PodPlan> {
-    crate::plan::plan(pod, bundle, images, facts, &pod_paths(pod, data, options), options)
+    let paths = PodPaths { uid: new_uid()?, ..pod_paths(pod, data, options)? };
+    plan_at(pod, given, options, images, facts, &paths)
 }
 
-/// Where the files of `pod` are, whose place on disk is below `data`.
-pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> PodPaths {
+/// Plans a pod as [`plan_start`] does, but without what each start has of its own: the same input always gives the same plan.
+///
+/// # Errors
+/// Those of [`plan_start`].
+pub fn plan_pod(
+    pod: &Said<Pod>,
+    given: &Given,
+    options: &Options,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<PodPlan> {
+    plan_at(pod, given, options, images, facts, &pod_paths(pod, data, options)?)
+}
+
+fn plan_at(
+    pod: &Said<Pod>,
+    given: &Given,
+    options: &Options,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    paths: &PodPaths,
+) -> Result<PodPlan> {
+    let facts = facts_for(pod, beside(&given.inputs, pod.source.file()).as_deref(), facts);
+    crate::plan::plan(pod, &given.bundle, images, &facts, paths, options)
+}
+
+/// Where the files of `pod` are, whose place on disk is below `data`. It has no uid yet.
+///
+/// # Errors
+/// What is known of a local volume cannot be read.
+pub fn pod_paths(pod: &Said<Pod>, data: &Path, options: &Options) -> Result<PodPaths> {
     let name = options.name.as_deref().or(pod.object.metadata.name.as_deref()).unwrap_or_default();
-    PodPaths { run_dir: RUN_DIR.into(), state_dir: pod_dir(data, name), base: base_layer(data) }
+    Ok(PodPaths {
+        uid: NO_UID.to_owned(),
+        run_dir: RUN_DIR.into(),
+        state_dir: pod_dir(data, name),
+        base: base_layer(data),
+        volumes: local::known(data, pod)?,
+    })
 }
 
 fn read_file(file: &Path) -> Result<Input> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).context(|| "standard input")?;
-        return Ok(Input { name: "standard input".to_owned(), bytes });
+        return Ok(Input { name: "standard input".to_owned(), bytes, path: None });
     }
     let name = file.display().to_string();
     let bytes = std::fs::read(file).context(|| format!("cannot read {name}"))?;
-    Ok(Input { name, bytes })
+    Ok(Input { name, bytes, path: std::path::absolute(file).ok() })
 }
 
 /// The names of the pods that a file describes, and those of its Jobs as `job/NAME`.

@@ -1,24 +1,31 @@
 //! From read input to running pods: what `run`, `up` and `restart` share.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::images::{Having, have};
-use super::input::{Given, plan_pod};
+use super::input::{Given, plan_pod, plan_start};
 use super::say;
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
 use crate::image::Store;
-use crate::manifest::{Bundle, ObjectKey, Said, SaidJob, Source};
-use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan};
+use crate::manifest::{ObjectKey, Said, SaidJob, Source};
+use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan, VolumeSource};
 use crate::pod::job::{JobClaim, JobFirst, sweep_jobs};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
-use crate::pod::{Claim, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, make_base_layer, sweep};
+use crate::pod::{
+    Claim, Follow, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, local, make_base_layer, sweep,
+};
+use crate::sys::Named;
 
 /// How pods are to be started.
 #[derive(Debug)]
@@ -105,15 +112,16 @@ impl Launch<'_> {
     pub fn plan(&mut self, given: &Given) -> Result<Planned> {
         let images = have(&given.bundle, self.store, self.facts, &self.having)?;
         self.trace.step("images: pull, unpack");
+        let facts = self.facts.with_node(self.data);
         let mut plans = Vec::new();
         for pod in &given.bundle.pods {
-            plans.push(plan_pod(pod, &given.bundle, &images, self.facts, self.data, &given.options)?);
+            plans.push(plan_start(pod, given, &given.options, &images, &facts, self.data)?);
         }
         let (mut jobs, mut notes) = (Vec::new(), Vec::new());
         for said in &given.bundle.jobs {
-            let plan = crate::plan::job(said, new_uid()?, self.facts, &given.options)?;
+            let plan = crate::plan::job(said, new_uid()?, &facts, &given.options)?;
             // Whatever stands against its pods is told before anything is started.
-            let pod = trial(said, &plan, &given.bundle, &given.options, &images, self.facts, self.data)?;
+            let pod = trial(said, &plan, given, &images, &facts, self.data)?;
             let own = plan.emulated.iter().map(|(path, how)| (&said.said.source, path.as_str(), how.as_str()));
             let pods = pod.report.iter().map(|v| (&said.template.source, v.path.as_str(), v.how.as_str()));
             let note = |(source, path, how): (&Source, &str, &str)| {
@@ -123,7 +131,15 @@ impl Launch<'_> {
             jobs.push((jobs.len(), plan));
         }
         self.trace.step("plan");
-        Ok(Planned { plans, jobs, notes, images })
+        Ok(Planned { plans, jobs, notes, images, facts })
+    }
+
+    /// One of the plans without what this start has of its own, to be compared with others.
+    ///
+    /// # Errors
+    /// The pod is not in the input.
+    pub fn lasting(&self, given: &Given, planned: &Planned, plan: &PodPlan) -> Result<PodPlan> {
+        lasting(given, &planned.images, plan, self.facts, self.data)
     }
 
     /// Runs the planned pods; the exit code is theirs.
@@ -146,15 +162,27 @@ impl Launch<'_> {
         if let Err(left) = store.sweep(facts) {
             say(&left);
         }
+        for left in local::sweep(data, facts) {
+            say(left);
+        }
         make_base_layer(data, facts)?;
-        let holds = planned.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
-        let Planned { plans, jobs, images, .. } = planned;
+        for claim in given.bundle.claims.values() {
+            local::ensure(data, &claim.object, facts)?;
+        }
+        let Planned { plans, jobs, images, facts: as_node, .. } = planned;
+        let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
         let pods = plans
             .into_iter()
             .map(|plan| {
-                let first = first(given, said_pod(given, &plan)?, &plan, life, mode)?;
+                let lasts = match mode {
+                    Mode::Foreground => None,
+                    Mode::Detached(..) => Some(lasting(given, &images, &plan, facts, data)?),
+                };
+                let first = first(given, said_pod(given, &plan)?, &plan, lasts.as_ref(), life)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
-                Ok(Start { plan, claim, first })
+                let follow = follow(given, &plan, &as_node)?;
+                let volumes = hold_volumes(&plan, data, facts)?;
+                Ok(Start { plan, claim, first, follow, volumes })
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
@@ -180,7 +208,8 @@ impl Launch<'_> {
                 continue;
             }
             let namespace = ObjectKey::of(&said.said.object).namespace;
-            let template = JobTemplate { said, plan: plan.clone(), given, images: &images, facts, data, life, mode };
+            let template =
+                JobTemplate { said, plan: plan.clone(), given, images: &images, facts: &as_node, data, life, mode };
             started.push(StartJob { plan, namespace, template: Box::new(template), record });
         }
         let jobs = started;
@@ -213,6 +242,8 @@ pub struct Planned {
     /// What is emulated of the Jobs.
     notes: Vec<String>,
     images: BTreeMap<String, Image>,
+    /// This host, as a node, too.
+    facts: HostFacts,
 }
 
 /// What the pods of a Job are made of.
@@ -231,13 +262,21 @@ struct JobTemplate<'a> {
 impl Template for JobTemplate<'_> {
     fn pod(&mut self, pod: &JobPod) -> Result<Start> {
         let said = crate::plan::job_pod(self.said, &self.plan, pod);
-        let Given { bundle, options, .. } = self.given;
-        let plan = plan_job_pod(&said, bundle, options, self.images, self.facts, self.data)?;
-        let mut first = first(self.given, &said, &plan, self.life, self.mode)?;
+        let plan = plan_start(&said, self.given, &of_pods(&self.given.options), self.images, self.facts, self.data)?;
+        let lasts = match self.mode {
+            Mode::Foreground => None,
+            Mode::Detached(..) => {
+                let facts = self.facts.without_node();
+                Some(plan_pod(&said, self.given, &of_pods(&self.given.options), self.images, &facts, self.data)?)
+            }
+        };
+        let mut first = first(self.given, &said, &plan, lasts.as_ref(), self.life)?;
         // It is never started again: its Job starts another in its place.
         first.inputs.clear();
         let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
-        Ok(Start { plan, claim, first })
+        let volumes = hold_volumes(&plan, self.data, self.facts)?;
+        // Their volumes stay as the Job was read: what it makes later must be what it made first.
+        Ok(Start { plan, claim, first, follow: None, volumes })
     }
 }
 
@@ -283,7 +322,7 @@ fn job_fingerprint(
     data: &Path,
 ) -> Result<String> {
     let plan = JobPlan { uid: String::new(), ..plan.clone() };
-    crate::plan::fingerprint(&trial(said, &plan, &given.bundle, &given.options, images, facts, data)?)
+    crate::plan::fingerprint(&trial(said, &plan, given, images, &facts.without_node(), data)?)
 }
 
 impl Launch<'_> {
@@ -313,13 +352,12 @@ impl Launch<'_> {
 pub fn trial(
     said: &SaidJob,
     plan: &JobPlan,
-    bundle: &Bundle,
-    options: &Options,
+    given: &Given,
     images: &BTreeMap<String, Image>,
     facts: &HostFacts,
     data: &Path,
 ) -> Result<PodPlan> {
-    plan_job_pod(&first_pod(said, plan), bundle, options, images, facts, data)
+    plan_pod(&first_pod(said, plan), given, &of_pods(&given.options), images, facts, data)
 }
 
 /// A Job's first pod, under the Job's own name.
@@ -328,17 +366,9 @@ pub fn first_pod(said: &SaidJob, plan: &JobPlan) -> Said<Pod> {
     crate::plan::job_pod(said, plan, &JobPod { name: plan.name.clone(), index, failures: 0 })
 }
 
-fn plan_job_pod(
-    said: &Said<Pod>,
-    bundle: &Bundle,
-    options: &Options,
-    images: &BTreeMap<String, Image>,
-    facts: &HostFacts,
-    data: &Path,
-) -> Result<PodPlan> {
-    // What `--name` says is the Job's.
-    let options = Options { name: None, ..options.clone() };
-    plan_pod(said, bundle, images, facts, data, &options)
+/// The options for a Job's pods: what `--name` says is the Job's.
+fn of_pods(options: &Options) -> Options {
+    Options { name: None, ..options.clone() }
 }
 
 /// What the input says of the pod that `plan` is of.
@@ -348,24 +378,63 @@ fn said_pod<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
         .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))
 }
 
-/// How a pod is started, to be kept where it goes on alone.
-fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, life: &LifeArgs, mode: Mode) -> Result<First> {
+/// What the pod's volumes follow: all files of the input, since one that says nothing about them now may do so later.
+fn follow(given: &Given, plan: &PodPlan, facts: &HostFacts) -> Result<Option<Follow>> {
+    let files = given.inputs.iter().filter_map(|input| Some((input.name.clone(), input.path.clone()?)));
+    let Some(constant) = crate::plan::constant(said_pod(given, plan)?, &given.bundle) else { return Ok(None) };
+    let failed = |e: serde_json::Error| Error::new(e.to_string()).context("what the pod's volumes keep");
+    let constant = memory(&serde_json::to_vec(&constant).map_err(failed)?)?;
+    Ok(Some(Follow { files: files.collect(), constant, facts: facts.clone(), options: given.options.clone() }))
+}
+
+/// Memory that holds `bytes` and belongs to no process.
+fn memory(bytes: &[u8]) -> Result<OwnedFd> {
+    let fd = memfd_create(c"podling", MFdFlags::MFD_CLOEXEC).named(|| "memfd_create()")?;
+    let mut file = File::from(fd);
+    file.write_all(bytes).named(|| "write(memfd)")?;
+    Ok(file.into())
+}
+
+/// Keeps the local volumes of a pod for it.
+fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<File>> {
+    let mut held = Vec::new();
+    for volume in &plan.volumes {
+        let VolumeSource::Claim(claim) = &volume.source else { continue };
+        let key = ObjectKey { namespace: claim.namespace.clone(), name: claim.name.clone() };
+        let hold = local::get(data, &key).and_then(|local| local::hold(&local, claim.sharing, facts));
+        held.push(hold.context(|| format!("pod {:?}: volume {:?}", plan.name, volume.name))?);
+    }
+    Ok(held)
+}
+
+/// How a pod is started, and, where it goes on alone, `lasts`: the plan that later ones are compared with.
+fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, lasts: Option<&PodPlan>, life: &LifeArgs) -> Result<First> {
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
     let namespace = said.object.metadata.namespace.clone().filter(|n| !n.is_empty());
-    let is_kept = mode != Mode::Foreground;
     let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
     Ok(First {
-        boot_id: if is_kept { boot_id() } else { String::new() },
+        boot_id: lasts.map(|_| boot_id()).unwrap_or_default(),
         name: plan.name.clone(),
         namespace: namespace.unwrap_or_else(|| "default".to_owned()),
-        uid: new_uid()?,
+        uid: plan.uid.clone(),
         started_at: crate::pod::now(),
-        fingerprint: if is_kept { crate::plan::fingerprint(plan)? } else { String::new() },
-        plan: if is_kept { crate::plan::render(plan)?.to_string() } else { String::new() },
+        fingerprint: lasts.map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
+        plan: lasts.map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
         object,
-        inputs: if is_kept { given.inputs.clone() } else { Vec::new() },
+        inputs: lasts.map(|_| given.inputs.clone()).unwrap_or_default(),
         options: given.options.clone(),
         time_scale: life.time_scale.to_string(),
         containers: names.collect(),
     })
+}
+
+/// `plan` without what its start has of its own.
+fn lasting(
+    given: &Given,
+    images: &BTreeMap<String, Image>,
+    plan: &PodPlan,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<PodPlan> {
+    plan_pod(said_pod(given, plan)?, given, &given.options, images, &facts.without_node(), data)
 }

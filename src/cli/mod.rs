@@ -46,6 +46,7 @@ mod terminal;
 mod top;
 mod tunnel;
 mod up;
+mod volume;
 mod wait;
 mod wait_jobs;
 mod watches;
@@ -156,6 +157,18 @@ enum Verb {
     Image(image::ImageCommand),
     /// List the images in the store.
     Images(image::LsArgs),
+    /// List, inspect, remove, export and import named local volumes
+    #[command(
+        subcommand,
+        after_help = "A PersistentVolumeClaim of the input becomes a volume of its namespace and name; it outlives pods.
+
+Examples:
+  podling volume ls
+  podling volume export data -o data.tar
+  podling volume import data data.tar
+  podling volume rm data"
+    )]
+    Volume(volume::VolumeCommand),
     /// See how much room is used, and prove that the store is whole
     #[command(
         subcommand,
@@ -208,6 +221,7 @@ pub fn main() -> ExitCode {
         Verb::Rm(args) => down::rm(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Plan(args) => plan::run(&args),
+        Verb::Volume(command) => volume::run(&command),
         Verb::System(command) => system(&command),
         Verb::Completion(args) => completion::run(&args),
         Verb::Man(args) => manual::run(&args),

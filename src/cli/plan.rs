@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::data;
 use super::images::{Having, have};
-use super::input::{Given, PodArgs, plan_pod};
+use super::input::{PodArgs, plan_pod};
 use super::launch::trial;
 use super::plan_diff::{Hidden, diff};
 use super::registry::RegistryArgs;
@@ -14,20 +14,23 @@ use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
-use crate::plan::PodPlan;
+use crate::plan::{NO_UID, PodPlan};
 use crate::pod::list::{self, Life};
-use crate::pod::record::{new_uid, read_first};
+use crate::pod::record::read_first;
 
 /// Print what `run` would do: each container's OCI runtime spec and the mounts around it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be.
+#[command(
+    after_help = "Nothing is started, changed or pulled. Of a Job it is a pod as the first one would be. What is made at
+the start, as a uid, is zeros here.
 
 Exit code with --diff: 0 when nothing differs, 1 when something does.
 
 Examples:
   podling plan pod.yaml
   podling plan pod.yaml config.yaml | less
-  podling plan --diff pod.yaml")]
+  podling plan --diff pod.yaml"
+)]
 pub struct Args {
     #[command(flatten)]
     pod: PodArgs,
@@ -42,27 +45,29 @@ pub struct Args {
 /// # Errors
 /// What is wrong with the input, an image that is not in the store, or a pod that does not run in the background.
 pub fn run(args: &Args) -> Result<u8> {
-    let Given { bundle, options, .. } = args.pod.read()?;
+    let given = args.pod.read()?;
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let store = Store::open(&data, &facts.ids)?;
     // A plan changes nothing, so it pulls nothing.
     let having = Having { registry: &RegistryArgs::default(), policy: Some(PullPolicy::Never), quiet: true };
-    let images = have(&bundle, &store, &facts, &having)?;
+    let images = have(&given.bundle, &store, &facts, &having)?;
+    // What runs was planned at another time, and is compared by what lasts.
+    let facts = if args.diff { facts.without_node() } else { facts.with_node(&data) };
     let mut plans = Vec::new();
-    for pod in &bundle.pods {
-        plans.push(plan_pod(pod, &bundle, &images, &facts, &data, &options)?);
+    for pod in &given.bundle.pods {
+        plans.push(plan_pod(pod, &given, &given.options, &images, &facts, &data)?);
     }
     if args.diff {
-        if let Some(job) = bundle.jobs.first() {
+        if let Some(job) = given.bundle.jobs.first() {
             let why = "--diff is about running pods, and of a Job's pods each is another";
             return Err(job.said.source.error("kind", why).mend("leave the Job out, or --diff"));
         }
         return differences(&plans, &data);
     }
-    for job in &bundle.jobs {
-        let plan = crate::plan::job(job, new_uid()?, &facts, &options)?;
-        plans.push(trial(job, &plan, &bundle, &options, &images, &facts, &data)?);
+    for job in &given.bundle.jobs {
+        let plan = crate::plan::job(job, NO_UID.to_owned(), &facts, &given.options)?;
+        plans.push(trial(job, &plan, &given, &images, &facts, &data)?);
     }
     let mut plans = plans.iter().map(crate::plan::render).collect::<Result<Vec<_>>>()?;
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };

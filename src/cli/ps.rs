@@ -138,7 +138,7 @@ fn cells(pod: &Summary, now: i64, output: Option<Output>) -> Vec<String> {
             let all: Vec<&str> = counted().map(what).collect();
             super::harmless(&all.join(","))
         };
-        cells.push(if runs(pod) { crate::pod::POD_IP.to_owned() } else { "<none>".to_owned() });
+        cells.push(if runs(pod) { crate::plan::POD_IP.to_owned() } else { "<none>".to_owned() });
         cells.extend([of(|c| &c.name), of(|c| &c.image)]);
     }
     cells

@@ -111,7 +111,8 @@ pub fn up(args: &UpArgs) -> Result<u8> {
                         .mend("end it first, or give this one another name with --name"));
                 }
                 Some(first) => {
-                    let same = first.fingerprint == crate::plan::fingerprint(plan)?
+                    let lasting = launch.lasting(&given, &planned, plan)?;
+                    let same = first.fingerprint == crate::plan::fingerprint(&lasting)?
                         && first.time_scale == args.life.time_scale.to_string();
                     if same && !args.force { "unchanged" } else { "replaced" }
                 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{getegid, geteuid};
 
 use super::subids::{self, Which};
-use super::{Caller, HostFacts, IdExtent, IdMap, Mapper};
+use super::{Caller, Details, HostFacts, IdExtent, IdMap, Mapper, Node};
 
 /// First host id of the range a pod of real root uses where `/etc/subuid` has none for root: just above the ranges that
 /// systemd-nspawn hands out (`systemd.io/UIDS-GIDS`), where no host user lives.
@@ -23,7 +23,16 @@ impl HostFacts {
             Caller::Root => (root_map(), Mapper::Client),
             Caller::User => user_map(uid, gid, &mut notices),
         };
-        HostFacts { name: node_name(), caller, ids, mapper, arch: architecture().to_owned(), notices }
+        HostFacts {
+            name: node_name(),
+            caller,
+            ids,
+            mapper,
+            arch: architecture().to_owned(),
+            node: Node::default(),
+            notices,
+            details: Details::default(),
+        }
     }
 }
 

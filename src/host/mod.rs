@@ -1,9 +1,12 @@
 //! What this machine can do: tried, not guessed.
 
+pub mod beneath;
 pub mod confine;
+mod details;
 mod diagnose;
 mod facts;
 mod idmap;
+mod node;
 mod own_program;
 mod private;
 pub mod subids;
@@ -11,9 +14,11 @@ pub mod userns;
 
 use std::path::PathBuf;
 
+pub use details::{Detail, Details, Module};
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};
+pub use node::Node;
 pub use own_program::protect;
 
 /// The facts about this host and caller that a plan depends on.
@@ -29,8 +34,12 @@ pub struct HostFacts {
     pub mapper: Mapper,
     /// The platform's architecture in OCI's words (`amd64`, `arm64` …).
     pub arch: String,
+    /// What it offers as a node; nothing unless [`HostFacts::with_node`] has looked.
+    pub node: Node,
     /// What works less well than it could here, one sentence each with its mend.
     pub notices: Vec<String>,
+    /// What only a few pods depend on, for those.
+    pub details: Details,
 }
 
 /// Who runs podling.
@@ -68,7 +77,9 @@ impl HostFacts {
             ids,
             mapper: Mapper::Itself,
             arch: "amd64".to_owned(),
+            node: Node::default(),
             notices: Vec::new(),
+            details: Details::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -20,6 +20,7 @@ pub(super) enum Object {
     ConfigMap(Said<ConfigMap>),
     Secret(Said<Secret>),
     Job(Box<SaidJob>),
+    Claim(Box<Said<PersistentVolumeClaim>>),
 }
 
 impl Object {
@@ -30,6 +31,7 @@ impl Object {
             Object::ConfigMap(_) => Kind::ConfigMap,
             Object::Secret(_) => Kind::Secret,
             Object::Job(_) => Kind::Job,
+            Object::Claim(_) => Kind::PersistentVolumeClaim,
         }
     }
 
@@ -40,6 +42,7 @@ impl Object {
             Object::ConfigMap(said) => &said.source,
             Object::Secret(said) => &said.source,
             Object::Job(job) => &job.said.source,
+            Object::Claim(said) => &said.source,
         }
     }
 }
@@ -61,7 +64,8 @@ pub(super) fn decode(inputs: &[Input], problems: &mut Problems) -> Decoded {
             }
         };
         let (documents, fault) = yaml::documents(text);
-        let source = Source { file: Arc::from(input.name.as_str()), order, ..Source::default() };
+        let path = input.path.as_deref().map(Arc::from);
+        let source = Source { file: Arc::from(input.name.as_str()), path, order, ..Source::default() };
         for document in documents {
             document_objects(document, None, source.clone(), problems, &mut objects);
         }
@@ -104,6 +108,7 @@ fn document_objects(
                 Kind::Job => {
                     object::<Job>(kind, &node, source, problems).map(SaidJob::new).map(Box::new).map(Object::Job)
                 }
+                Kind::PersistentVolumeClaim => object(kind, &node, source, problems).map(Box::new).map(Object::Claim),
             };
             match object {
                 Ok(object) => objects.0.push(object),

@@ -8,11 +8,12 @@ pub(super) enum Kind {
     Secret,
     /// `batch/v1`.
     Job,
+    PersistentVolumeClaim,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Pod, Kind::ConfigMap, Kind::Secret, Kind::Job];
+    pub const ALL: [Kind; 5] = [Kind::Pod, Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim, Kind::Job];
 
     /// As `kind` has it.
     pub fn name(self) -> &'static str {
@@ -20,6 +21,7 @@ impl Kind {
             Kind::Pod => "Pod",
             Kind::ConfigMap => "ConfigMap",
             Kind::Secret => "Secret",
+            Kind::PersistentVolumeClaim => "PersistentVolumeClaim",
             Kind::Job => "Job",
         }
     }
@@ -27,7 +29,7 @@ impl Kind {
     /// As `apiVersion` has it.
     pub fn version(self) -> &'static str {
         match self {
-            Kind::Pod | Kind::ConfigMap | Kind::Secret => "v1",
+            Kind::Pod | Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim => "v1",
             Kind::Job => "batch/v1",
         }
     }
@@ -36,7 +38,7 @@ impl Kind {
 /// Whether the field at `pattern` (or `path`) holds bytes, which are written in base64.
 pub(super) fn is_base64(kind: Kind, pattern: &str) -> bool {
     match kind {
-        Kind::Pod | Kind::Job => false,
+        Kind::Pod | Kind::Job | Kind::PersistentVolumeClaim => false,
         Kind::ConfigMap => pattern.starts_with("binaryData"),
         Kind::Secret => pattern.starts_with("data"),
     }

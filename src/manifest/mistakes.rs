@@ -20,7 +20,8 @@ pub(super) enum Said {
     List(Option<Kind>),
 }
 
-const TAKEN: &str = "podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1";
+const TAKEN: &str =
+    "podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1";
 
 /// The kind of the object at `node`, or a problem. `listed` is what an item of a list is that does not say it.
 pub(super) fn kind_of(node: &Node, listed: Option<Kind>, source: &Source, problems: &mut Problems) -> Option<Said> {

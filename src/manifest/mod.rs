@@ -5,10 +5,11 @@
 //! reported at once, and a later stage runs only on what the earlier ones accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 
 use crate::error::{Error, Result};
 
@@ -47,6 +48,8 @@ pub struct Input {
     pub name: String,
     /// The whole content.
     pub bytes: Vec<u8>,
+    /// The absolute path of the file; standard input has none.
+    pub path: Option<PathBuf>,
 }
 
 /// Every object of the input, decoded and validated.
@@ -62,6 +65,8 @@ pub struct Bundle {
     pub config_maps: BTreeMap<ObjectKey, Said<ConfigMap>>,
     /// Secrets by namespace and name; `stringData` is already merged into `data`.
     pub secrets: BTreeMap<ObjectKey, Said<Secret>>,
+    /// PersistentVolumeClaims by namespace and name.
+    pub claims: BTreeMap<ObjectKey, Said<PersistentVolumeClaim>>,
 }
 
 /// Namespace and name of an object.
@@ -86,6 +91,8 @@ pub struct Said<T> {
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     file: Arc<str>,
+    /// The absolute path of that file.
+    path: Option<Arc<Path>>,
     /// The position of the file in the input, to sort by.
     order: usize,
     /// The path of the object in its document: empty, or `items[0]` in a List.
@@ -195,6 +202,21 @@ pub fn read(inputs: &[Input]) -> Result<Bundle> {
     Ok(bundle)
 }
 
+/// Reads the documents of `inputs` as [`read`] does, for their ConfigMaps and Secrets: they may lack Pods, and what Pods refer to.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the input.
+pub fn read_data(inputs: &[Input]) -> std::result::Result<Bundle, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let (objects, _) = decode::decode(inputs, &mut problems);
+    for object in &objects {
+        check::check(object, &mut problems);
+    }
+    let bundle = bundle(objects, &mut problems);
+    let problems = problems.into_sorted();
+    if problems.is_empty() { Ok(bundle) } else { Err(problems) }
+}
+
 /// Reads all `inputs` as [`read`] does, but tells everything that is wrong, and the table's answer to every field.
 pub fn examine(inputs: &[Input]) -> Examined {
     let mut problems = Problems::default();
@@ -207,7 +229,7 @@ pub fn examine(inputs: &[Input]) -> Examined {
         let pod = |object| match object {
             Object::Pod(pod) => Some(*pod),
             Object::Job(job) => Some(job.template),
-            Object::ConfigMap(_) | Object::Secret(_) => None,
+            Object::ConfigMap(_) | Object::Secret(_) | Object::Claim(_) => None,
         };
         let pods = objects.into_iter().filter_map(pod).collect();
         return Examined { objects: said, problems: problems.into_sorted(), bundle: None, pods };
@@ -256,6 +278,7 @@ fn bundle(objects: Vec<Object>, problems: &mut Problems) -> Bundle {
                 }
             }
             Object::ConfigMap(said) => insert("ConfigMap", &mut bundle.config_maps, said, problems),
+            Object::Claim(said) => insert("PersistentVolumeClaim", &mut bundle.claims, *said, problems),
             Object::Secret(mut said) => {
                 merge_string_data(&mut said.object);
                 insert("Secret", &mut bundle.secrets, said, problems);
@@ -322,6 +345,22 @@ pub fn check_pod_name(name: &str) -> std::result::Result<(), String> {
     names::dns_subdomain(name)
 }
 
+/// Whether `name` can be a PersistentVolumeClaim's `metadata.name`; the error says what is wrong with it.
+///
+/// # Errors
+/// It is no DNS subdomain name.
+pub fn check_claim_name(name: &str) -> std::result::Result<(), String> {
+    names::dns_subdomain(name)
+}
+
+/// Whether `name` can be a namespace; the error says what is wrong with it.
+///
+/// # Errors
+/// It is no DNS label.
+pub fn check_namespace(name: &str) -> std::result::Result<(), String> {
+    names::dns_label(name)
+}
+
 /// Whether `key` and `value` can be a label; the error says what is wrong with them.
 ///
 /// # Errors
@@ -335,6 +374,22 @@ impl Source {
     /// `file:line` of the field at `path` (`spec.containers[0].image`), or of its nearest enclosing field that was written.
     pub fn at(&self, path: &str) -> String {
         format!("{}:{}", self.file, self.line(path))
+    }
+
+    /// That of an object in the file at the absolute path `path`, none of whose lines is known.
+    #[cfg(test)]
+    pub(crate) fn of_file(path: &Path) -> Source {
+        Source { path: Some(path.into()), ..Source::default() }
+    }
+
+    /// The absolute path of the file; standard input has none.
+    pub fn file_path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The name of the input that it was read from.
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// An error about the field at `path`: `file:line: path: why`.
@@ -404,6 +459,7 @@ impl Source {
         Source {
             file: Arc::clone(&self.file),
             order: self.order,
+            path: self.path.clone(),
             prefix: self.full_path(path),
             whole: Some(self.place()),
             name: self.name.clone(),

@@ -21,6 +21,24 @@ pub(super) fn dns_subdomain(name: &str) -> Result<(), String> {
     ))
 }
 
+/// A domain to search in: a DNS name whose labels may have underscores, as those of services do (`_tcp`).
+pub(super) fn search_domain(name: &str) -> Result<(), String> {
+    let is_label = |label: &str| {
+        let plain = label.replace('_', "-");
+        let first = label.strip_prefix('_').unwrap_or(label).bytes().next();
+        first.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            && plain.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !plain.ends_with('-')
+    };
+    if name.len() <= 253 && name.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is not a domain: lower-case letters, digits, \"-\", \"_\" and \".\", a letter or digit at both ends of each \
+         part, perhaps behind a \"_\", at most 253 characters"
+    ))
+}
+
 /// What the API server makes an object's name of (`generateName`), which may end with dashes.
 pub(super) fn name_prefix(prefix: &str) -> Result<(), String> {
     let goes_on = if prefix.ends_with('-') { format!("{prefix}x") } else { prefix.to_owned() };
@@ -217,6 +235,11 @@ mod tests {
         for (grammar, good, bad) in [
             (dns_label as Grammar, vec!["a", "a-b", "0", &x63], vec!["", "A", "a_b", "-a", "a-", "a.b", &x64, "é"]),
             (dns_subdomain, vec!["a.b", "x"], vec!["", "a..b", ".a", "a.-b", "A.b", &long]),
+            (
+                search_domain,
+                vec!["a.b", "_tcp.a", "a_b.c-d", "0"],
+                vec!["", "a..b", "_", "a_", "-a", "A", "a b", "__a", &long],
+            ),
             (name_prefix, vec!["a", "a-", "a.b--"], vec!["", "-", "A-", "a.", "a.-", &long]),
             (descending_path, vec!["", "a", "a/..b"], vec!["/a", "..", "a/../b"]),
             (qualified_name, vec!["app", "k8s.io/App_x.y"], vec!["", "/a", "K/a", "a/", "a/b/c", "a b"]),

@@ -41,6 +41,11 @@ impl Quantity {
         Ok(Quantity { nanos: if negative { -magnitude } else { magnitude } })
     }
 
+    /// So many whole units.
+    pub fn of_units(units: u64) -> Quantity {
+        Quantity { nanos: (i128::from(units) * NANOS).min(MAX) }
+    }
+
     /// Whether it is less than zero.
     pub fn is_negative(self) -> bool {
         self.nanos < 0

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::env::{Text, Vars};
 use super::scope::Subject;
+use super::text::{Text, Vars};
 use crate::error::Result;
 
 /// The argument vector: `command` replaces the image's Entrypoint and its Cmd, `args` alone replaces the Cmd.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::scope::{Scope, Subject, plain_name};
 use super::{
-    ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, message,
-    nested, oci, placement, probes, restarts, security, signal, user, volumes,
+    ContainerPlan, Emulation, Options, PodPaths, PodPlan, Processes, Role, StdinPlan, Terminal, Verdict, capabilities,
+    groups, message, names, nested, oci, placement, probes, restarts, sandbox, security, signal, user, volumes,
 };
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -67,11 +67,13 @@ pub fn decide(
     let Some(name) = name else {
         return Err(pod.source.error("metadata.name", "is missing").mend("write a name, or give one with --name"));
     };
-    let hostname = hostname(pod, spec, name)?;
-    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
+    let names = names::names(pod, spec, name, host)?;
+    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, name, names: &names };
     let always = |(path, how): &(String, &str)| scope.verdict(path, *how);
     let mut report: Vec<Verdict> = pod.source.emulated().iter().map(always).collect();
-    let mut volumes = volumes::volumes(&scope, &mut report)?;
+    security::report_host_users(&scope, &mut report);
+    let mut sandbox = sandbox::sandbox(&scope, &mut report)?;
+    let mut volumes = volumes::volumes(&scope, images, &mut report)?;
     nested::add_mount_points(&scope, &mut volumes)?;
     let mut container_plans = |list: &[Container], path: &str, role: fn(&Container) -> Role| -> Result<Vec<_>> {
         let one = |(i, said): (usize, &Container)| {
@@ -82,8 +84,12 @@ pub fn decide(
     let init_said = spec.init_containers.as_deref().unwrap_or_default();
     let init_containers = container_plans(init_said, "spec.initContainers", restarts::init_role)?;
     let containers = container_plans(&spec.containers, "spec.containers", |_| Role::Regular)?;
+    sandbox.owner = sandbox::owner(init_containers.iter().chain(&containers));
     report.extend(placement::verdicts(&scope));
     report.extend(shared_processes(&scope));
+    report.extend(groups::verdicts(&scope));
+    report.extend(unmounted_token(&scope));
+    report.extend(service_links(&scope));
     if host.ids.is_single() {
         let how = "the caller has no subordinate ids: files of every owner appear as the container's own user's, \
                    and changing a file's owner is answered with success and does nothing";
@@ -96,12 +102,14 @@ pub fn decide(
         grace_period: grace_period(&scope)?,
         active_deadline: active_deadline(&scope)?,
         processes: scope.processes(),
+        sandbox,
         run_dir: paths.run_dir.clone(),
         volumes,
         init_containers,
         containers,
         report,
-        hostname,
+        hostname: names.kernel,
+        uid: paths.uid.clone(),
     })
 }
 
@@ -120,12 +128,13 @@ pub(super) fn container(
         return Err(scope.error(&format!("{path}.image"), format!("image {image:?} is not in the store")));
     };
     let subject = Subject { scope, container: said, image, role, path };
-    security::check(&subject)?;
-    let identity = user::identity(&subject, report)?;
+    security::report_privilege(&subject, report);
+    let held = capabilities::held(&subject, report)?;
+    let identity = user::identity(&subject, held.wall, report)?;
     // A container's name is a DNS label, so what follows the point cannot be mistaken for another container's.
     let state = |what: &str| scope.paths.state_dir.join(format!("{name}.{what}"));
     let layers = [&scope.paths.base].into_iter().chain(&image.layers).cloned().collect();
-    let (spec, secret) = oci::spec(&subject, &identity, report)?;
+    let (spec, secret, late) = oci::spec(&subject, &identity, &held, report)?;
     Ok(ContainerPlan {
         name: name.to_owned(),
         role,
@@ -147,22 +156,8 @@ pub(super) fn container(
         stop_signal: stop_signal(&subject)?,
         spec,
         secret,
+        late,
     })
-}
-
-/// `spec.hostname`, else the pod's name, cut to the 63 bytes that a host name may have.
-pub(super) fn hostname(pod: &Said<Pod>, spec: &PodSpec, name: &str) -> Result<String> {
-    let (path, said) = match spec.hostname.as_deref().filter(|hostname| !hostname.is_empty()) {
-        Some(hostname) => ("spec.hostname", hostname),
-        None => ("metadata.name", name),
-    };
-    let cut = said.get(..63).unwrap_or(said).trim_end_matches(['-', '.']);
-    // It becomes a line of /etc/hosts.
-    let clean = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    if cut.is_empty() || !said.bytes().all(clean) {
-        return Err(pod.source.error(path, format!("{said:?} cannot be a host name")));
-    }
-    Ok(cut.to_owned())
 }
 
 fn grace_period(scope: &Scope) -> Result<Duration> {
@@ -194,6 +189,20 @@ fn stop_signal(subject: &Subject) -> Result<i32> {
         subject.error("image", why)
     };
     signal::number(name).ok_or_else(unknown)
+}
+
+/// What is different where the YAML asks for the token that a cluster mounts.
+fn unmounted_token(scope: &Scope) -> Option<Verdict> {
+    let how = "no token is mounted at /var/run/secrets/kubernetes.io/serviceaccount, for there is no API server; a projected volume \
+               may hold a local one";
+    let asked = scope.spec.automount_service_account_token == Some(true);
+    asked.then(|| scope.verdict("spec.automountServiceAccountToken", how))
+}
+
+/// What a cluster would add to the variables.
+fn service_links(scope: &Scope) -> Option<Verdict> {
+    let how = "a cluster tells of the Services of the namespace and of its API server in variables; here there are none to tell of";
+    (scope.spec.enable_service_links == Some(true)).then(|| scope.verdict("spec.enableServiceLinks", how))
 }
 
 /// What is different from a cluster where the containers see each other's processes.
@@ -242,6 +251,7 @@ mod tests {
         }
     }
 
+    // shows: spec.terminationGracePeriodSeconds
     #[test]
     fn restart_policy_and_grace_period() {
         assert_eq!(Fixture::container(json!({})).plan().unwrap().restart_policy, RestartPolicy::Always);

@@ -1,66 +1,17 @@
 //! The environment of a container: image, then `envFrom`, then `env`, then the command line; nothing of the caller's.
 
-use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar};
+use std::path::{Component, PathBuf};
 
-use super::Verdict;
-use super::expand::expand;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, FileKeySelector, Volume};
+
+use super::late::{FileKey, Otherwise};
 use super::scope::Subject;
+use super::text::{Text, Vars};
+use super::{Verdict, downward, volumes};
 use crate::error::{Error, Result};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// A container's variables, each name once, in the order in which the names were first set.
-#[derive(Default, Clone)]
-pub(super) struct Vars(Vec<(String, Text)>);
-
-/// A string, and whether a Secret's value is in it.
-#[derive(Default, Clone)]
-pub(super) struct Text {
-    pub value: String,
-    pub secret: bool,
-}
-
-impl Text {
-    /// A string that holds no Secret's value.
-    pub fn plain(value: impl Into<String>) -> Self {
-        Text { value: value.into(), secret: false }
-    }
-}
-
-impl Vars {
-    /// `input` with its `$(NAME)` references replaced by these variables.
-    pub fn expand(&self, input: &str) -> Text {
-        let mut secret = false;
-        let value = expand(input, |name| {
-            let text = self.get(name)?;
-            secret |= text.secret;
-            Some(text.value.as_str())
-        });
-        Text { value, secret }
-    }
-
-    /// `NAME=VALUE` strings, as the OCI spec wants them.
-    pub fn strings(&self) -> Vec<String> {
-        self.0.iter().map(|(name, text)| format!("{name}={}", text.value)).collect()
-    }
-
-    /// The names of the variables that hold a Secret's value.
-    pub fn secret_names(&self) -> Vec<String> {
-        self.0.iter().filter(|(_, text)| text.secret).map(|(name, _)| name.clone()).collect()
-    }
-
-    fn get(&self, name: &str) -> Option<&Text> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, text)| text)
-    }
-
-    fn set(&mut self, name: &str, text: Text) {
-        match self.0.iter_mut().find(|(n, _)| n == name) {
-            Some((_, old)) => *old = text,
-            None => self.0.push((name.to_owned(), text)),
-        }
-    }
-}
 
 /// The variables that the pod and the command line set: what `$(NAME)` in `command` and `args` may refer to, which
 /// the image's own variables are not.
@@ -71,7 +22,7 @@ pub(super) fn said_variables(subject: &Subject, report: &mut Vec<Verdict>) -> Re
     }
     for (i, var) in subject.container.env.iter().flatten().enumerate() {
         let field = format!("env[{i}]");
-        if let Some(value) = value_of(subject, &field, var, &vars)? {
+        if let Some(value) = value_of(subject, &field, var, &vars, report)? {
             check(subject, &field, &var.name, &value.value)?;
             vars.set(&var.name, value);
         }
@@ -89,22 +40,20 @@ pub(super) fn said_variables(subject: &Subject, report: &mut Vec<Verdict>) -> Re
 /// nobody sets them.
 pub(super) fn environment(subject: &Subject, said: &Vars, home: &str) -> Result<Vars> {
     let mut vars = Vars::default();
-    vars.set("HOSTNAME", Text::plain(subject.scope.hostname));
+    vars.set("HOSTNAME", Text::plain(&subject.scope.names.kernel));
     for entry in subject.config().and_then(|c| c.env().as_ref()).into_iter().flatten() {
         if let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) {
             check(subject, "image", name, value)?;
             vars.set(name, Text::plain(value));
         }
     }
-    for (name, value) in &said.0 {
+    for (name, value) in said.iter() {
         vars.set(name, value.clone());
     }
     // As docker has it: every terminal that podling is attached from understands what xterm does.
     let term = (subject.container.tty == Some(true)).then_some(("TERM", "xterm"));
     for (name, default) in [("PATH", DEFAULT_PATH), ("HOME", home)].into_iter().chain(term) {
-        if vars.get(name).is_none() {
-            vars.set(name, Text::plain(default));
-        }
+        vars.set_default(name, default);
     }
     Ok(vars)
 }
@@ -155,7 +104,13 @@ fn add_source(
 }
 
 /// The value of one `env` entry, `None` where it refers to something optional that is absent.
-fn value_of(subject: &Subject, field: &str, var: &EnvVar, earlier: &Vars) -> Result<Option<Text>> {
+fn value_of(
+    subject: &Subject,
+    field: &str,
+    var: &EnvVar,
+    earlier: &Vars,
+    report: &mut Vec<Verdict>,
+) -> Result<Option<Text>> {
     let from = match (&var.value, &var.value_from) {
         (Some(value), _) if !value.is_empty() => return Ok(Some(earlier.expand(value))),
         (_, Some(from)) => from,
@@ -186,14 +141,47 @@ fn value_of(subject: &Subject, field: &str, var: &EnvVar, earlier: &Vars) -> Res
             None => Err(missing_key(subject, &format!("{field}.secretKeyRef.key"), "Secret", &key.name, &key.key)),
         };
     }
-    Err(subject.error(&field, "podling honours configMapKeyRef and secretKeyRef here, nothing else yet"))
+    let at = |source: &str| format!("{}.{field}.{source}", subject.path);
+    if let Some(said) = &from.field_ref {
+        return downward::field(subject.scope, &at("fieldRef"), said, report).map(|value| Some(Text::plain(value)));
+    }
+    if let Some(said) = &from.resource_field_ref {
+        let value = downward::resource(subject.scope, &at("resourceFieldRef"), said, subject.container, report)?;
+        return Ok(Some(Text::plain(value)));
+    }
+    if let Some(said) = &from.file_key_ref {
+        return file_key(subject, &format!("{field}.fileKeyRef"), said).map(|key| Some(Text::file(key, None)));
+    }
+    Err(subject.error(&field, "has no source"))
+}
+
+fn file_key(subject: &Subject, field: &str, said: &FileKeySelector) -> Result<FileKey> {
+    let is_there = |volume: &&Volume| volume.name == said.volume_name && volume.empty_dir.is_some();
+    if subject.scope.spec.volumes.iter().flatten().find(is_there).is_none() {
+        let why = format!("the pod has no emptyDir volume {:?}", said.volume_name);
+        return Err(subject.error(&format!("{field}.volumeName"), why));
+    }
+    let path = PathBuf::from(&said.path);
+    if said.path.is_empty()
+        || said.path.contains('\0')
+        || path.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir))
+    {
+        let why = format!("{:?} is not a relative path without '..'", said.path);
+        return Err(subject.error(&format!("{field}.path"), why));
+    }
+    Ok(FileKey {
+        volume: volumes::path(subject.scope, &said.volume_name),
+        path,
+        key: said.key.clone(),
+        otherwise: if said.optional == Some(true) { Otherwise::Unset } else { Otherwise::Failure },
+    })
 }
 
 /// A Secret's value as the text that a variable can hold.
 fn text(subject: &Subject, field: &str, key: &str, value: &ByteString) -> Result<Text> {
     let why = format!("the value of key {key:?} is not UTF-8 text, so no variable can hold it");
     match String::from_utf8(value.0.clone()) {
-        Ok(value) => Ok(Text { value, secret: true }),
+        Ok(value) => Ok(Text::secret(value)),
         Err(_) => Err(subject.error(field, why).mend("mount it as a file instead")),
     }
 }
@@ -312,7 +300,92 @@ mod tests {
         }
         assert!(from("secretKeyRef", "hush", "RAW", true).refusal().contains("not UTF-8"));
         assert!(from("secretKeyRef", "hush", "NUL", true).refusal().contains("NUL"));
-        assert!(from("fieldRef", "", "", true).plan().is_err());
+    }
+
+    fn file_key(name: &str, key: &str, optional: bool) -> Value {
+        let key = json!({ "volumeName": "e", "path": "./a.env", "key": key, "optional": optional });
+        json!({ "name": name, "valueFrom": { "fileKeyRef": key } })
+    }
+
+    fn with_file(fields: Value) -> Fixture {
+        let mut fixture = objects(fields).config(json!({ "Cmd": ["sh"], "Env": ["IMG=image"] }));
+        fixture.pod["spec"]["volumes"] =
+            json!([{ "name": "e", "emptyDir": {} }, { "name": "m", "configMap": { "name": "one" } }]);
+        fixture
+    }
+
+    #[test]
+    fn a_files_key_is_known_only_when_the_container_starts() {
+        let fixture = with_file(json!({
+            "envFrom": [{ "secretRef": { "name": "hush-not-there", "optional": true } }],
+            "env": [
+                file_key("A", "k", false),
+                file_key("IMG", "i", true),
+                file_key("GONE", "g", true),
+                { "name": "B", "value": "<$(A)$(GONE)>" },
+                { "name": "C", "value": "before" },
+                file_key("C", "c", true),
+                { "name": "PLAIN", "value": "$(NONE)" },
+            ],
+            "args": ["plain", "$(B)$$(A)"],
+        }));
+        let plan = fixture.plan().unwrap();
+        let process = plan.containers[0].spec.process().clone().unwrap();
+        let words = |key: &str| format!("<key {key:?} of file \"./a.env\" in volume \"e\">");
+        assert_eq!(process.args().clone().unwrap()[1], format!("<{}{}>$(A)", words("k"), words("g")));
+        assert!(env(&fixture).contains(&format!("A={}", words("k"))));
+        let late = &plan.containers[0].late;
+        assert_eq!((late.env.len(), late.args.len()), (5, 1));
+        let completed = |there: &[&str]| {
+            let mut read = |key: &crate::plan::FileKey| {
+                assert_eq!((key.volume.to_str(), key.path.to_str()), (Some("/run/pod/volumes/e"), Some("./a.env")));
+                Ok(there.contains(&key.key.as_str()).then(|| key.key.to_uppercase()))
+            };
+            let process = late.complete(&process, &mut read)?;
+            let mut strings = process.env().clone().unwrap();
+            strings.extend(process.args().clone().unwrap());
+            crate::error::Result::Ok(strings)
+        };
+        let all = completed(&["k", "i", "g", "c"]).unwrap();
+        for expected in ["A=K", "IMG=I", "GONE=G", "B=<KG>", "C=C", "PLAIN=$(NONE)", "plain", "<KG>$(A)"] {
+            assert!(all.iter().any(|s| s == expected), "{expected}: {all:?}");
+        }
+        let one = completed(&["k"]).unwrap();
+        for expected in ["A=K", "IMG=image", "B=<K$(GONE)>", "C=before", "<K$(GONE)>$(A)"] {
+            assert!(one.iter().any(|s| s == expected), "{expected}: {one:?}");
+        }
+        assert!(!one.iter().any(|s| s.starts_with("GONE=")), "{one:?}");
+        let error = completed(&[]).unwrap_err().to_string();
+        assert!(error.contains("the variable \"A\"") && error.contains("\"k\""), "{error}");
+    }
+
+    #[test]
+    fn a_secret_beside_a_files_key_is_hidden() {
+        let fixture = with_file(json!({ "env": [
+            { "name": "S", "valueFrom": { "secretKeyRef": { "name": "hush", "key": "C" } } },
+            file_key("S", "k", true),
+            { "name": "T", "value": "$(S)" },
+        ] }));
+        let plan = fixture.plan().unwrap();
+        assert_eq!(plan.containers[0].secret.env, ["S", "T"]);
+        let printed = crate::plan::render(&plan).unwrap()["containers"][0]["spec"]["process"].to_string();
+        assert!(printed.contains("\"T=<") && !printed.contains("secret"), "{printed}");
+    }
+
+    #[test]
+    fn impossible_files() {
+        for (key, path) in [
+            (json!({ "volumeName": "m", "path": "x", "key": "k" }), "volumeName"),
+            (json!({ "volumeName": "none", "path": "x", "key": "k" }), "volumeName"),
+            (json!({ "volumeName": "e", "path": "a/../../x", "key": "k" }), "path"),
+            (json!({ "volumeName": "e", "path": "/x", "key": "k" }), "path"),
+            (json!({ "volumeName": "e", "path": "", "key": "k" }), "path"),
+        ] {
+            let refusal = with_file(json!({ "env": [{ "name": "A", "valueFrom": { "fileKeyRef": key } }] })).refusal();
+            assert!(refusal.contains(&format!("env[0].valueFrom.fileKeyRef.{path}")), "{refusal}");
+        }
+        let none = with_file(json!({ "env": [{ "name": "A", "valueFrom": {} }] })).refusal();
+        assert!(none.contains("env[0].valueFrom"), "{none}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::scope::Scope;
-use super::{ContainerPlan, Options, PodPaths, Role, decide};
+use super::{ContainerPlan, Options, PodPaths, Role, decide, names};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Image;
@@ -30,8 +30,8 @@ pub fn ephemeral(
 ) -> Result<ContainerPlan> {
     let Some(spec) = &pod.object.spec else { return Err(pod.source.error("spec", "is missing")) };
     let name = options.name.as_ref().or(pod.object.metadata.name.as_ref()).map_or("", String::as_str);
-    let hostname = decide::hostname(pod, spec, name)?;
-    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, hostname: &hostname };
+    let names = names::names(pod, spec, name, host)?;
+    let scope = Scope { said: pod, spec, bundle, host, ids: &host.ids, paths, options, name, names: &names };
     let whose = |e: Error| e.context(format_args!("the ephemeral container {:?}", container.name));
     let refused = |field: &str, why: &str| whose(Error::new(format!("{field}: {why}")));
     if let Some((path, _)) = scope.containers().find(|(_, other)| other.name == container.name) {
@@ -51,6 +51,10 @@ pub fn ephemeral(
         if there {
             return Err(refused(field, "an ephemeral container has none"));
         }
+    }
+    let mounts = container.volume_mounts.iter().flatten();
+    if mounts.flat_map(|mount| [&mount.sub_path, &mount.sub_path_expr]).flatten().any(|path| !path.is_empty()) {
+        return Err(refused("volumeMounts", "an ephemeral container has no subPath"));
     }
     let path = "spec.ephemeralContainers[0]".to_owned();
     decide::container(&scope, images, container, Role::Ephemeral, path, &mut Vec::new()).map_err(whose)

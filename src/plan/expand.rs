@@ -1,33 +1,53 @@
 //! The `$(NAME)` references of Kubernetes.
 
-/// Replaces each `$(NAME)` that `lookup` knows; `$$` stands for one `$`, and everything else stays as written.
+/// A part of a string with references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    /// This text.
+    Text(&'a str),
+    /// The value of the variable of this name; `$(NAME)` itself where there is none.
+    Reference(&'a str),
+}
+
+/// The parts of `input`: `$$` stands for one `$`, and everything that is no `$(NAME)` stays as written.
 ///
 /// The syntax is the one of the API reference of `Container.command`: an unresolved or unterminated reference is not an
 /// error, and what a reference expands to is not expanded again.
-pub(super) fn expand<'a>(input: &str, mut lookup: impl FnMut(&str) -> Option<&'a str>) -> String {
-    let mut out = String::with_capacity(input.len());
+pub(super) fn parts(input: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
     let mut rest = input;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        rest = after;
-        if let Some(tail) = after.strip_prefix('$') {
-            out.push('$');
+    while let Some(at) = rest.find('$') {
+        let (before, after) = rest.split_at(at);
+        parts.push(Part::Text(before));
+        let tail = &after[1..];
+        if let Some(tail) = tail.strip_prefix('$') {
+            parts.push(Part::Text("$"));
             rest = tail;
-            continue;
-        }
-        match after.strip_prefix('(').and_then(|tail| tail.split_once(')')) {
-            Some((name, tail)) => {
-                match lookup(name) {
-                    Some(value) => out.push_str(value),
-                    None => out.extend(["$(", name, ")"]),
-                }
-                rest = tail;
-            }
-            None => out.push('$'),
+        } else if let Some((name, tail)) = tail.strip_prefix('(').and_then(|tail| tail.split_once(')')) {
+            parts.push(Part::Reference(name));
+            rest = tail;
+        } else {
+            parts.push(Part::Text("$"));
+            rest = tail;
         }
     }
-    out.push_str(rest);
-    out
+    parts.push(Part::Text(rest));
+    parts
+}
+
+/// `input` with the references that `lookup` knows replaced.
+pub(super) fn expand<'a>(input: &str, mut lookup: impl FnMut(&str) -> Option<&'a str>) -> String {
+    let mut text = String::with_capacity(input.len());
+    for part in parts(input) {
+        match part {
+            Part::Text(part) => text.push_str(part),
+            Part::Reference(name) => match lookup(name) {
+                Some(value) => text.push_str(value),
+                None => text.extend(["$(", name, ")"]),
+            },
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -43,6 +63,7 @@ mod tests {
             _ => None,
         };
         for (input, expected) in [
+            ("", ""),
             ("plain", "plain"),
             ("$(A)", "one"),
             ("<$(A)-$(A)>", "<one-one>"),

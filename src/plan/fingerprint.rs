@@ -7,11 +7,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::render::{policy, sort_capabilities};
-use super::{ContainerPlan, FilePlan, PodPlan, Processes, VolumePlan};
+use super::{ContainerPlan, FilePlan, Layout, PodPlan, Processes, SandboxPlan, VolumePlan, VolumeSource};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
-/// a comment moves.
+/// a comment moves; so is its uid, which is new each time, wherever the downward API tells it.
 #[derive(Serialize)]
 struct Everything<'a> {
     name: &'a str,
@@ -22,6 +22,7 @@ struct Everything<'a> {
     grace_period: Duration,
     active_deadline: Option<Duration>,
     processes: Processes,
+    sandbox: &'a SandboxPlan,
     run_dir: &'a Path,
     volumes: Vec<Volume<'a>>,
     init_containers: &'a [ContainerPlan],
@@ -32,11 +33,22 @@ struct Everything<'a> {
 struct Volume<'a> {
     name: &'a str,
     path: &'a Path,
-    size_limit: Option<u64>,
+    source: &'a VolumeSource,
     mode: u32,
+    group: Option<u32>,
+    layout: Layout,
     directories: &'a [PathBuf],
-    /// Path, mode, and the digest of the content, which may be long.
-    files: Vec<(&'a Path, u32, String)>,
+    files: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    path: &'a Path,
+    mode: u32,
+    owner: Option<u32>,
+    lifetime: Option<u64>,
+    /// The content may be long.
+    digest: String,
 }
 
 /// The SHA-256, in hexadecimal, of everything that makes two plans different: what is in the volumes, values of Secrets and the
@@ -51,12 +63,15 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
     // Without `..`, so that whoever adds a field to the plan decides about it here.
     let PodPlan {
         name,
+        // Each start has another.
+        uid: _,
         hostname,
         ids,
         restart_policy,
         grace_period,
         active_deadline,
         processes,
+        sandbox,
         run_dir,
         volumes,
         init_containers,
@@ -73,6 +88,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         grace_period: *grace_period,
         active_deadline: *active_deadline,
         processes: *processes,
+        sandbox,
         run_dir,
         volumes: volumes.iter().map(volume).collect(),
         init_containers,
@@ -85,14 +101,17 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
             sort_capabilities(&mut container["spec"]);
         }
     }
-    let bytes = serde_json::to_vec(&value).map_err(failed)?;
-    Ok(digest(&bytes))
+    Ok(digest(&serde_json::to_vec(&value).map_err(failed)?))
 }
 
 fn volume(plan: &VolumePlan) -> Volume<'_> {
-    let VolumePlan { name, path, size_limit, mode, directories, files } = plan;
-    let files = files.iter().map(|FilePlan { path, mode, content }| (path.as_path(), *mode, digest(content))).collect();
-    Volume { name, path, size_limit: *size_limit, mode: *mode, directories, files }
+    let VolumePlan { name, path, source, mode, group, layout, directories, files } = plan;
+    let file = |file| {
+        let FilePlan { path, mode, owner, content, lifetime }: &FilePlan = file;
+        File { path, mode: *mode, owner: *owner, lifetime: *lifetime, digest: digest(content) }
+    };
+    let files = files.iter().map(file).collect();
+    Volume { name, path, source, mode: *mode, group: *group, layout: *layout, directories, files }
 }
 
 fn digest(bytes: &[u8]) -> String {

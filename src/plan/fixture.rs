@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PersistentVolumeClaim, Pod, Secret};
 use serde_json::{Value, json};
 
-use super::{ContainerPlan, Options, PodPaths, PodPlan, PolicyLevel, plan};
+use super::{ContainerPlan, LocalVolumes, Options, PodPaths, PodPlan, PolicyLevel, Sharing, plan};
 use crate::error::Result;
 use crate::host::{HostFacts, IdExtent, IdMap};
 use crate::image::{Accounts, Group, Image, User};
@@ -19,6 +19,9 @@ pub(super) struct Fixture {
     pub images: BTreeMap<String, Image>,
     pub host: HostFacts,
     pub options: Options,
+    /// The absolute path of the pod's YAML file.
+    pub file: Option<PathBuf>,
+    pub known_volumes: BTreeMap<ObjectKey, Sharing>,
 }
 
 impl Fixture {
@@ -36,6 +39,8 @@ impl Fixture {
             host: HostFacts::sample(IdMap { uids: extents.clone(), gids: extents }),
             // What a policy forbids has tests of its own.
             options: Options { policy: Some(PolicyLevel::Privileged), ..Options::default() },
+            file: None,
+            known_volumes: BTreeMap::new(),
         }
     }
 
@@ -75,17 +80,41 @@ impl Fixture {
         self
     }
 
+    pub fn claim(mut self, claim: Value) -> Self {
+        let object: PersistentVolumeClaim = serde_json::from_value(claim).unwrap();
+        let key = key(object.metadata.name.clone().unwrap());
+        self.bundle.claims.insert(key, Said { object, source: Source::default() });
+        self
+    }
+
+    /// The same where there is a local volume called `name`.
+    pub fn known_volume(mut self, name: &str, sharing: Sharing) -> Self {
+        self.known_volumes.insert(key(name.to_owned()), sharing);
+        self
+    }
+
     pub fn plan(&self) -> Result<PodPlan> {
-        plan(&self.said(), &self.bundle, &self.images, &self.host, &paths(), &self.options)
+        plan(&self.said(), &self.bundle, &self.images, &self.host, &self.paths(), &self.options)
     }
 
     /// The plan of one more container in this pod.
     pub fn ephemeral(&self, container: &Container) -> Result<ContainerPlan> {
-        super::ephemeral(&self.said(), container, &self.bundle, &self.images, &self.host, &paths(), &self.options)
+        super::ephemeral(&self.said(), container, &self.bundle, &self.images, &self.host, &self.paths(), &self.options)
     }
 
     fn said(&self) -> Said<Pod> {
-        Said { object: serde_json::from_value(self.pod.clone()).unwrap(), source: Source::default() }
+        let source = self.file.as_deref().map_or_else(Source::default, Source::of_file);
+        Said { object: serde_json::from_value(self.pod.clone()).unwrap(), source }
+    }
+
+    fn paths(&self) -> PodPaths {
+        PodPaths {
+            uid: super::NO_UID.to_owned(),
+            run_dir: PathBuf::from("/run/pod"),
+            state_dir: PathBuf::from("/state/pod"),
+            base: PathBuf::from("/state/base"),
+            volumes: LocalVolumes { dir: PathBuf::from("/state/volumes"), known: self.known_volumes.clone() },
+        }
     }
 
     /// The text of the error that planning must end with.
@@ -96,14 +125,6 @@ impl Fixture {
     /// The OCI spec of the only container, as JSON.
     pub fn spec(&self) -> Value {
         super::render(&self.plan().unwrap()).unwrap()["containers"][0]["spec"].clone()
-    }
-}
-
-fn paths() -> PodPaths {
-    PodPaths {
-        run_dir: PathBuf::from("/run/pod"),
-        state_dir: PathBuf::from("/state/pod"),
-        base: PathBuf::from("/state/base"),
     }
 }
 

@@ -309,7 +309,7 @@ mod tests {
         let text = format!(
             "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: j, namespace: ns}}\nspec:\n{spec}  template:\n    metadata: {{labels: {{app: x}}}}\n    spec:\n      restartPolicy: Never\n      initContainers: [{{name: i, image: b, env: [{{name: JOB_COMPLETION_INDEX, value: mine}}]}}]\n      containers: [{{name: c, image: b}}]\n"
         );
-        let mut bundle = read(&[Input { name: "job.yaml".to_owned(), bytes: text.into_bytes() }]).unwrap();
+        let mut bundle = read(&[Input { name: "job.yaml".to_owned(), bytes: text.into_bytes(), path: None }]).unwrap();
         bundle.jobs.remove(0)
     }
 

@@ -35,7 +35,7 @@ pub(super) fn message(subject: &Subject) -> Result<MessagePlan> {
 pub(super) fn files(scope: &Scope) -> Result<Vec<FilePlan>> {
     let file = |(path, container): (String, &Container)| {
         plain_name(scope, &format!("{path}.name"), &container.name)?;
-        Ok(FilePlan { path: PathBuf::from(file_name(container)), mode: MODE, content: Vec::new() })
+        Ok(FilePlan::new(file_name(container), MODE, Vec::new()))
     };
     scope.containers().map(file).collect()
 }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::VolumePlan;
+use k8s_openapi::api::core::v1::VolumeMount;
+
 use super::scope::{Scope, cleaned};
+use super::{VolumePlan, VolumeSource};
 use crate::error::Result;
 
 /// Adds to each volume the directories at which some container mounts another volume inside it.
@@ -18,19 +20,24 @@ pub(super) fn add_mount_points(scope: &Scope, volumes: &mut [VolumePlan]) -> Res
     let all =
         init.enumerate().chain(scope.spec.containers.iter().map(|container| ("containers", container)).enumerate());
     for (c, (list, container)) in all {
-        let mounts: Vec<(&str, PathBuf)> = container
-            .volume_mounts
-            .iter()
-            .flatten()
-            .map(|mount| (mount.name.as_str(), cleaned(&mount.mount_path)))
-            .collect();
+        let mounts: Vec<(&VolumeMount, PathBuf)> =
+            container.volume_mounts.iter().flatten().map(|mount| (mount, cleaned(&mount.mount_path))).collect();
         for (m, (_, inner)) in mounts.iter().enumerate() {
             let outer = mounts.iter().filter(|(_, path)| path != inner && inner.starts_with(path));
-            let Some((name, path)) = outer.max_by_key(|(_, path)| path.components().count()) else { continue };
+            let Some((mount, path)) = outer.max_by_key(|(_, path)| path.components().count()) else { continue };
+            // What is below the volume is known when the container starts.
+            if mount.sub_path.as_deref().or(mount.sub_path_expr.as_deref()).is_some_and(|path| !path.is_empty()) {
+                continue;
+            }
+            let name = &mount.name;
             let directory = inner.strip_prefix(path).unwrap_or(Path::new("")).to_owned();
             let at = format!("spec.{list}[{c}].volumeMounts[{m}].mountPath");
             let source = super::volumes::path(scope, name);
             let Some(volume) = volumes.iter_mut().find(|volume| volume.path == source) else { continue };
+            // Elsewhere the directory is made where the inner volume is mounted, if the outer one can be written.
+            if !matches!(volume.source, VolumeSource::Memory { .. }) {
+                continue;
+            }
             if let Some(file) = volume.files.iter().find(|file| directory.starts_with(&file.path)) {
                 let why = format!("volume {name:?} has a file at {:?}, where this would be mounted", file.path);
                 return Err(scope.error(&at, why));

@@ -3,13 +3,14 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Options, placement, policy};
+use super::{Options, host_path, placement, policy};
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, Objection, Said};
 
 /// What stands against running `pod`: what `check` tells, and what `plan` and `run` refuse.
 pub fn objections(pod: &Said<Pod>, bundle: &Bundle, host: &HostFacts, options: &Options) -> Vec<Objection> {
-    let mut objections = policy::objections(&pod.object, options);
+    let mut objections = policy::objections(&host_path::absolute(pod), options);
+    objections.extend(host_path::objections(pod));
     objections.extend(placement::objections(pod, bundle, host, options));
     objections
 }

@@ -256,6 +256,8 @@ mod tests {
         planned(json!({ "livenessProbe": said })).probes.liveness.unwrap()
     }
 
+    // shows: spec.containers[].livenessProbe.periodSeconds, spec.containers[].livenessProbe.timeoutSeconds,
+    // shows: spec.containers[].livenessProbe.successThreshold, spec.containers[].livenessProbe.failureThreshold
     #[test]
     fn numbers_that_are_not_written_or_zero_are_the_api_s_defaults() {
         let seconds = Duration::from_secs;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Action, ContainerPlan, MessagePolicy, NetAction, Operator, PodPlan, ProbePlan, Probes, Processes, RestartPolicy,
-    RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
+    Action, ContainerPlan, FilePlan, Layout, MessagePolicy, Namespace, NetAction, Operator, PodPlan, ProbePlan, Probes,
+    Processes, RestartPolicy, RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
 };
 use crate::error::{Error, Result};
 use crate::host::IdExtent;
@@ -31,6 +31,14 @@ pub fn render(plan: &PodPlan) -> Result<Value> {
     if plan.processes == Processes::Shared {
         value["shareProcessNamespace"] = json!(true);
     }
+    for (field, whose) in [("hostNetwork", plan.sandbox.network), ("hostIPC", plan.sandbox.ipc)] {
+        if whose == Namespace::Hosts {
+            value[field] = json!(true);
+        }
+    }
+    if !plan.sandbox.sysctls.is_empty() {
+        value["sysctls"] = plan.sandbox.sysctls.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
+    }
     Ok(value)
 }
 
@@ -49,15 +57,33 @@ fn extents(extents: &[IdExtent]) -> Vec<Value> {
 }
 
 fn volume(volume: &VolumePlan) -> Value {
-    let file = |file: &super::FilePlan| json!({ "path": file.path.to_string_lossy(), "mode": octal(file.mode), "bytes": file.content.len() });
-    json!({
+    let mut value = json!({
         "name": volume.name,
         "path": volume.path.to_string_lossy(),
         "mode": octal(volume.mode),
-        "sizeLimit": volume.size_limit,
+        "source": volume.source,
         "directories": volume.directories.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "files": volume.files.iter().map(file).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(group) = volume.group {
+        value["group"] = json!(group);
+    }
+    if volume.layout == Layout::Atomic {
+        value["layout"] = json!("atomic");
+    }
+    value
+}
+
+fn file(file: &FilePlan) -> Value {
+    let FilePlan { path, mode, owner, content, lifetime } = file;
+    let mut value = json!({ "path": path.to_string_lossy(), "mode": octal(*mode), "bytes": content.len() });
+    if let Some(owner) = owner {
+        value["owner"] = json!(owner);
+    }
+    if let Some(seconds) = lifetime {
+        value["expirationSeconds"] = json!(seconds);
+    }
+    value
 }
 
 fn container(container: &ContainerPlan) -> Result<Value> {
@@ -170,6 +196,14 @@ fn hide_secrets(spec: &mut Value, secret: &SecretStrings) {
         let Some((name, value)) = entry.as_str().and_then(|entry| entry.split_once('=')) else { continue };
         if secret.env.iter().any(|n| n == name) {
             *entry = Value::String(format!("{name}={}", hidden(value.len())));
+        }
+    }
+    for n in &secret.mounts {
+        for option in
+            spec.pointer_mut(&format!("/mounts/{n}/options")).and_then(Value::as_array_mut).into_iter().flatten()
+        {
+            let Some((word, path)) = option.as_str().and_then(|option| option.split_once('=')) else { continue };
+            *option = Value::String(format!("{word}={}", hidden(path.len())));
         }
     }
     let args = spec.pointer_mut("/process/args").and_then(Value::as_array_mut);

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, Secret};
 
+use super::names::Names;
 use super::{Options, PodPaths, Processes, Role, Verdict};
 use crate::error::{Error, Result};
 use crate::host::{HostFacts, IdMap};
@@ -20,7 +21,9 @@ pub(super) struct Scope<'a> {
     pub ids: &'a IdMap,
     pub paths: &'a PodPaths,
     pub options: &'a Options,
-    pub hostname: &'a str,
+    /// The pod's name, which may be another than its YAML's.
+    pub name: &'a str,
+    pub names: &'a Names,
 }
 
 impl Scope<'_> {
@@ -58,9 +61,14 @@ impl Scope<'_> {
         self.bundle.secrets.get(&self.key(name)).map(|said| &said.object)
     }
 
-    fn key(&self, name: &str) -> ObjectKey {
-        let namespace = self.said.object.metadata.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or("default");
-        ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() }
+    /// The pod's namespace.
+    pub fn namespace(&self) -> &str {
+        self.said.object.metadata.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or("default")
+    }
+
+    /// The object `name` of the pod's namespace.
+    pub fn key(&self, name: &str) -> ObjectKey {
+        ObjectKey { namespace: self.namespace().to_owned(), name: name.to_owned() }
     }
 }
 

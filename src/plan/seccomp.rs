@@ -6,13 +6,61 @@
 //! libraries fall back to an older call on that errno only. New user namespaces, the mount API, io_uring, the key
 //! rings, bpf, userfaultfd and the AF_ALG and AF_VSOCK sockets are what the list leaves out.
 
+mod localhost;
+
+use k8s_openapi::api::core::v1::SeccompProfile;
 use oci_spec::runtime::{
     Arch, Capabilities, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder,
     LinuxSeccompOperator, LinuxSyscall,
 };
 
+use super::Verdict;
+use super::scope::Subject;
+use super::security::{self, Privilege};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
+
+/// The filter of a container that holds `capabilities`: its own profile goes before the pod's, none is RuntimeDefault, and a privileged
+/// container has none.
+///
+/// # Errors
+/// For a profile of the host that cannot be read, or asks for what a filter of podling's cannot do.
+pub(super) fn profile(
+    subject: &Subject,
+    capabilities: &Capabilities,
+    report: &mut Vec<Verdict>,
+) -> Result<Option<LinuxSeccomp>> {
+    let host = subject.scope.host;
+    let (path, said) = said(subject);
+    let kind = said.map_or("RuntimeDefault", |profile| profile.type_.as_str());
+    if security::privilege(subject) == Privilege::Privileged || kind == "Unconfined" {
+        if host.ids.is_single() {
+            let how =
+                "no filter answers for a change of a file's owner, which fails: the caller has no subordinate ids";
+            report.push(subject.scope.verdict(path, how));
+        }
+        return Ok(None);
+    }
+    match said.filter(|_| kind == "Localhost").and_then(|profile| profile.localhost_profile.as_ref()) {
+        Some(name) => {
+            localhost::profile(subject, &format!("{path}.localhostProfile"), name, capabilities, report).map(Some)
+        }
+        None if ["RuntimeDefault", ""].contains(&kind) => runtime_default(capabilities, host).map(Some),
+        None => Err(subject.scope.error(&format!("{path}.type"), format!("{kind:?} without a profile"))),
+    }
+}
+
+/// The profile that decides about a container, and where it is written.
+fn said<'a>(subject: &Subject<'a>) -> (String, Option<&'a SeccompProfile>) {
+    let own = subject.container.security_context.as_ref().and_then(|c| c.seccomp_profile.as_ref());
+    let path = format!("{}.securityContext.seccompProfile", subject.path);
+    match (own, subject.scope.spec.security_context.as_ref().and_then(|p| p.seccomp_profile.as_ref())) {
+        (None, Some(profile)) if security::privilege(subject) == Privilege::Usual => {
+            ("spec.securityContext.seccompProfile".to_owned(), Some(profile))
+        }
+        (own, _) => (path, own),
+    }
+}
 
 /// The profile of a container that holds `capabilities` in its own user namespace.
 pub(super) fn runtime_default(capabilities: &Capabilities, host: &HostFacts) -> Result<LinuxSeccomp> {
@@ -38,9 +86,11 @@ pub(super) fn runtime_default(capabilities: &Capabilities, host: &HostFacts) -> 
     for persona in PERSONALITIES {
         rules.push(allow_if("personality", argument(0, LinuxSeccompOperator::ScmpCmpEq, persona, None)?));
     }
-    rules.push(allow_if("clone", argument(0, LinuxSeccompOperator::ScmpCmpMaskedEq, NEW_NAMESPACES, Some(0))?));
-    // Its flags are behind a pointer that no filter can follow; on ENOSYS libraries use clone instead.
-    rules.push(errno(&["clone3"], value::ENOSYS));
+    if !capabilities.contains(&Capability::SysAdmin) {
+        rules.push(allow_if("clone", argument(0, LinuxSeccompOperator::ScmpCmpMaskedEq, NEW_NAMESPACES, Some(0))?));
+        // Its flags are behind a pointer that no filter can follow; on ENOSYS libraries use clone instead.
+        rules.push(errno(&["clone3"], value::ENOSYS));
+    }
     let mut profile = LinuxSeccomp::default();
     profile
         .set_default_action(LinuxSeccompAction::ScmpActErrno)
@@ -65,11 +115,29 @@ const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
 const CHANGE_OWNER: &[&str] = &["chown", "fchown", "fchownat", "lchown"];
 
-/// What a capability opens besides. Capabilities that no container of podling holds are not here.
+/// What a capability opens besides.
 const WITH_CAPABILITY: &[(Capability, &[&str])] = &[
+    (Capability::Bpf, &["bpf"]),
     (Capability::DacReadSearch, &["open_by_handle_at"]),
+    (Capability::Perfmon, &["perf_event_open"]),
+    (Capability::SysAdmin, WITH_SYS_ADMIN),
+    (Capability::SysBoot, &["reboot"]),
     (Capability::SysChroot, &["chroot"]),
+    (Capability::SysModule, &["delete_module", "finit_module", "init_module"]),
+    (Capability::SysNice, &["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"]),
+    (Capability::SysPacct, &["acct"]),
     (Capability::SysPtrace, &["kcmp", "pidfd_getfd", "process_madvise"]),
+    (Capability::SysRawio, &["ioperm", "iopl"]),
+    (Capability::SysTime, &["clock_settime", "settimeofday"]),
+    (Capability::SysTtyConfig, &["vhangup"]),
+    (Capability::Syslog, &["syslog"]),
+];
+
+#[rustfmt::skip]
+const WITH_SYS_ADMIN: &[&str] = &[
+    "bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount",
+    "mount_setattr", "move_mount", "open_tree", "open_tree_attr", "perf_event_open", "pivot_root", "quotactl",
+    "quotactl_fd", "setdomainname", "sethostname", "setns", "syslog", "umount2", "unshare",
 ];
 
 fn rule(names: impl IntoIterator<Item = impl Into<String>>, action: LinuxSeccompAction) -> LinuxSyscall {
@@ -171,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_name_is_a_system_call() {
-        let profile = profile(&[Capability::DacReadSearch, Capability::SysChroot, Capability::SysPtrace], 2);
+        let profile = profile(&WITH_CAPABILITY.iter().map(|(capability, _)| *capability).collect::<Vec<_>>(), 2);
         for name in profile.syscalls().iter().flatten().flat_map(LinuxSyscall::names) {
             assert!(exists(name), "{name}");
         }
@@ -246,10 +314,18 @@ mod tests {
             (Capability::SysPtrace, "kcmp"),
             (Capability::SysPtrace, "pidfd_getfd"),
             (Capability::DacReadSearch, "open_by_handle_at"),
+            (Capability::SysAdmin, "mount"),
+            (Capability::SysAdmin, "unshare"),
+            (Capability::SysAdmin, "sethostname"),
+            (Capability::SysBoot, "reboot"),
+            (Capability::SysTime, "clock_settime"),
         ] {
             assert_eq!(call(&profile(&[], 2), name, [0; 6]), EPERM, "{name}");
             assert_eq!(call(&profile(&[capability], 2), name, [0; 6]), ALLOW, "{name}");
         }
+        let admin = profile(&[Capability::SysAdmin], 2);
+        assert_eq!(call(&admin, "clone", [0x1000_0011, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(call(&admin, "clone3", [0; 6]), ALLOW);
     }
 
     #[test]

@@ -1,78 +1,34 @@
-//! What a container may do: capabilities, `no_new_privs`, seccomp, and the fields that would ask for more.
+//! What a container may do beyond its capabilities: privileges that it has or may gain, its root, and what the policy lets it ask for.
 
-use std::str::FromStr;
+use super::Verdict;
+use super::capabilities::bare;
+use super::scope::{Scope, Subject};
 
-use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
-
-use super::scope::Subject;
-use crate::error::{Error, Result};
-
-/// podman's default set.
-const DEFAULT: [Capability; 11] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::NetBindService,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
-    Capability::SysChroot,
-];
-
-/// What may be added because the container's own user namespace governs it: its files and its processes.
-const ADDABLE: [Capability; 2] = [Capability::DacReadSearch, Capability::SysPtrace];
-
-/// What the kernel checks against the owner of the pod's network, ipc, uts, pid and mount namespaces.
-const POD_OWNED: [Capability; 8] = [
-    Capability::CheckpointRestore,
-    Capability::IpcOwner,
-    Capability::NetAdmin,
-    Capability::NetBroadcast,
-    Capability::NetRaw,
-    Capability::SysAdmin,
-    Capability::SysBoot,
-    Capability::SysPacct,
-];
-
-/// A container's capabilities as sets of the OCI spec; inheritable and ambient stay empty.
-pub(super) fn sets(held: &Capabilities) -> LinuxCapabilities {
-    let mut sets = LinuxCapabilities::default();
-    sets.set_bounding(Some(held.clone()))
-        .set_permitted(Some(held.clone()))
-        .set_effective(Some(held.clone()))
-        .set_inheritable(Some(Capabilities::new()))
-        .set_ambient(Some(Capabilities::new()));
-    sets
+/// `securityContext.privileged`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Privilege {
+    /// As every container.
+    Usual,
+    /// All that the pod's root can have.
+    Privileged,
 }
 
-/// The default set with `securityContext.capabilities` applied: `drop: [ALL]` first, then what is added, then what is
-/// dropped by name, as containerd does.
-///
-/// # Errors
-/// For an unknown name, and for an added capability that does nothing behind the last wall.
-pub(super) fn capabilities(subject: &Subject) -> Result<Capabilities> {
-    let mut held = Capabilities::from(DEFAULT);
-    let said = subject.container.security_context.as_ref().and_then(|c| c.capabilities.as_ref());
-    let Some(said) = said else { return Ok(held) };
-    let drop: Vec<_> = said.drop.iter().flatten().map(|name| bare(name)).collect();
-    if drop.iter().any(|name| name == "ALL") {
-        held.clear();
-    }
-    for (i, name) in said.add.iter().flatten().enumerate() {
-        held.insert(added(subject, &format!("securityContext.capabilities.add[{i}]"), name)?);
-    }
-    for (i, name) in drop.iter().enumerate().filter(|(_, name)| *name != "ALL") {
-        held.remove(&known(subject, &format!("securityContext.capabilities.drop[{i}]"), name)?);
-    }
-    Ok(held)
+/// Whether the container is privileged.
+pub(super) fn privilege(subject: &Subject) -> Privilege {
+    let said = subject.container.security_context.as_ref().and_then(|c| c.privileged);
+    if said == Some(true) { Privilege::Privileged } else { Privilege::Usual }
 }
 
-/// `no_new_privs`: on unless `allowPrivilegeEscalation: true` is written.
+/// `no_new_privs`: on unless `allowPrivilegeEscalation: true` is written, or what the API counts as that: a privileged container, or
+/// CAP_SYS_ADMIN.
 pub(super) fn no_new_privileges(subject: &Subject) -> bool {
-    subject.container.security_context.as_ref().and_then(|c| c.allow_privilege_escalation) != Some(true)
+    let context = subject.container.security_context.as_ref();
+    let added = context.and_then(|c| c.capabilities.as_ref()).and_then(|c| c.add.as_ref());
+    let admin = added.into_iter().flatten().any(|name| ["ALL", "SYS_ADMIN"].contains(&bare(name).as_str()));
+    match context.and_then(|c| c.allow_privilege_escalation) {
+        Some(said) => !said,
+        None => privilege(subject) == Privilege::Usual && !admin,
+    }
 }
 
 /// Whether the container's root is read-only.
@@ -80,59 +36,45 @@ pub(super) fn read_only_root(subject: &Subject) -> bool {
     subject.container.security_context.as_ref().and_then(|c| c.read_only_root_filesystem) == Some(true)
 }
 
-/// Refuses what asks for more than a plan can give: `privileged`, and seccomp profiles other than RuntimeDefault.
-pub(super) fn check(subject: &Subject) -> Result<()> {
-    let own = subject.container.security_context.as_ref();
-    if own.and_then(|c| c.privileged) == Some(true) {
-        let why = "podling keeps every container behind a user namespace of its own (the last wall) yet, so none is privileged";
-        return Err(subject.error("securityContext.privileged", why));
-    }
-    let pod = subject.scope.spec.security_context.as_ref().and_then(|p| p.seccomp_profile.as_ref());
-    let (path, profile) = match own.and_then(|c| c.seccomp_profile.as_ref()) {
-        Some(profile) => (format!("{}.securityContext.seccompProfile.type", subject.path), Some(profile)),
-        None => ("spec.securityContext.seccompProfile.type".to_owned(), pod),
-    };
-    match profile.map(|profile| profile.type_.as_str()) {
-        None | Some("RuntimeDefault") => Ok(()),
-        Some(other) => {
-            Err(subject.scope.error(&path, format!("{other:?} is not honoured yet, only \"RuntimeDefault\"")))
-        }
+/// Whether paths of /proc and /sys are hidden and kept from writing: not where the YAML says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Masks {
+    /// On both.
+    All,
+    /// `procMount: Unmasked`.
+    SysOnly,
+    /// A privileged container's.
+    None,
+}
+
+/// Which masks the container has.
+pub(super) fn masks(subject: &Subject) -> Masks {
+    let unmasked =
+        subject.container.security_context.as_ref().and_then(|c| c.proc_mount.as_deref()) == Some("Unmasked");
+    match privilege(subject) {
+        Privilege::Privileged => Masks::None,
+        Privilege::Usual if unmasked => Masks::SysOnly,
+        Privilege::Usual => Masks::All,
     }
 }
 
-fn added(subject: &Subject, field: &str, name: &str) -> Result<Capability> {
-    if bare(name) == "ALL" {
-        let why = "podling keeps every container behind a user namespace of its own (the last wall) yet, so not all capabilities can be given";
-        return Err(refused(subject, field, why));
+/// What being privileged means here.
+pub(super) fn report_privilege(subject: &Subject, report: &mut Vec<Verdict>) {
+    if privilege(subject) == Privilege::Privileged {
+        let how = "it has every capability over the pod's own namespaces and none over the host: it runs as the pod's root without a user namespace of \
+                   its own (the last wall), seccomp or masked paths, and with those of the host's devices that the caller may open; \
+                   what of /proc and /sys belongs to the host's root stays read-only";
+        report.push(subject.verdict("securityContext.privileged", how));
     }
-    let capability = known(subject, field, name)?;
-    if DEFAULT.contains(&capability) || ADDABLE.contains(&capability) {
-        return Ok(capability);
+}
+
+/// What `spec.hostUsers: true` means here.
+pub(super) fn report_host_users(scope: &Scope, report: &mut Vec<Verdict>) {
+    if scope.spec.host_users == Some(true) {
+        let how = "a pod always has a user namespace, in which its root is the caller and every other user one of the caller's \
+                   subordinate ids (of real root: a range that no user of the host has)";
+        report.push(scope.verdict("spec.hostUsers", how));
     }
-    let governs = if POD_OWNED.contains(&capability) {
-        "it governs the pod's own namespaces, and podling keeps every container behind a user namespace of its own (the last wall) yet"
-    } else {
-        "the kernel honours it only for the host's own root, and podling keeps every container behind a user namespace of its own (the last wall) yet"
-    };
-    Err(refused(subject, field, &format!("CAP_{} cannot be given: {governs}", bare(name))))
-}
-
-fn refused(subject: &Subject, field: &str, why: &str) -> Error {
-    subject.error(field, why).mend("remove it; binding ports below 1024 and ping work without it")
-}
-
-fn known(subject: &Subject, field: &str, name: &str) -> Result<Capability> {
-    Capability::from_str(&bare(name)).map_err(|_| {
-        subject
-            .error(field, format!("{name:?} is not a capability"))
-            .mend("capabilities(7) lists them, as in NET_BIND_SERVICE")
-    })
-}
-
-/// A capability's name as Kubernetes writes it: upper case, without `CAP_`.
-fn bare(name: &str) -> String {
-    let upper = name.to_ascii_uppercase();
-    upper.strip_prefix("CAP_").map(str::to_owned).unwrap_or(upper)
 }
 
 #[cfg(test)]
@@ -140,51 +82,87 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::plan::fixture::Fixture;
+    use crate::plan::{Allow, SandboxOwner};
 
-    fn with(capabilities: Value) -> Fixture {
-        Fixture::container(json!({ "securityContext": { "capabilities": capabilities } }))
-    }
-
-    #[test]
-    fn add_and_drop() {
-        for (said, expected) in [
-            (json!({ "drop": ["ALL"] }), vec![]),
-            (json!({ "drop": ["all"], "add": ["CAP_CHOWN", "kill"] }), vec!["CAP_CHOWN", "CAP_KILL"]),
-            (json!({ "drop": ["ALL", "KILL"], "add": ["CHOWN", "KILL"] }), vec!["CAP_CHOWN"]),
-            (json!({ "drop": ["ALL"], "add": ["SYS_PTRACE"] }), vec!["CAP_SYS_PTRACE"]),
-        ] {
-            let sets = &with(said.clone()).spec()["process"]["capabilities"];
-            for set in ["bounding", "permitted", "effective"] {
-                assert_eq!(sets[set], json!(expected), "{said}");
-            }
-            assert_eq!((&sets["inheritable"], &sets["ambient"]), (&json!([]), &json!([])));
-        }
-        let kept = with(json!({ "drop": ["NET_ADMIN", "MKNOD", "CHOWN"] })).spec();
-        assert_eq!(kept["process"]["capabilities"]["bounding"].as_array().unwrap().len(), 10);
-    }
-
-    #[test]
-    fn what_needs_the_last_wall_gone_is_refused_by_name() {
-        for name in
-            ["NET_ADMIN", "SYS_ADMIN", "CAP_SYS_TIME", "sys_module", "SYS_BOOT", "SYS_RAWIO", "MKNOD", "NET_RAW", "ALL"]
-        {
-            let refusal = with(json!({ "add": [name] })).refusal();
-            assert!(refusal.contains("last wall") && refusal.contains("capabilities.add[0]"), "{refusal}");
-        }
-        assert!(with(json!({ "add": ["KILL", "FLY"] })).refusal().contains("add[1]: \"FLY\" is not a capability"));
-        assert!(with(json!({ "drop": ["FLY"] })).refusal().contains("drop[0]"));
-        for said in [json!({ "privileged": true }), json!({ "seccompProfile": { "type": "Unconfined" } })] {
-            assert!(Fixture::container(json!({ "securityContext": said })).plan().is_err());
-        }
+    fn with(context: Value) -> Fixture {
+        Fixture::container(json!({ "securityContext": context }))
     }
 
     #[test]
     fn switches() {
         let said = json!({ "allowPrivilegeEscalation": true, "readOnlyRootFilesystem": true, "privileged": false,
                            "seccompProfile": { "type": "RuntimeDefault" } });
-        let spec = Fixture::container(json!({ "securityContext": said })).spec();
+        let spec = with(said).spec();
         assert_eq!((&spec["process"]["noNewPrivileges"], &spec["root"]["readonly"]), (&json!(false), &json!(true)));
-        let spec = Fixture::container(json!({ "securityContext": { "allowPrivilegeEscalation": false } })).spec();
+        let spec = with(json!({ "allowPrivilegeEscalation": false })).spec();
         assert_eq!((&spec["process"]["noNewPrivileges"], &spec["root"]["readonly"]), (&json!(true), &json!(false)));
+        for (said, expected) in [
+            (json!({ "privileged": true }), false),
+            (json!({ "capabilities": { "add": ["SYS_ADMIN"] } }), false),
+            (json!({ "capabilities": { "add": ["SYS_ADMIN"] }, "allowPrivilegeEscalation": false }), true),
+            (json!({ "capabilities": { "add": ["NET_ADMIN"] } }), true),
+        ] {
+            assert_eq!(with(said.clone()).spec()["process"]["noNewPrivileges"], json!(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_privileged_container_has_no_wall_no_filter_and_no_masks() {
+        let mut fixture = with(json!({ "privileged": true }));
+        fixture.host.details.devices = ["/dev/kvm", "/dev/net/tun", "/dev/null"].map(Into::into).to_vec();
+        let spec = fixture.spec();
+        let linux = &spec["linux"];
+        for field in ["seccomp", "maskedPaths", "readonlyPaths", "uidMappings"] {
+            assert_eq!(linux.get(field), None, "{field}: {linux}");
+        }
+        let users = json!({ "type": "user", "path": "/run/pod/ns/user" });
+        assert!(linux["namespaces"].as_array().unwrap().contains(&users));
+        assert_eq!(fixture.plan().unwrap().sandbox.owner, SandboxOwner::Containers { pids: 2048 });
+        let mounts = spec["mounts"].as_array().unwrap();
+        let options = |path: &str| mounts.iter().find(|m| m["destination"] == path).map(|m| m["options"].to_string());
+        assert!(!options("/sys").unwrap().contains("\"ro\""));
+        assert!(options("/dev/kvm").is_some() && options("/dev/net/tun").is_some());
+        assert_eq!(options("/dev/null"), None, "it is among the default ones");
+        assert!(fixture.plan().unwrap().report[0].how.contains("none over the host"));
+    }
+
+    #[test]
+    fn masks_stay_where_they_are_not_taken_away() {
+        let paths = |fixture: &Fixture| {
+            let linux = fixture.spec()["linux"].clone();
+            let list = |field: &str| linux[field].as_array().cloned().unwrap_or_default();
+            (list("maskedPaths").len(), list("readonlyPaths").len())
+        };
+        assert_eq!(paths(&with(json!({ "procMount": "Default" }))), (12, 5));
+        let mut unmasked = with(json!({ "procMount": "Unmasked" }));
+        unmasked.pod["spec"]["hostUsers"] = json!(false);
+        assert_eq!(paths(&unmasked), (2, 0));
+        assert_eq!(unmasked.plan().unwrap().report, []);
+    }
+
+    #[test]
+    fn each_is_allowed_by_its_name() {
+        for (field, said, allow) in [
+            ("privileged", json!({ "privileged": true }), Allow::Privileged),
+            ("procMount", json!({ "procMount": "Unmasked" }), Allow::ProcMount),
+            ("seccompProfile.type", json!({ "seccompProfile": { "type": "Unconfined" } }), Allow::SeccompProfile),
+            ("capabilities.add[0]", json!({ "capabilities": { "add": ["SYS_PTRACE"] } }), Allow::Capabilities),
+        ] {
+            let mut fixture = with(said);
+            fixture.options.policy = None;
+            let refusal = fixture.refusal();
+            assert!(refusal.contains(&format!("spec.containers[0].securityContext.{field}: ")), "{refusal}");
+            fixture.options.allow = vec![allow];
+            fixture.plan().unwrap();
+        }
+    }
+
+    #[test]
+    fn host_users_are_never_the_hosts() {
+        let mut fixture = with(json!({}));
+        fixture.pod["spec"]["hostUsers"] = json!(true);
+        assert_eq!(fixture.plan().unwrap().report[0].path, "spec.hostUsers");
+        fixture.pod["spec"]["hostUsers"] = json!(false);
+        assert_eq!(fixture.plan().unwrap().report, []);
     }
 }

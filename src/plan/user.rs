@@ -1,8 +1,12 @@
 //! Who a container runs as: `securityContext` before the image's `User`, resolved against the image's own accounts.
 
+use std::collections::BTreeSet;
+
 use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder};
 
 use super::Verdict;
+use super::capabilities::Wall;
+use super::groups::{self, ImageGroups};
 use super::scope::Subject;
 use crate::error::{Error, Result};
 use crate::host::IdExtent;
@@ -27,12 +31,12 @@ pub(super) struct Identity {
 ///
 /// The rules are those of the kubelet with containerd: the container's `runAsUser` wins over the pod's, which wins over
 /// the image's user; without `runAsGroup` the primary group is the one of the user's passwd entry, else 0; the groups of
-/// which the image's `/etc/group` makes the user a member are added (`supplementalGroupsPolicy: Merge`).
+/// which the image's `/etc/group` makes the user a member are added unless `supplementalGroupsPolicy` is Strict, and the pod's groups.
 ///
 /// # Errors
 /// For a user or group that the image does not know, for root where `runAsNonRoot` forbids it, and for ids which do not
 /// exist in the pod's user namespace.
-pub(super) fn identity(subject: &Subject, report: &mut Vec<Verdict>) -> Result<Identity> {
+pub(super) fn identity(subject: &Subject, wall: Wall, report: &mut Vec<Verdict>) -> Result<Identity> {
     let accounts = &subject.image.accounts;
     let said_uid = said_id(subject, "runAsUser", |c| c.run_as_user, |p| p.run_as_user)?;
     let said_gid = said_id(subject, "runAsGroup", |c| c.run_as_group, |p| p.run_as_group)?;
@@ -44,10 +48,15 @@ pub(super) fn identity(subject: &Subject, report: &mut Vec<Verdict>) -> Result<I
     let entry = accounts.users.iter().find(|user| user.uid == uid);
     let gid = said_gid.or(image_gid).unwrap_or_else(|| entry.map_or(0, |user| user.gid));
     forbid_root(subject, uid, said_uid.is_none().then_some(image_user), report)?;
-    let groups = supplementary(accounts, entry, gid);
+    let members = if groups::image_groups(subject.scope)? == ImageGroups::Merged { entry } else { None };
+    let groups = supplementary(accounts, members, gid, &groups::supplemental(subject.scope)?);
     let home = entry.map(|user| user.home.as_str()).filter(|home| !home.is_empty()).unwrap_or("/").to_owned();
     let identity = Identity { uid, gid, groups, home, uid_mappings: Vec::new(), gid_mappings: Vec::new() };
-    if subject.scope.ids.is_single() { single(subject, identity, report) } else { full(subject, identity) }
+    match wall {
+        _ if !subject.scope.ids.is_single() => full(subject, identity),
+        Wall::Stands => single(subject, identity, report),
+        Wall::Gone => only_root(subject, identity, report),
+    }
 }
 
 /// The container's last user namespace repeats the pod's map, one extent for each of the pod's: the kernel refuses an
@@ -55,10 +64,10 @@ pub(super) fn identity(subject: &Subject, report: &mut Vec<Verdict>) -> Result<I
 fn full(subject: &Subject, identity: Identity) -> Result<Identity> {
     let ids = subject.scope.ids;
     if !ids.has_uid(identity.uid) {
-        return Err(unmapped(subject, "user", "subuid", identity.uid));
+        return Err(unmapped(subject, "user", identity.uid));
     }
     if let Some(gid) = [identity.gid].iter().chain(&identity.groups).find(|gid| !ids.has_gid(**gid)) {
-        return Err(unmapped(subject, "group", "subgid", *gid));
+        return Err(unmapped(subject, "group", *gid));
     }
     let same = |extents: &[IdExtent]| -> Result<Vec<LinuxIdMapping>> {
         extents.iter().map(|e| mapping(e.inside, e.inside, e.count)).collect()
@@ -68,7 +77,10 @@ fn full(subject: &Subject, identity: Identity) -> Result<Identity> {
 
 /// With one id in the pod, the container's last user namespace shows it as the uid and gid that the container runs as.
 fn single(subject: &Subject, identity: Identity, report: &mut Vec<Verdict>) -> Result<Identity> {
-    let dropped: Vec<String> = identity.groups.iter().filter(|g| **g != identity.gid).map(u32::to_string).collect();
+    // What is said of the pod's own groups is not said again for each container.
+    let pods = groups::supplemental(subject.scope)?;
+    let is_lost = |gid: &&u32| **gid != identity.gid && !pods.contains(gid);
+    let dropped: Vec<String> = identity.groups.iter().filter(is_lost).map(u32::to_string).collect();
     if !dropped.is_empty() {
         let how = format!(
             "supplementary groups {} are left out: the caller has no subordinate ids, so setgroups(2) is not available",
@@ -86,17 +98,26 @@ fn single(subject: &Subject, identity: Identity, report: &mut Vec<Verdict>) -> R
     })
 }
 
+/// With one id and without a last user namespace there is the pod's root and nobody else.
+fn only_root(subject: &Subject, identity: Identity, report: &mut Vec<Verdict>) -> Result<Identity> {
+    if (identity.uid, identity.gid) != (0, 0) {
+        let why = format!(
+            "user {} and group {} do not exist: the caller has no subordinate ids, and what the container may do keeps it from having a \
+             user namespace of its own that would show another id than root's",
+            identity.uid, identity.gid
+        );
+        return Err(subject.error("securityContext", why).mend("run it as root, or give the caller subordinate ids"));
+    }
+    single(subject, identity, report)
+}
+
 fn mapping(container: u32, host: u32, size: u32) -> Result<LinuxIdMapping> {
     let mapping = LinuxIdMappingBuilder::default().container_id(container).host_id(host).size(size);
     mapping.build().map_err(|e| Error::new(e.to_string()))
 }
 
-fn unmapped(subject: &Subject, what: &str, file: &str, id: u32) -> Error {
-    let extents = if what == "user" { &subject.scope.ids.uids } else { &subject.scope.ids.gids };
-    let highest = extents.iter().map(|e| e.inside.saturating_add(e.count.saturating_sub(1))).max().unwrap_or(0);
-    subject
-        .error("securityContext", format!("{what} id {id} does not exist in the pod, whose highest is {highest}"))
-        .mend(format!("give the caller more subordinate ids: an entry of at least {id} ids in /etc/{file}"))
+fn unmapped(subject: &Subject, what: &str, id: u32) -> Error {
+    groups::unmapped(subject.scope, &format!("{}.securityContext", subject.path), what, id)
 }
 
 /// `securityContext.FIELD` of the container, else of the pod.
@@ -157,15 +178,16 @@ fn parse_id(text: &str) -> Option<u32> {
     text.parse::<u32>().ok().filter(|id| *id != u32::MAX)
 }
 
-fn supplementary(accounts: &Accounts, entry: Option<&User>, gid: u32) -> Vec<u32> {
+/// The primary group, those that the image has the user in, and the pod's, each once.
+fn supplementary(accounts: &Accounts, entry: Option<&User>, gid: u32, pods: &[u32]) -> Vec<u32> {
     let mut groups = vec![gid];
     if let Some(user) = entry {
-        for group in accounts.groups.iter().filter(|group| group.members.contains(&user.name)) {
-            if !groups.contains(&group.gid) {
-                groups.push(group.gid);
-            }
-        }
+        let own = accounts.groups.iter().filter(|group| group.members.contains(&user.name));
+        groups.extend(own.map(|group| group.gid));
     }
+    groups.extend(pods);
+    let mut seen = BTreeSet::new();
+    groups.retain(|group| seen.insert(*group));
     groups
 }
 
@@ -181,13 +203,17 @@ fn forbid_root(subject: &Subject, uid: u32, image_user: Option<&str>, report: &m
         None => "spec.securityContext.runAsNonRoot".to_owned(),
     };
     if uid == 0 {
-        let why = format!("container {:?} would run as root", subject.container.name);
+        // The kubelet's words, which people look for.
+        let why = match image_user {
+            Some(_) => format!("container has runAsNonRoot and image {:?} will run as root", subject.image.reference),
+            None => "container's runAsUser breaks non-root policy".to_owned(),
+        };
         return Err(subject.scope.error(&path, why).mend("write securityContext.runAsUser, or remove runAsNonRoot"));
     }
     if let Some(name) = image_user.map(|user| user.split(':').next().unwrap_or(user)).filter(|u| parse_id(u).is_none())
     {
         let how = format!(
-            "the image's user {name:?} is looked up in its passwd and is uid {uid}; a kubelet refuses a user without a number"
+            "the image's user {name:?} is looked up in its passwd and is uid {uid}; a kubelet cannot verify that a non-numeric user is non-root, and refuses it"
         );
         report.push(subject.scope.verdict(path, how));
     }
@@ -265,7 +291,7 @@ mod tests {
         assert!(
             fixture("", json!({}), said.clone()).refusal().contains("spec.containers[0].securityContext.runAsNonRoot")
         );
-        assert!(fixture("root", said.clone(), json!({})).refusal().contains("would run as root"));
+        assert!(fixture("root", said.clone(), json!({})).refusal().contains("will run as root"));
         assert!(fixture("", said.clone(), json!({ "runAsNonRoot": false })).plan().is_ok());
         assert_eq!(fixture("1000", said.clone(), json!({})).plan().unwrap().report, []);
         assert_eq!(fixture("app", said.clone(), json!({ "runAsUser": 5 })).plan().unwrap().report, []);

@@ -20,6 +20,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use self::attend::attend;
 use self::detach::detach;
 use super::control::server::Owner;
+use super::follow::Follow;
 use super::job::{self, Crew, Of, PodEnd, StartJob};
 use super::link::{Ended, Fact, hear, tell};
 use super::output::{Label, Style, labels};
@@ -71,6 +72,21 @@ pub struct Start {
     pub claim: Claim,
     /// How it is started, kept in its directory if it is detached.
     pub first: First,
+    /// What its volumes follow, if they do.
+    pub follow: Option<Follow>,
+    /// What keeps its local volumes from being removed while it lives.
+    pub volumes: Vec<File>,
+}
+
+impl Start {
+    /// The descriptors that keep its name and its volumes for it.
+    pub(super) fn locks(&self) -> Vec<RawFd> {
+        locks(&self.claim, &self.volumes)
+    }
+}
+
+fn locks(claim: &Claim, volumes: &[File]) -> Vec<RawFd> {
+    volumes.iter().map(AsRawFd::as_raw_fd).chain([claim.descriptor()]).collect()
 }
 
 /// How long the caller waits for its pods.
@@ -104,11 +120,11 @@ pub fn run(mut run: Run) -> Result<u8> {
     let mut pods: Vec<Pod> = Vec::new();
     let mut all_labels = labels(container_names(&run), &run.style, 0).into_iter();
     let records = run.jobs.iter().filter_map(|job| job.record.as_ref()).map(|(claim, _)| claim.descriptor());
-    let claims: Vec<RawFd> = run.pods.iter().map(|start| start.claim.descriptor()).chain(records).collect();
+    let locks: Vec<RawFd> = run.pods.iter().flat_map(Start::locks).chain(records).collect();
     for start in std::mem::take(&mut run.pods) {
         let own = all_labels.by_ref().take(start.plan.init_containers.len() + start.plan.containers.len()).collect();
         // Those that are still to be started are claimed already.
-        let others = others(&pods, &claims, &start.claim);
+        let others = others(&pods, &locks, &start.locks());
         pods.push(Pod::start(start, own, &others, None, &run));
         if matches!(pods.last(), Some(Pod { state: State::Ended(Err(_)), .. })) {
             pods.iter().for_each(|p| p.request(&Fact::KillRequested));
@@ -131,21 +147,20 @@ pub fn run(mut run: Run) -> Result<u8> {
 }
 
 /// The descriptors that the supervisor of the pod `own` must not hold: it would tell the others' that their client lives, and keep their
-/// names taken.
-fn others(pods: &[Pod], claims: &[RawFd], own: &Claim) -> Vec<RawFd> {
-    let mut others = all_descriptors(pods, claims);
-    others.retain(|fd| *fd != own.descriptor());
+/// names and volumes taken.
+fn others(pods: &[Pod], locks: &[RawFd], own: &[RawFd]) -> Vec<RawFd> {
+    let mut others = all_descriptors(pods, locks);
+    others.retain(|fd| !own.contains(fd));
     others
 }
 
-/// What makes a process hold on to `pods`, and to `claims`.
-fn all_descriptors(pods: &[Pod], claims: &[RawFd]) -> Vec<RawFd> {
+/// What makes a process hold on to `pods`, and to `locks`.
+fn all_descriptors(pods: &[Pod], locks: &[RawFd]) -> Vec<RawFd> {
     let links = pods.iter().filter_map(|p: &Pod| match &p.state {
         State::Running { link, .. } => Some(link.as_raw_fd()),
         State::Ended(_) => None,
     });
-    let mut others: Vec<RawFd> =
-        claims.iter().copied().chain(pods.iter().map(|pod| pod.claim.descriptor())).chain(links).collect();
+    let mut others: Vec<RawFd> = locks.iter().copied().chain(pods.iter().flat_map(Pod::locks)).chain(links).collect();
     others.sort_unstable();
     others.dedup();
     others
@@ -177,6 +192,8 @@ fn worse(so_far: Result<u8>, next: Result<u8>, kind: &str, name: &str) -> Result
 struct Pod {
     name: String,
     claim: Claim,
+    /// What keeps its local volumes for it.
+    volumes: Vec<File>,
     state: State,
     /// Whose it is, and what is known of its end.
     of: Option<(Of, PodEnd)>,
@@ -199,11 +216,16 @@ impl From<Result<(Child, OwnedFd)>> for State {
 impl Pod {
     /// Makes its supervisor.
     fn start(start: Start, labels: Vec<Label>, others: &[RawFd], of: Option<Of>, run: &Run) -> Pod {
-        let Start { plan, claim, first } = start;
+        let Start { plan, claim, first, follow, volumes } = start;
         let name = plan.name.clone();
         let tells = if of.is_some() { Tells::ContainersEnds } else { Tells::PodsEnd };
-        let started = supervise(plan, &claim, first, labels, others, tells, run);
-        Pod { name, claim, state: State::from(started), of: of.map(|of| (of, PodEnd::default())) }
+        let started = supervise(plan, &claim, (first, follow), labels, others, tells, run);
+        Pod { name, claim, volumes, state: State::from(started), of: of.map(|of| (of, PodEnd::default())) }
+    }
+
+    /// The descriptors that keep its name and its volumes for it.
+    fn locks(&self) -> Vec<RawFd> {
+        locks(&self.claim, &self.volumes)
     }
 
     fn request(&self, fact: &Fact) {
@@ -260,7 +282,7 @@ fn container_names(run: &Run) -> Vec<String> {
 fn supervise(
     plan: PodPlan,
     claim: &Claim,
-    first: First,
+    (first, follow): (First, Option<Follow>),
     labels: Vec<Label>,
     others: &[RawFd],
     tells: Tells,
@@ -269,6 +291,10 @@ fn supervise(
     let Run { facts, data, style, mode, .. } = run;
     // A tree can be attached once, so each supervisor gets its own.
     let data = Tree::new(data, facts)?;
+    let host_trees = match facts.caller {
+        Caller::User => None,
+        Caller::Root => Some(super::host_path::trees(&plan)?),
+    };
     let mut filters = Compiled::default();
     let prepared: Vec<Prepared> = plan
         .init_containers
@@ -343,6 +369,8 @@ fn supervise(
             front,
             notices,
             about,
+            follow,
+            host_trees,
         })
     })?;
     let link = ours.ok_or_else(|| Error::new("the link to the supervisor is gone"))?;

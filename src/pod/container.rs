@@ -13,6 +13,7 @@ use nix::unistd::pipe2;
 
 use super::backoff::Backoff;
 use super::clock::now;
+use super::env_file::value;
 use super::events::{Events, Source};
 use super::leaving::Leaving;
 use super::log::{Limits, Writer, forget_before};
@@ -114,7 +115,7 @@ pub(super) struct Since {
 }
 
 impl Since {
-    fn now() -> Since {
+    pub(super) fn now() -> Since {
         Since { instant: Instant::now(), time: now() }
     }
 }
@@ -211,6 +212,18 @@ impl Container {
         self.reading = Reading::Now;
         self.log = Some(log);
         self.state = State::Starting(child, starting, Since::now());
+        Ok(())
+    }
+
+    /// Takes from files what of its program and environment is known only when it starts, each time anew.
+    ///
+    /// # Errors
+    /// A file that is not one of variables, or that lacks one.
+    pub(super) fn complete(&mut self) -> Result<()> {
+        let late = &self.plan.late;
+        let Some(process) = self.plan.spec.process().as_ref().filter(|_| !late.is_empty()) else { return Ok(()) };
+        let process = late.complete(process, &mut value)?;
+        self.prepared = Rc::new(self.prepared.with_program(&process)?);
         Ok(())
     }
 

@@ -59,6 +59,8 @@ pub(super) enum Purpose {
     Copy { connection: usize, container: usize },
     /// A client's sockets.
     Sockets { connection: usize },
+    /// The volumes' files are written anew.
+    Files,
 }
 
 impl Purpose {
@@ -70,7 +72,7 @@ impl Purpose {
             | Purpose::PreStop { container, .. }
             | Purpose::Session { container, .. }
             | Purpose::Copy { container, .. } => Some(container),
-            Purpose::Sockets { .. } => None,
+            Purpose::Sockets { .. } | Purpose::Files => None,
         }
     }
 }
@@ -139,12 +141,12 @@ impl AsFd for Capture {
     }
 }
 
-/// Runs `work` in a process of its own in the pod's network namespace, without any capability or descriptor but the socket that it
+/// Runs `work` in a process of its own in the pod's network namespace, `None` for the host's, without any capability or descriptor but the socket that it
 /// answers on. Returns the process and the other end of that socket.
 ///
 /// # Errors
 /// The clone's.
-pub(super) fn in_network(network: BorrowedFd, work: impl FnOnce(&OwnedFd)) -> Result<(Child, OwnedFd)> {
+pub(super) fn in_network(network: Option<BorrowedFd>, work: impl FnOnce(&OwnedFd)) -> Result<(Child, OwnedFd)> {
     let (ours, theirs) = packet::pair()?;
     let mut ours = Some(ours);
     let child = spawn(CloneFlags::empty(), || {
@@ -162,10 +164,12 @@ pub(super) fn in_network(network: BorrowedFd, work: impl FnOnce(&OwnedFd)) -> Re
 }
 
 /// It reads what containers answer, and must have nothing to lose.
-fn confine(network: BorrowedFd, kept: &OwnedFd) -> std::result::Result<(), SysError> {
+fn confine(network: Option<BorrowedFd>, kept: &OwnedFd) -> std::result::Result<(), SysError> {
     nix::unistd::setsid().named(|| "setsid()")?;
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-    setns(network, CloneFlags::CLONE_NEWNET).named(|| "setns(net)")?;
+    if let Some(network) = network {
+        setns(network, CloneFlags::CLONE_NEWNET).named(|| "setns(net)")?;
+    }
     close_all_but(&[kept.as_fd()])?;
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::clear(None, set).map_err(|e| SysError::new(format!("capset(): {e}"), Errno::last()))?;

@@ -41,6 +41,8 @@ pub(super) enum Source {
     Attached(usize),
     /// The first process of the shared pid namespace ended.
     Pause,
+    /// Something happened where the input's files are.
+    Files,
 }
 
 impl Source {
@@ -61,6 +63,7 @@ impl Source {
             Source::ErrandOutput(n) => (12, n),
             Source::Attached(n) => (13, n),
             Source::Pause => (14, 0),
+            Source::Files => (15, 0),
         };
         (n as u64) << 8 | kind
     }
@@ -82,7 +85,8 @@ impl Source {
             11 => Source::ErrandStart(n),
             12 => Source::ErrandOutput(n),
             13 => Source::Attached(n),
-            _ => Source::Pause,
+            14 => Source::Pause,
+            _ => Source::Files,
         }
     }
 }
@@ -166,6 +170,7 @@ mod tests {
             Source::ErrandOutput(4),
             Source::Attached(5),
             Source::Pause,
+            Source::Files,
         ] {
             assert_eq!(Source::unpack(source.pack()), source);
         }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::object::{self, Identity};
 use super::record::{First, boot_id};
 use super::status::{ContainerKind, ContainerState, ContainerSummary, Phase, Summary};
-use super::supervisor::POD_IP;
 use crate::error::Result;
 use crate::image::timestamp;
+use crate::plan::POD_IP;
 
 /// How a container ended whose end nobody saw, in the kubelet's words.
 const REASON: &str = "ContainerStatusUnknown";

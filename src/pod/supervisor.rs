@@ -5,6 +5,7 @@
 
 mod ending;
 mod errands;
+mod following;
 mod hooks;
 mod lives;
 mod output;
@@ -28,7 +29,9 @@ use super::container::{Container, State};
 use super::control::server::{Owner, Server};
 use super::errand::Errand;
 use super::events::{Events, Source};
+use super::follow::{Follow, Watched};
 use super::happenings::Happenings;
+use super::host_path::HostTrees;
 use super::link::{Fact, hear, tell};
 use super::output::Label;
 use super::record;
@@ -36,17 +39,16 @@ use super::root::mount_root;
 use super::sandbox::{self, Sandbox};
 use super::status::{EventKind, TracePoint, trace_table};
 use super::stream::Sink;
-use super::volumes;
+use super::{host_path, storage, volumes};
 use crate::error::{Context, Result};
 use crate::host::confine::{Tree, become_root};
 use crate::plan::{PodPlan, Processes, Role};
 use crate::runtime::{Pause, Prepared};
-use crate::sys::Named;
 use crate::sys::process::is_ignored;
-
-pub use report::POD_IP;
+use crate::sys::{Named, SysError};
 
 use ending::Ending;
+use following::Following;
 use output::Attached;
 
 /// What the supervisor inherits from the client.
@@ -67,6 +69,10 @@ pub(super) struct Inheritance<'a> {
     pub(super) front: Option<FrontDescriptors>,
     pub(super) notices: Notices,
     pub(super) about: About,
+    /// What the volumes follow, if they do.
+    pub(super) follow: Option<Follow>,
+    /// The trees of `hostPath` volumes, where the client had to look for them: a pod of real root is nobody on the host.
+    pub(super) host_trees: Option<HostTrees>,
 }
 
 /// The client's own streams, and how each container is called there, in the order of the plan.
@@ -179,6 +185,7 @@ struct Supervisor<'a> {
     attached: Vec<Attached>,
     notices: Notices,
     happenings: Happenings,
+    following: Following,
     /// Seconds since 1970.
     started_at: i64,
     ended_at: Option<i64>,
@@ -219,16 +226,35 @@ const TURN: usize = 64 * 1024;
 
 impl<'a> Supervisor<'a> {
     fn new(inheritance: Inheritance<'a>) -> Result<Self> {
-        let Inheritance { mut plan, prepared, data, dir, link, listener, owner, stdin, front, notices, mut about } =
-            inheritance;
+        let Inheritance {
+            mut plan,
+            prepared,
+            data,
+            dir,
+            link,
+            listener,
+            owner,
+            stdin,
+            front,
+            notices,
+            mut about,
+            follow,
+            host_trees,
+        } = inheritance;
         trace(&mut about, "clone, id map");
-        let sandbox = build(&plan, data)?;
+        // What is followed is looked at before the host's files are out of sight.
+        let (watched, unwatched) = match follow.map(watch).transpose() {
+            Ok(watched) => (watched, None),
+            Err(e) => (None, Some(e)),
+        };
+        let sandbox = build(&plan, data, host_trees)?;
+        let following = Following::new(&mut plan, watched);
         trace(&mut about, "sandbox, volumes");
         let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
         let containers: Vec<_> = plans.zip(prepared).map(|(p, r)| Container::new(Rc::new(p), Rc::new(r))).collect();
-        let pause = match (plan.processes, containers.first()) {
-            (Processes::Shared, Some(first)) => Some(Pause::new(&first.prepared)?),
-            _ => None,
+        let pause = match plan.processes {
+            Processes::Shared => Some(Pause::new(containers.iter().map(|container| &*container.prepared))?),
+            Processes::Apart => None,
         };
         let events = Events::new()?;
         let signals = SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
@@ -254,7 +280,7 @@ impl<'a> Supervisor<'a> {
         if about.keep == Keep::Record {
             record::reserve_last(&pod_dir);
         }
-        Ok(Supervisor {
+        let mut supervisor = Supervisor {
             plan,
             about,
             dir: Rc::new(pod_dir),
@@ -274,6 +300,7 @@ impl<'a> Supervisor<'a> {
             attached: Vec::new(),
             notices,
             happenings: Happenings::default(),
+            following,
             started_at,
             ended_at: None,
             conditions: Vec::new(),
@@ -284,7 +311,13 @@ impl<'a> Supervisor<'a> {
             changed: false,
             buffer: vec![0; TURN],
             batch: Vec::new(),
-        })
+        };
+        supervisor.begin_following()?;
+        if let Some(e) = unwatched {
+            let why = format!("the volumes will not follow their files: {e}");
+            supervisor.happened(EventKind::Warning, "FailedUpdate", None, &why);
+        }
+        Ok(supervisor)
     }
 
     /// The pod's exit code: 0, or the code of the container that failed first.
@@ -294,6 +327,7 @@ impl<'a> Supervisor<'a> {
         self.errands.clear();
         self.containers.iter_mut().for_each(Container::give_up);
         let cleared = self.containers.iter().try_for_each(|c| c.remove_directories(self.dir.as_fd()));
+        let cleared = cleared.and(self.plan.volumes.iter().try_for_each(|v| storage::remove(&*self.dir, v)));
         if let Err(e) = &outcome {
             self.verdict.get_or_insert(("SupervisorFailed", e.what().to_owned()));
             self.failure.get_or_insert(e.exit_code());
@@ -353,7 +387,7 @@ impl<'a> Supervisor<'a> {
         });
         let errands = self.errands.iter().map(|e| e.deadline.filter(|_| !e.late));
         let ending = self.ending.as_ref().map_or(self.active_until, |ending| ending.reminder);
-        containers.chain(errands).chain([ending]).flatten().min()
+        containers.chain(errands).chain([ending, self.following.due()]).flatten().min()
     }
 
     fn handle(&mut self, source: Source) -> Result<()> {
@@ -379,6 +413,10 @@ impl<'a> Supervisor<'a> {
             Source::ErrandStart(id) => self.errand_proceeds(id),
             Source::ErrandOutput(id) => self.errand_printed(id),
             Source::Pause => self.lost_pause(),
+            Source::Files => {
+                self.files_changed();
+                Ok(())
+            }
         }
     }
 
@@ -416,6 +454,7 @@ impl<'a> Supervisor<'a> {
         let now = Instant::now();
         self.late_errands(now)?;
         self.due_departures(now)?;
+        self.due_following(now)?;
         if let Some(ending) = &mut self.ending {
             if ending.reminder.is_some_and(|reminder| now >= reminder) {
                 ending.reminder = None;
@@ -484,13 +523,19 @@ fn trace(about: &mut About, step: &str) {
     about.trace.push(TracePoint { step: step.to_owned(), at_us });
 }
 
+fn watch(follow: Follow) -> std::result::Result<(Watched, Follow), SysError> {
+    Ok((Watched::new(&follow.files)?, follow))
+}
+
 /// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.
-fn build(plan: &PodPlan, data: &Tree) -> Result<Sandbox> {
-    mount_root(data).context(|| "building the pod's root")?;
-    let making = sandbox::make(&plan.hostname, plan.ids.max_gid())?;
-    // The files' modes are the plan's; the caller's umask says nothing about them.
+fn build(plan: &PodPlan, data: &Tree, host_trees: Option<HostTrees>) -> Result<Sandbox> {
+    // Directories of the host are made with mode 0755, as the kubelet makes them; and the new root may cover what is looked for.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let host_trees = host_trees.map_or_else(|| host_path::trees(plan), Ok)?;
+    mount_root(data).context(|| "building the pod's root")?;
+    let making = sandbox::make(&plan.hostname, &plan.ids, &plan.sandbox)?;
     for volume in &plan.volumes {
+        storage::mount(Path::new("."), volume, &host_trees)?;
         volumes::make(Path::new("."), volume)?;
     }
     for container in plan.init_containers.iter().chain(&plan.containers) {

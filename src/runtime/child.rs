@@ -5,17 +5,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, umount2};
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, setsid};
 
 use super::channel::{Fact, hear, tell};
-use super::identity::{Wall, Writer};
+use super::label::{Label, Opened};
 use super::mounts::apply;
 use super::place::{Joined, SharedProcesses, Streams};
 use super::prepare::{Access, Prepared};
 use super::program::Program;
+use super::wall::{Wall, Writer};
 use crate::error::Error;
 use crate::host::explain;
 use crate::sys::mount::{Depth, set_attributes};
@@ -40,11 +41,10 @@ fn become_program(
     take_places(joined, streams)?;
     // Nobody but the containers of a shared pid namespace would see this process; they are in other user namespaces until it joins theirs.
     let shared = joined.processes;
+    let labels = prepared.labels.iter().map(Label::open).collect::<Result<Vec<_>, _>>()?;
     // A path of the container's, as its command or its working directory, may name /proc/self/fd/N: nothing of the host may be there.
-    match &shared {
-        Some(shared) => close_all_but(&[channel.as_fd(), shared.user_namespace()])?,
-        None => close_all_but(&[channel.as_fd()])?,
-    }
+    let walls = shared.iter().map(|shared| shared.user_namespace()).chain(joined.users);
+    close_all_but(&walls.chain(kept(channel, &labels)).collect::<Vec<_>>())?;
     // The container's own /proc is not there yet, or not to be trusted.
     let proc = open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| "open(\"/proc\", O_PATH)")?;
@@ -54,9 +54,28 @@ fn become_program(
     if let Some(wall) = &identity.wall {
         join_wall(wall, shared, proc.as_fd(), channel)?;
     }
+    if prepared.joins.contains(CloneFlags::CLONE_NEWUSER) {
+        let users =
+            joined.users.ok_or_else(|| Error::new("the pod has no user namespace for the container to join"))?;
+        join_users(users)?;
+    }
     drop(proc);
-    close_all_but(&[channel.as_fd()])?;
-    finish(prepared, &prepared.program, Standing { streams, channel })
+    close_all_but(&kept(channel, &labels).collect::<Vec<_>>())?;
+    finish(prepared, &prepared.program, Standing { streams, channel, labels: &labels })
+}
+
+/// The descriptors that a process needs until its program runs.
+pub(super) fn kept<'a>(channel: &'a OwnedFd, labels: &'a [Opened]) -> impl Iterator<Item = BorrowedFd<'a>> {
+    [channel.as_fd()].into_iter().chain(labels.iter().map(AsFd::as_fd))
+}
+
+/// Enters the user namespace that owns the pod's other namespaces. The container's mounts are to be its own, too, and not those of the
+/// user namespace in which podling made them: they are copied, and what was mounted so far cannot be taken away from over what is
+/// below it (mount_namespaces(7), "Restrictions on mount namespaces").
+fn join_users(users: BorrowedFd) -> Result<(), Error> {
+    set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
+    setns(users, CloneFlags::CLONE_NEWUSER).named(|| "setns(CLONE_NEWUSER)")?;
+    Ok(unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP).named(|| "unshare(CLONE_NEWNS)")?)
 }
 
 /// Enters the last user namespace: the one that those have whose processes are shared, since processes can look into each other only
@@ -90,6 +109,7 @@ fn is_wall_of(wall: &Wall, shared: &SharedProcesses) -> bool {
 pub(super) struct Standing<'a> {
     pub(super) streams: Streams<'a>,
     pub(super) channel: &'a OwnedFd,
+    pub(super) labels: &'a [Opened<'a>],
 }
 
 /// Becomes the container's user behind the last wall, and then `program`.
@@ -101,6 +121,7 @@ pub(super) fn finish(prepared: &Prepared, program: &Program, standing: Standing)
     if let Streams::Terminal(size) = standing.streams {
         take_terminal(size, standing.channel)?;
     }
+    standing.labels.iter().try_for_each(Opened::take)?;
     // Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)), so the filter then comes before the capabilities go.
     if !identity.no_new_privileges {
         load_filters(prepared)?;
@@ -129,8 +150,12 @@ fn take_terminal(size: WindowSize, channel: &OwnedFd) -> Result<(), SysError> {
 /// Joins the pod's namespaces and takes the container's standard streams, in a session of its own.
 fn take_places(joined: Joined, streams: Streams) -> Result<(), SysError> {
     setsid().named(|| "setsid()")?;
-    setns(joined.network, CloneFlags::CLONE_NEWNET).named(|| "setns(net)")?;
-    setns(joined.ipc, CloneFlags::CLONE_NEWIPC).named(|| "setns(ipc)")?;
+    if let Some(network) = joined.network {
+        setns(network, CloneFlags::CLONE_NEWNET).named(|| "setns(net)")?;
+    }
+    if let Some(ipc) = joined.ipc {
+        setns(ipc, CloneFlags::CLONE_NEWIPC).named(|| "setns(ipc)")?;
+    }
     setns(joined.uts, CloneFlags::CLONE_NEWUTS).named(|| "setns(uts)")?;
     if let Streams::Given(stdio) = streams {
         dup2_stdin(stdio.stdin).named(|| "dup2(stdin)")?;
@@ -145,7 +170,7 @@ fn build_root(prepared: &Prepared) -> Result<(), SysError> {
     // A program whose file asks for a capability that the container lacks cannot be executed at all (execve(2), EPERM), though
     // ping, for one, works without. Where no privileges can be gained anyway, the mount lets the kernel overlook what files ask for.
     let flags = if prepared.identity.no_new_privileges { MsFlags::MS_NOSUID } else { MsFlags::empty() };
-    prepared.overlay.mount(&prepared.root, flags)?;
+    prepared.overlay.mount(&prepared.root, flags, prepared.mount_label.as_deref())?;
     let root = open(&prepared.root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .named(|| format!("open({:?}, O_PATH)", prepared.root))?;
     apply(root.as_fd(), &prepared.ops)?;

@@ -4,16 +4,16 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sched::{CloneFlags, setns};
-use nix::sys::prctl;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 use super::channel::{Fact, tell};
-use super::child::{Standing, finish};
+use super::child::{Standing, finish, kept};
+use super::label::Label;
 use super::place::Streams;
 use super::prepare::Prepared;
 use super::program::Program;
 use super::start::Starting;
-use super::visit::{ended, spawn_beside};
+use super::visit::{Reach, ended, spawn_beside};
 use crate::error::{Error, Result};
 use crate::host::confine::keep_capabilities_over_files;
 use crate::sys::clone::Child;
@@ -64,7 +64,7 @@ pub fn exec(prepared: &Prepared, target: impl AsFd, command: &Command, streams: 
     let (ours, theirs) = packet::pair()?;
     let mut ours = Some(ours);
     let target = target.as_fd();
-    let child = spawn_beside(target, CloneFlags::empty(), || {
+    let child = spawn_beside(target, CloneFlags::empty(), Reach::Closed, || {
         ours.take();
         let Err(error) = become_command(prepared, target, command, streams, &theirs);
         let code = i32::from(error.exit_code());
@@ -90,20 +90,22 @@ fn become_command(
     }
     // The limit on processes was set at the container's user namespace by its maker, and this sets it for this process, too.
     prepared.identity.set_limits()?;
-    enter(target)?;
-    close_all_but(&[channel.as_fd()])?;
-    finish(prepared, &command.0, Standing { streams, channel })
+    let labels = prepared.labels.iter().map(Label::open).collect::<std::result::Result<Vec<_>, _>>()?;
+    enter(prepared, target)?;
+    close_all_but(&kept(channel, &labels).collect::<Vec<_>>())?;
+    finish(prepared, &command.0, Standing { streams, channel, labels: &labels })
 }
 
-/// Does `work` in the view of the container whose first process is `target`: its root, its processes, its ids, as its root with the
+/// Does `work` in the view of the container whose first process is `target`, started from `prepared`: its root, its processes, its ids, as its root with the
 /// capabilities over files and no other, and with `kept` as the only descriptors.
 ///
 /// # Errors
 /// The container has ended, or the clone's.
-pub fn visit(target: impl AsFd, kept: &[BorrowedFd], work: impl FnOnce() -> i32) -> Result<Child> {
+pub fn visit(prepared: &Prepared, target: impl AsFd, kept: &[BorrowedFd], work: impl FnOnce() -> i32) -> Result<Child> {
     let target = target.as_fd();
-    spawn_beside(target, CloneFlags::empty(), || {
-        let entered = setsid().named(|| "setsid()").map(drop).map_err(Error::from).and_then(|()| enter(target));
+    spawn_beside(target, CloneFlags::empty(), Reach::Closed, || {
+        let entered =
+            setsid().named(|| "setsid()").map(drop).map_err(Error::from).and_then(|()| enter(prepared, target));
         let ready = entered.is_ok()
             && close_all_but(kept).is_ok()
             && nix::unistd::chdir("/").is_ok()
@@ -116,16 +118,13 @@ pub fn visit(target: impl AsFd, kept: &[BorrowedFd], work: impl FnOnce() -> i32)
     })
 }
 
-/// Joins the namespaces of the container, its last user namespace at the end.
-fn enter(target: BorrowedFd) -> Result<()> {
-    // From the moment it is in the container's user namespace the container's root could look into this process, whose memory and
-    // program are podling's: a process that is not dumpable is out of its reach (ptrace(2), "Ptrace access mode checking").
-    prctl::set_dumpable(false).named(|| "prctl(PR_SET_DUMPABLE, 0)")?;
-    let shared = CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWCGROUP
-        | CloneFlags::CLONE_NEWNS;
-    setns(target, shared).named(|| "setns(pidfd, the container's namespaces)").map_err(ended)?;
-    setns(target, CloneFlags::CLONE_NEWUSER).named(|| "setns(pidfd, CLONE_NEWUSER)").map_err(ended)
+/// Joins the namespaces of the container, its last user namespace at the end where it has one.
+fn enter(prepared: &Prepared, target: BorrowedFd) -> Result<()> {
+    // Those of the host that the container is in, this process is in, too, and nobody may join them.
+    let own = prepared.namespaces & (CloneFlags::CLONE_NEWCGROUP | CloneFlags::CLONE_NEWNS);
+    let users = CloneFlags::CLONE_NEWUSER;
+    setns(target, (prepared.joins - users) | own)
+        .named(|| "setns(pidfd, the container's namespaces)")
+        .map_err(ended)?;
+    setns(target, users).named(|| "setns(pidfd, CLONE_NEWUSER)").map_err(ended)
 }

@@ -1,24 +1,20 @@
-//! The last wall and what follows it: the container's own user namespace, its ids, limits and capabilities.
+//! Who a container's process is behind the last wall, or without it: its ids, limits and capabilities.
 
 use std::collections::HashSet;
-use std::os::fd::BorrowedFd;
 
 use caps::{CapSet, Capability};
-use nix::fcntl::{OFlag, openat};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, write};
-use oci_spec::runtime::{Capabilities, LinuxIdMapping, LinuxNamespaceType, PosixRlimitType, Process, Spec};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use oci_spec::runtime::{Capabilities, LinuxNamespaceType, PosixRlimitType, Process, Spec};
 
+use super::wall::Wall;
 use crate::error::{Error, Result};
-use crate::host::IdExtent;
-use crate::host::userns::{map_text, write_file};
 use crate::sys::{Named, SysError};
 
 /// Who a container's process is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Identity {
     /// The last user namespace, where the Spec has one.
     pub(super) wall: Option<Wall>,
@@ -32,33 +28,13 @@ pub(super) struct Identity {
     rlimits: Vec<(Resource, u64, u64)>,
 }
 
-/// The user namespace around one container: mounts, hostname and network belong to the one outside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wall {
-    /// Text of its uid_map.
-    pub(super) uid_map: String,
-    /// Text of its gid_map.
-    pub(super) gid_map: String,
-    /// Who is allowed to write these maps.
-    pub(super) writer: Writer,
-}
-
-/// user_namespaces(7): one id, the writer's own, needs no privilege over the parent namespace; more ids need it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writer {
-    /// The process that enters.
-    Itself,
-    /// The supervisor.
-    Supervisor,
-}
-
 impl Identity {
     pub(super) fn new(spec: &Spec, process: &Process) -> Result<Identity> {
         let user = process.user();
         let linux = spec.linux().as_ref();
         let has_wall = linux
             .and_then(|l| l.namespaces().as_ref())
-            .is_some_and(|all| all.iter().any(|n| n.typ() == LinuxNamespaceType::User));
+            .is_some_and(|all| all.iter().any(|n| n.typ() == LinuxNamespaceType::User && n.path().is_none()));
         let wall = match linux {
             Some(linux) if has_wall => Some(Wall::new(linux.uid_mappings(), linux.gid_mappings())?),
             _ => None,
@@ -132,49 +108,6 @@ impl Identity {
         }
         Ok(())
     }
-}
-
-impl Wall {
-    fn new(uids: &Option<Vec<LinuxIdMapping>>, gids: &Option<Vec<LinuxIdMapping>>) -> Result<Wall> {
-        let extents = |list: &Option<Vec<LinuxIdMapping>>| -> Vec<IdExtent> {
-            list.iter()
-                .flatten()
-                .map(|m| IdExtent { inside: m.container_id(), outside: m.host_id(), count: m.size() })
-                .collect()
-        };
-        let (uids, gids) = (extents(uids), extents(gids));
-        if uids.is_empty() || gids.is_empty() {
-            return Err(Error::new("a user namespace needs uidMappings and gidMappings"));
-        }
-        let single = |extents: &[IdExtent]| matches!(extents, [IdExtent { outside: 0, count: 1, .. }]);
-        let writer = if single(&uids) && single(&gids) { Writer::Itself } else { Writer::Supervisor };
-        Ok(Wall { uid_map: map_text(&uids), gid_map: map_text(&gids), writer })
-    }
-
-    /// Leaves the pod's user namespace for this one; the maps follow.
-    ///
-    /// `proc` is a procfs that shows this process.
-    pub(super) fn enter(&self, proc: BorrowedFd) -> std::result::Result<(), SysError> {
-        unshare(CloneFlags::CLONE_NEWUSER).named(|| "unshare(CLONE_NEWUSER)")?;
-        if self.writer == Writer::Itself {
-            // setgroups(2) was denied for good in the pod's one-id namespace, and this one inherits that.
-            write_map(proc, "self/uid_map", &self.uid_map)?;
-            write_map(proc, "self/gid_map", &self.gid_map)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the maps of process `pid`, which has entered; the caller's procfs must show it.
-    pub(super) fn write_maps(&self, pid: i32) -> std::result::Result<(), SysError> {
-        write_file(&format!("/proc/{pid}/uid_map"), self.uid_map.as_bytes())?;
-        write_file(&format!("/proc/{pid}/gid_map"), self.gid_map.as_bytes())
-    }
-}
-
-fn write_map(proc: BorrowedFd, name: &str, map: &str) -> std::result::Result<(), SysError> {
-    let file = openat(proc, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .named(|| format!("open(\"/proc/{name}\", O_WRONLY)"))?;
-    write(file, map.as_bytes()).map(drop).named(|| format!("write(\"/proc/{name}\", {:?})", map.trim_end()))
 }
 
 fn capabilities(list: &Capabilities) -> Result<HashSet<Capability>> {

@@ -7,22 +7,23 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, fstatat};
+use nix::sys::stat::{Mode, fstatat, umask};
 use oci_spec::runtime::{Mount, Spec};
 
-use super::overlay::c_path;
+use super::overlay::{c_path, context_option};
 use super::target::{Kind, find_exactly, find_exactly_or_make, find_or_make};
 use crate::error::{Error, Result};
-use crate::sys::mount::{Depth, attach, clone_tree, set_attributes};
+use crate::host::beneath::open_or_make;
+use crate::sys::mount::{Depth, Propagation, attach, clone_tree, set_attributes, set_propagation};
 use crate::sys::{Named, SysError};
 
 /// One step from the bare root file system to the container's view.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
     /// A new file system instance.
     Fresh { kind: CString, target: PathBuf, flags: MsFlags, data: Option<CString> },
     /// The tree at `source` in the supervisor's mount namespace.
-    Bind { source: CString, target: PathBuf, attributes: u64, depth: Depth },
+    Bind(Bind),
     /// Nothing can be read at `target` any more: /dev/null over a file, an empty file system over a directory.
     Mask { target: PathBuf },
     /// Nothing can be written at or below `target` any more.
@@ -31,6 +32,20 @@ pub(super) enum Op {
     Devices,
     /// A directory, where nothing has this name yet.
     Directory { target: PathBuf },
+}
+
+/// What is bound where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bind {
+    source: CString,
+    target: PathBuf,
+    /// What is bound instead of the whole source: a path below it, found at every start and never leaving it.
+    below: Option<PathBuf>,
+    attributes: u64,
+    depth: Depth,
+    /// Attributes of this mount and all below it.
+    all_attributes: u64,
+    propagation: Option<Propagation>,
 }
 
 /// The devices that every container has (runtime-spec, "Default Devices"), bound from the host.
@@ -51,8 +66,9 @@ const LINKS: [(&str, &str); 5] = [
 /// A mount option or type that this runtime does not know: it is refused, never ignored.
 pub(super) fn operations(spec: &Spec) -> Result<Vec<Op>> {
     let mut ops = Vec::new();
+    let label = spec.linux().as_ref().and_then(|l| l.mount_label().as_deref());
     for m in spec.mounts().as_deref().unwrap_or_default() {
-        ops.push(operation(m)?);
+        ops.push(labelled(operation(m)?, label)?);
         if m.destination() == Path::new("/dev") && m.typ().as_deref() == Some("tmpfs") {
             ops.push(Op::Devices);
         }
@@ -68,12 +84,26 @@ pub(super) fn operations(spec: &Spec) -> Result<Vec<Op>> {
     Ok(ops)
 }
 
+/// The same, with the SELinux label of the container's files on those file systems that can carry one.
+fn labelled(op: Op, label: Option<&str>) -> Result<Op> {
+    match (op, label) {
+        (Op::Fresh { kind, target, flags, data }, Some(label)) if [c"tmpfs", c"devpts"].contains(&kind.as_c_str()) => {
+            let said = data.as_ref().map(|data| data.to_string_lossy()).unwrap_or_default();
+            let text = format!("{said}{}", context_option(label));
+            let data = CString::new(text.trim_start_matches(','))
+                .map_err(|_| Error::new("linux.mountLabel has a NUL byte in it"))?;
+            Ok(Op::Fresh { kind, target, flags, data: Some(data) })
+        }
+        (op, _) => Ok(op),
+    }
+}
+
 fn operation(m: &Mount) -> Result<Op> {
     let refuse = |why: String| Error::new(format!("mount at {:?}: {why}", m.destination()));
     if m.uid_mappings().is_some() || m.gid_mappings().is_some() {
         return Err(refuse("id-mapped mounts are not supported".to_owned()));
     }
-    let mut words = Words { flags: MsFlags::empty(), attributes: 0, bind: None, data: Vec::new() };
+    let mut words = Words::new();
     for option in m.options().as_deref().unwrap_or_default() {
         words.take(option);
     }
@@ -84,11 +114,22 @@ fn operation(m: &Mount) -> Result<Op> {
         if let Some(word) = words.data.first() {
             return Err(refuse(format!("option {word:?} is not one of a bind mount")));
         }
-        return Ok(Op::Bind { source: c_path(source)?, target, attributes: words.attributes, depth });
+        return Ok(Op::Bind(Bind {
+            source: c_path(source)?,
+            target,
+            below: words.below,
+            attributes: words.attributes,
+            depth,
+            all_attributes: words.all_attributes,
+            propagation: words.propagation,
+        }));
     }
     let Some(kind) = m.typ().as_deref() else { return Err(refuse("neither a type nor `bind` is given".to_owned())) };
     if !["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup2"].contains(&kind) {
         return Err(refuse(format!("file system type {kind:?} is not supported")));
+    }
+    if words.below.is_some() {
+        return Err(refuse(format!("option {SUBDIR:?} is one of a bind mount")));
     }
     let c_string = |s: String| CString::new(s).map_err(|_| refuse("an option has a NUL byte in it".to_owned()));
     let data = if words.data.is_empty() { None } else { Some(c_string(words.data.join(","))?) };
@@ -99,11 +140,30 @@ fn operation(m: &Mount) -> Result<Op> {
 struct Words {
     flags: MsFlags,
     attributes: u64,
+    all_attributes: u64,
+    propagation: Option<Propagation>,
     bind: Option<Depth>,
+    below: Option<PathBuf>,
     data: Vec<String>,
 }
 
+/// mount(8)'s word for a directory below the source that is mounted instead of it; here a file will do, too, and a directory that is
+/// missing is made.
+const SUBDIR: &str = "X-mount.subdir=";
+
 impl Words {
+    fn new() -> Words {
+        Words {
+            flags: MsFlags::empty(),
+            attributes: 0,
+            all_attributes: 0,
+            propagation: None,
+            bind: None,
+            below: None,
+            data: Vec::new(),
+        }
+    }
+
     fn take(&mut self, word: &str) {
         let (flag, attribute) = match word {
             "ro" => (MsFlags::MS_RDONLY, libc::MOUNT_ATTR_RDONLY),
@@ -112,11 +172,23 @@ impl Words {
             "noexec" => (MsFlags::MS_NOEXEC, libc::MOUNT_ATTR_NOEXEC),
             "noatime" => (MsFlags::MS_NOATIME, libc::MOUNT_ATTR_NOATIME),
             "strictatime" => (MsFlags::MS_STRICTATIME, libc::MOUNT_ATTR_STRICTATIME),
-            // What the kernel does when nothing else is said, and propagation, which ends at the supervisor's own namespace.
-            "rw" | "suid" | "dev" | "exec" | "relatime" | "private" | "rprivate" => return,
+            "rro" => return self.all_attributes |= libc::MOUNT_ATTR_RDONLY,
+            "rnosuid" => return self.all_attributes |= libc::MOUNT_ATTR_NOSUID,
+            "rnodev" => return self.all_attributes |= libc::MOUNT_ATTR_NODEV,
+            "rnoexec" => return self.all_attributes |= libc::MOUNT_ATTR_NOEXEC,
+            // What the kernel does when nothing else is said.
+            "rw" | "suid" | "dev" | "exec" | "relatime" => return,
+            // A tree is always bound with what is mounted below it, and so has one propagation.
+            "private" | "rprivate" => return self.propagation = Some(Propagation::Private),
+            "slave" | "rslave" => return self.propagation = Some(Propagation::Slave),
             "bind" => return self.bind = Some(Depth::This),
             "rbind" => return self.bind = Some(Depth::Recursive),
-            other => return self.data.push(other.to_owned()),
+            other => {
+                return match other.strip_prefix(SUBDIR) {
+                    Some(path) => self.below = Some(PathBuf::from(path)),
+                    None => self.data.push(other.to_owned()),
+                };
+            }
         };
         self.flags |= flag;
         self.attributes |= attribute;
@@ -131,33 +203,17 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
             Op::Fresh { kind, target, flags, data } => {
                 let place = find_exactly_or_make(root, target)?;
                 let path = format!("/proc/self/fd/{}", place.as_raw_fd());
-                mount(Some(kind.as_c_str()), path.as_str(), Some(kind.as_c_str()), *flags, data.as_deref())
-                    .named(|| format!("mount({kind:?}, {target:?}, {data:?})"))?;
-            }
-            Op::Bind { source, target, attributes, depth } => {
-                let tree = clone_tree(nix::fcntl::AT_FDCWD, source)?;
-                let place = find_or_make(root, target, kind_of(&tree)?)?;
-                // The kernel would say EINVAL, which nobody understands.
-                match (kind_of(&tree)?, kind_of(&place)?) {
-                    (Kind::File, Kind::Directory) => {
-                        return Err(SysError::new(
-                            format!("mount of a file at {target:?}, where the image has a directory"),
-                            Errno::EISDIR,
-                        ));
-                    }
-                    (Kind::Directory, Kind::File) => {
-                        return Err(SysError::new(
-                            format!("mount of a directory at {target:?}, where the image has a file"),
-                            Errno::ENOTDIR,
-                        ));
-                    }
-                    _ => {}
+                let fresh = |flags: MsFlags| {
+                    mount(Some(kind.as_c_str()), path.as_str(), Some(kind.as_c_str()), flags, data.as_deref())
+                };
+                match fresh(*flags) {
+                    // Where the host's own is read-only, as inside another container, none may be more than that (user_namespaces(7)).
+                    Err(Errno::EPERM) if kind.as_c_str() == c"sysfs" => fresh(*flags | MsFlags::MS_RDONLY),
+                    made => made,
                 }
-                if *attributes != 0 {
-                    set_attributes(&tree, *depth, *attributes, source)?;
-                }
-                attach(&tree, &place, &c_name(target))?;
+                .named(|| format!("mount({kind:?}, {target:?}, {data:?})"))?;
             }
+            Op::Bind(bind) => bind.apply(root)?,
             Op::Mask { target } => mask(root, target, &mut nothing)?,
             Op::ReadOnly { target } => read_only(root, target)?,
             Op::Devices => devices(root)?,
@@ -165,6 +221,53 @@ pub(super) fn apply(root: BorrowedFd, ops: &[Op]) -> std::result::Result<(), Sys
         }
     }
     Ok(())
+}
+
+impl Bind {
+    fn apply(&self, root: BorrowedFd) -> std::result::Result<(), SysError> {
+        let Bind { source, target, below, attributes, depth, all_attributes, propagation } = self;
+        let tree = match below {
+            None => clone_tree(nix::fcntl::AT_FDCWD, source)?,
+            Some(path) => {
+                let volume = nix::fcntl::open(source.as_c_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+                    .named(|| format!("open({source:?}, O_PATH)"))?;
+                // What was found is what is mounted, whatever another container calls it by now.
+                let before = umask(Mode::empty());
+                let found = open_or_make(&volume, path);
+                umask(before);
+                let failed =
+                    |e: SysError| SysError::new(format!("subPath {path:?} at {target:?}: {}", e.call), e.errno);
+                clone_tree(found.map_err(failed)?, c"")?
+            }
+        };
+        let place = find_or_make(root, target, kind_of(&tree)?)?;
+        // The kernel would say EINVAL, which nobody understands.
+        match (kind_of(&tree)?, kind_of(&place)?) {
+            (Kind::File, Kind::Directory) => {
+                return Err(SysError::new(
+                    format!("mount of a file at {target:?}, where the image has a directory"),
+                    Errno::EISDIR,
+                ));
+            }
+            (Kind::Directory, Kind::File) => {
+                return Err(SysError::new(
+                    format!("mount of a directory at {target:?}, where the image has a file"),
+                    Errno::ENOTDIR,
+                ));
+            }
+            _ => {}
+        }
+        if let Some(propagation) = propagation {
+            set_propagation(&tree, *propagation, source)?;
+        }
+        if *all_attributes != 0 {
+            set_attributes(&tree, Depth::Recursive, *all_attributes, source)?;
+        }
+        if *attributes != 0 {
+            set_attributes(&tree, *depth, *attributes, source)?;
+        }
+        attach(&tree, &place, &c_name(target))
+    }
 }
 
 /// One empty read-only file system, made when the first directory is masked and shared by all of them.
@@ -254,10 +357,31 @@ mod tests {
     }
 
     #[test]
+    fn a_label_goes_to_the_file_systems_that_can_carry_one() {
+        let labelled = |typ: &str, options: &[&str]| {
+            let op = operation(&mount_of(typ, options)).and_then(|op| labelled(op, Some("u:r:t:s0:c1,c2"))).unwrap();
+            let Op::Fresh { data, .. } = op else { panic!("{op:?}") };
+            data
+        };
+        assert_eq!(labelled("tmpfs", &["mode=755"]).as_deref(), Some(c"mode=755,context=\"u:r:t:s0:c1,c2\""));
+        assert_eq!(labelled("devpts", &[]).as_deref(), Some(c"context=\"u:r:t:s0:c1,c2\""));
+        assert_eq!(labelled("proc", &[]), None);
+    }
+
+    #[test]
     fn a_read_only_bind_covers_what_is_mounted_below_its_source() {
         let op = operation(&mount_of("bind", &["rbind", "ro"])).unwrap();
-        let Op::Bind { attributes, depth, .. } = op else { panic!("{op:?}") };
+        let Op::Bind(Bind { attributes, depth, .. }) = op else { panic!("{op:?}") };
         assert_eq!((attributes, depth), (libc::MOUNT_ATTR_RDONLY, Depth::Recursive));
+    }
+
+    #[test]
+    fn a_bind_may_be_of_something_below_its_source_and_recursively_read_only() {
+        let op = operation(&mount_of("bind", &["bind", "rslave", "rro", "rnoexec", "X-mount.subdir=a/b,c"])).unwrap();
+        let Op::Bind(Bind { attributes, all_attributes, below, propagation, .. }) = op else { panic!("{op:?}") };
+        assert_eq!((attributes, all_attributes), (0, libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC));
+        assert_eq!((below, propagation), (Some(PathBuf::from("a/b,c")), Some(Propagation::Slave)));
+        assert!(operation(&mount_of("tmpfs", &["X-mount.subdir=a"])).is_err());
     }
 
     #[test]

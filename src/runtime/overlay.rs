@@ -25,17 +25,31 @@ pub struct Overlay {
 /// mount(2) takes one page of options; some room is left for the words around the paths.
 const OPTIONS_LIMIT: usize = 3800;
 
+/// Mounts the directories `lower`, two at least and the bottom one first, one over the other at `target`, in the mount namespace of the
+/// caller; nobody can write there.
+///
+/// # Errors
+/// The failed call.
+pub fn mount_read_only_overlay(lower: &[PathBuf], target: &Path, flags: MsFlags) -> Result<(), SysError> {
+    let mut held = Vec::new();
+    let paths: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
+    let names = names(&paths, &mut held)?;
+    let lower: Vec<&[u8]> = names.iter().rev().map(Vec::as_slice).collect();
+    let options = [b"lowerdir=", lower.join(&b':').as_slice(), b",userxattr"].concat();
+    mount(Some("overlay"), target, Some("overlay"), flags, Some(options.as_slice()))
+        .named(|| format!("mount(\"overlay\", {target:?}, {:?})", String::from_utf8_lossy(&options)))
+}
+
 impl Overlay {
     /// Mounts the overlay at `target`, in the mount namespace of the caller.
     ///
     /// `userxattr` is what an unprivileged mount needs, and `volatile` spares the disk: the upper directory is thrown away with
     /// its container, so nothing is ever read from it after a crash.
-    pub(super) fn mount(&self, target: &Path, flags: MsFlags) -> Result<(), SysError> {
+    /// `label` is the SELinux label that its files then have.
+    pub(super) fn mount(&self, target: &Path, flags: MsFlags, label: Option<&str>) -> Result<(), SysError> {
         let mut held = Vec::new();
         let paths: Vec<&Path> = self.lower.iter().chain([&self.upper, &self.work]).map(PathBuf::as_path).collect();
-        let long = paths.iter().map(|p| p.as_os_str().len() + 1).sum::<usize>() > OPTIONS_LIMIT;
-        let special = paths.iter().any(|p| p.as_os_str().as_bytes().iter().any(|b| b":,\\\"".contains(b)));
-        let names = if long || special { by_descriptor(&paths, &mut held)? } else { by_path(&paths) };
+        let names = names(&paths, &mut held)?;
         let (lower, ends) = names.split_at(names.len() - 2);
         let lower: Vec<&[u8]> = lower.iter().rev().map(Vec::as_slice).collect();
         let mut options = b"lowerdir=".to_vec();
@@ -43,9 +57,22 @@ impl Overlay {
         options.extend(
             [b",upperdir=", ends[0].as_slice(), b",workdir=", ends[1].as_slice(), b",userxattr,volatile"].concat(),
         );
+        options.extend(label.map(context_option).unwrap_or_default().into_bytes());
         mount(Some("overlay"), target, Some("overlay"), flags, Some(options.as_slice()))
             .named(|| format!("mount(\"overlay\", {target:?}, {:?})", String::from_utf8_lossy(&options)))
     }
+}
+
+/// How the directories are called in the options of a mount.
+fn names(paths: &[&Path], held: &mut Vec<OwnedFd>) -> Result<Vec<Vec<u8>>, SysError> {
+    let long = paths.iter().map(|p| p.as_os_str().len() + 1).sum::<usize>() > OPTIONS_LIMIT;
+    let special = paths.iter().any(|p| p.as_os_str().as_bytes().iter().any(|b| b":,\\\"".contains(b)));
+    if long || special { by_descriptor(paths, held) } else { Ok(by_path(paths)) }
+}
+
+/// The option that gives all files of a mount one SELinux label; the quotes keep its commas together (mount(8), "context").
+pub(super) fn context_option(label: &str) -> String {
+    format!(",context=\"{label}\"")
 }
 
 fn by_path(paths: &[&Path]) -> Vec<Vec<u8>> {

@@ -8,8 +8,8 @@ use nix::sched::CloneFlags;
 use nix::sys::prctl;
 
 use super::channel::{Fact, hear, tell};
-use super::identity::{Wall, Writer};
 use super::prepare::Prepared;
+use super::wall::{Wall, Writer};
 use crate::error::{Error, Result};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::process::{close_all_but, default_signals, reap_by_itself};
@@ -25,13 +25,14 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Makes the pid namespace, and in it the user namespace that `first`, one of the containers, would have for itself: processes can
+    /// Makes the pid namespace, and in it the user namespace that the first of `containers` would have for itself: processes can
     /// look into each other, as in a cluster's pod, only inside one user namespace.
     ///
     /// # Errors
     /// What could not be made.
-    pub fn new(first: &Prepared) -> Result<Pause> {
-        let wall = first.identity.wall.clone();
+    pub fn new<'a>(containers: impl IntoIterator<Item = &'a Prepared>) -> Result<Pause> {
+        // One that joins the pod's own has none for the others.
+        let wall = containers.into_iter().find_map(|container| container.identity.wall.clone());
         let (ours, theirs) = packet::pair()?;
         let mut ours = Some(ours);
         let child = spawn(CloneFlags::CLONE_NEWPID, || {

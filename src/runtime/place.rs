@@ -8,10 +8,12 @@ use crate::sys::terminal::WindowSize;
 /// The pod's namespaces, which every container joins.
 #[derive(Debug, Clone, Copy)]
 pub struct Joined<'a> {
-    /// The network namespace.
-    pub network: BorrowedFd<'a>,
-    /// The ipc namespace.
-    pub ipc: BorrowedFd<'a>,
+    /// The network namespace; `None` where that is the host's, in which podling is itself.
+    pub network: Option<BorrowedFd<'a>>,
+    /// The ipc namespace, likewise.
+    pub ipc: Option<BorrowedFd<'a>>,
+    /// The user namespace that owns these, where the pod has containers that govern them.
+    pub users: Option<BorrowedFd<'a>>,
     /// The uts namespace.
     pub uts: BorrowedFd<'a>,
     /// Whose pid namespace it is born into, where it has none of its own.

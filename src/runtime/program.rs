@@ -124,6 +124,11 @@ impl Program {
             Errno::ENOEXEC => Error::new(format!("{path:?} is no program for this machine"))
                 .mend("a script needs a first line such as #!/bin/sh; a program must be built for this architecture")
                 .kind(Kind::NotExecutable),
+            Errno::E2BIG => {
+                Error::new(format!("{path:?} cannot be executed: its arguments and variables are too long"))
+                    .mend("one of them may have 128 KiB, all together a quarter of the limit on the stack (ulimit -s)")
+                    .kind(Kind::NotExecutable)
+            }
             Errno::EACCES => Error::new(format!("{path:?} may not be executed by the container's user"))
                 .mend("check that it is a file with its x bit set, not a directory")
                 .kind(Kind::NotExecutable),

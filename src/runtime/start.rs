@@ -8,7 +8,7 @@ use super::channel::{Fact, hear, tell};
 use super::child::live;
 use super::place::{Joined, Streams};
 use super::prepare::Prepared;
-use super::visit::spawn_beside;
+use super::visit::{Reach, spawn_beside};
 use crate::error::{Error, Result};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::packet;
@@ -45,7 +45,9 @@ pub fn start(prepared: &Prepared, joined: Joined, streams: Streams) -> Result<(C
         live(prepared, joined, streams, &theirs)
     };
     let child = match joined.processes {
-        Some(shared) => spawn_beside(shared.pid_namespace(), prepared.namespaces - CloneFlags::CLONE_NEWPID, life)?,
+        Some(shared) => {
+            spawn_beside(shared.pid_namespace(), prepared.namespaces - CloneFlags::CLONE_NEWPID, Reach::Open, life)?
+        }
         None => spawn(prepared.namespaces, life)?,
     };
     let channel = ours.ok_or_else(|| Error::new("the start channel is gone"))?;

@@ -52,12 +52,39 @@ pub enum Depth {
     Recursive,
 }
 
+/// Where mounts go that are made at or below another copy of a mount (mount_namespaces(7), "Shared subtrees").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// Neither here nor there.
+    Private,
+    /// Those that are made at what it was copied from appear here, too.
+    Slave,
+}
+
+/// Sets the propagation of the mount that `mount` refers to, and of all below it (mount_setattr(2)).
+///
+/// # Errors
+/// The failed call; `what` names the mount in it.
+pub fn set_propagation(mount: impl AsFd, propagation: Propagation, what: &CStr) -> Result<(), SysError> {
+    let propagation = match propagation {
+        Propagation::Private => libc::MS_PRIVATE,
+        Propagation::Slave => libc::MS_SLAVE,
+    };
+    let attr = libc::mount_attr { attr_set: 0, attr_clr: 0, propagation, userns_fd: 0 };
+    set_attr(mount, Depth::Recursive, &attr)
+        .map_err(|errno| SysError::new(format!("mount_setattr({what:?}, propagation {propagation:#x})"), errno))
+}
+
 /// Sets the mount attributes `set` (`MOUNT_ATTR_RDONLY`, `MOUNT_ATTR_NOSUID` …) on the mount that `mount` refers to (mount_setattr(2)).
 ///
 /// # Errors
 /// The failed call; `what` names the mount in it.
 pub fn set_attributes(mount: impl AsFd, depth: Depth, set: u64, what: &CStr) -> Result<(), SysError> {
     let attr = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    set_attr(mount, depth, &attr).map_err(|errno| SysError::new(format!("mount_setattr({what:?}, {set:#x})"), errno))
+}
+
+fn set_attr(mount: impl AsFd, depth: Depth, attr: &libc::mount_attr) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | if depth == Depth::Recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty NUL-terminated string and `attr` is a whole mount_attr of the size given.
     let r = unsafe {
@@ -66,9 +93,9 @@ pub fn set_attributes(mount: impl AsFd, depth: Depth, set: u64, what: &CStr) -> 
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            &raw const *attr,
             size_of::<libc::mount_attr>(),
         )
     };
-    Errno::result(r).map(drop).map_err(|errno| SysError::new(format!("mount_setattr({what:?}, {set:#x})"), errno))
+    Errno::result(r).map(drop)
 }

@@ -20,6 +20,7 @@ pub fn rows() -> Vec<Row> {
             ],
         )
         .then("c: up", Do::Stop(None)),
+        // shows: spec.terminationGracePeriodSeconds
         row(
             "what still runs after the grace period is killed",
             PAGE,
@@ -62,6 +63,7 @@ pub fn rows() -> Vec<Row> {
         )
         .then("BackOff c", Do::Stop(None))
         .scaled(1.0),
+        // shows: spec.containers[].lifecycle.stopSignal
         row(
             "lifecycle.stopSignal takes the place of the image's",
             "Kubernetes, \"Container Lifecycle Hooks\", \"Stop signals\"",
@@ -73,6 +75,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::Lines(&["c: up", "c: usr1"]), Must::Ended(0, "Succeeded")],
         )
         .then("c: up", Do::Stop(None)),
+        // shows: spec.activeDeadlineSeconds
         row(
             "activeDeadlineSeconds ends a pod that runs, gracefully, and it has failed though its containers end with 0",
             "Kubernetes API, activeDeadlineSeconds; kubelet, active_deadline.go",

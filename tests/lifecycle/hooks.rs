@@ -21,6 +21,7 @@ fn lives(code: u8) -> String {
 
 pub fn rows() -> Vec<Row> {
     vec![
+        // shows: spec.containers[].lifecycle.postStart.exec.command
         row(
             "the next container starts when the postStart hook is over",
             "Kubernetes API, lifecycle.postStart: \"Other management of the container blocks until the hook completes\"",
@@ -45,6 +46,7 @@ pub fn rows() -> Vec<Row> {
         )
         .then("a: begun", Do::Look)
         .then("Running", Do::End),
+        // shows: spec.containers[].lifecycle.postStart.exec.command
         row(
             "a postStart hook that fails kills the container, and the policy restarts it",
             PAGE,
@@ -77,6 +79,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::Lines(&["a: up", "a: pre", "a: term"]), Must::Ended(0, "Succeeded")],
         )
         .then("a: up", Do::Stop(None)),
+        // shows: spec.containers[].lifecycle.preStop
         row(
             "the preStop hook is over before the stop signal is sent",
             PAGE,
@@ -97,6 +100,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::Event("FailedPreStopHook a", "PreStopHook failed"), Must::Lines(&["a: up", "a: term"]), Must::Ended(0, "Succeeded")],
         )
         .then("a: up", Do::Stop(None)),
+        // shows: spec.containers[].lifecycle.preStop
         row(
             "a preStop hook that outlasts the grace period is given up, and two seconds are left for the end",
             "Kubernetes, \"Pod Lifecycle\", \"Termination of Pods\", step 2",
@@ -123,6 +127,14 @@ pub fn rows() -> Vec<Row> {
             vec![Must::Gap("(stop)", "a: term", 50.0), Must::Lines(&["a: up", "a: term"])],
         )
         .then("a: up", Do::Stop(None)),
+        // shows: spec.containers[].lifecycle.postStart.sleep.seconds
+        row(
+            "so may a postStart hook, and the next container waits for it",
+            "Kubernetes, \"Container Lifecycle Hooks\", \"Hook handler implementations\"",
+            spec("restartPolicy: Always", &[], &[c("a", LIVES, "lifecycle: {postStart: {sleep: {seconds: 50}}}"), c("b", LIVES, "")]),
+            vec![Must::Gap("a: up", "b: up", 45.0), Must::Order(&["a: up", "b: up"])],
+        )
+        .then("b: up", Do::End),
         row(
             "a hook may be an HTTP request to the container",
             PAGE,

@@ -13,6 +13,7 @@ fn fails(times: u32, code: u8) -> String {
 
 pub fn rows() -> Vec<Row> {
     vec![
+        // shows: spec.initContainers
         row(
             "init containers run to completion one after the other, before the others start",
             PAGE,

@@ -12,6 +12,7 @@ pub fn rows() -> Vec<Row> {
     let one = |script: &str, fields: &str| spec("restartPolicy: Never", &[], &[c("c", script, fields)]);
     let lines: String = (921..=1000).map(|n| format!("{n}\n")).collect();
     vec![
+        // shows: spec.containers[].terminationMessagePath
         row(
             "a message is read from /dev/termination-log",
             PAGE,
@@ -24,6 +25,7 @@ pub fn rows() -> Vec<Row> {
             one("echo -n fine >/dev/termination-log", ""),
             vec![Must::Last(MESSAGE, json!("fine"))],
         ),
+        // shows: spec.containers[].terminationMessagePath
         row(
             "terminationMessagePath names another file",
             PAGE,
@@ -42,6 +44,7 @@ pub fn rows() -> Vec<Row> {
             one("echo printed; exit 1", ""),
             vec![Must::Last(MESSAGE, Value::Null)],
         ),
+        // shows: spec.containers[].terminationMessagePolicy
         row(
             "FallbackToLogsOnError takes the end of the log of a container that failed",
             PAGE,
@@ -49,6 +52,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::Last(MESSAGE, json!("one\ntwo\n"))],
         ),
         row("and of none that succeeded", PAGE, one("echo one", FALLBACK), vec![Must::Last(MESSAGE, Value::Null)]),
+        // shows: spec.containers[].terminationMessagePolicy
         row(
             "a message wins over the log",
             PAGE,

@@ -27,6 +27,7 @@ pub fn rows() -> Vec<Row> {
     };
     let quick = |spec: String| spec.replace("3000", "0");
     vec![
+        // shows: spec.containers[].livenessProbe.exec.command
         row(
             "a liveness probe's failure kills the container, and it is restarted",
             PAGE,
@@ -55,6 +56,7 @@ pub fn rows() -> Vec<Row> {
         )
         .then("2 x c: up", Do::Look)
         .then("c: up", Do::End),
+        // shows: spec.containers[].readinessProbe
         row(
             "a readiness probe's failure makes the pod unready and restarts nothing",
             PAGE,
@@ -81,6 +83,7 @@ pub fn rows() -> Vec<Row> {
         .then("c: up", Do::Look)
         .then("Unhealthy c", Do::Signal("c", 10))
         .then("ready", Do::End),
+        // shows: spec.containers[].livenessProbe.successThreshold
         row(
             "successThreshold counts successes in a row",
             TASK,
@@ -89,6 +92,7 @@ pub fn rows() -> Vec<Row> {
         )
         .then("ready", Do::Signal("c", 10))
         .then("c: n", Do::End),
+        // shows: spec.containers[].livenessProbe.failureThreshold
         row(
             "failureThreshold counts failures in a row, and nothing is tried after the last",
             TASK,
@@ -101,6 +105,7 @@ pub fn rows() -> Vec<Row> {
             one("Never", "echo up; until [ -e /v/n ] && [ $(wc -l </v/n) -ge 9 ]; do sleep 0.02; done", &probe("liveness", "echo >>/v/n; [ $(($(wc -l </v/n) % 2)) = 0 ]", "failureThreshold: 2")),
             vec![Must::NoEvent("Killing c"), Must::Ended(0, "Succeeded")],
         ),
+        // shows: spec.containers[].livenessProbe.initialDelaySeconds
         row(
             "the first attempt waits for initialDelaySeconds",
             TASK,
@@ -109,6 +114,7 @@ pub fn rows() -> Vec<Row> {
         )
         .scaled(0.05)
         .then("c: probed", Do::End),
+        // shows: spec.containers[].livenessProbe.periodSeconds
         row(
             "periodSeconds lie between two attempts",
             TASK,
@@ -117,6 +123,7 @@ pub fn rows() -> Vec<Row> {
         )
         .scaled(0.05)
         .then("2 x c: probed", Do::End),
+        // shows: spec.containers[].startupProbe
         row(
             "a startup probe keeps the others back until it succeeds",
             PAGE,
@@ -148,6 +155,7 @@ pub fn rows() -> Vec<Row> {
             one("Never", "echo up; sleep 0.5; wc -l </v/n", &probe("startup", "echo >>/v/n", "")),
             vec![Must::Lines(&["c: up", "c: 1"])],
         ),
+        // shows: spec.containers[].startupProbe
         row(
             "a container has failureThreshold × periodSeconds to start, then it is killed and restarted",
             PAGE,
@@ -161,6 +169,7 @@ pub fn rows() -> Vec<Row> {
         )
         .then("BackOff c", Do::End)
         .scaled(0.01),
+        // shows: spec.containers[].livenessProbe.timeoutSeconds
         row(
             "an attempt that takes longer than timeoutSeconds has failed",
             TASK,
@@ -168,6 +177,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::Event("Unhealthy c", "timed out")],
         )
         .then("Unhealthy c", Do::End),
+        // shows: spec.containers[].livenessProbe.terminationGracePeriodSeconds
         row(
             "a probe's own grace period takes the place of the pod's",
             TASK,
@@ -183,6 +193,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::NoEvent("Unhealthy c"), Must::Event("Killing c", "Stopping container c"), Must::Ended(0, "Succeeded")],
         )
         .then("c: up", Do::Stop(None)),
+        // shows: spec.containers[].livenessProbe.httpGet.port
         row(
             "httpGet: 200 to 399 is success, by the name of a port",
             TASK,
@@ -190,6 +201,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::States(&["ready"])],
         )
         .then("ready", Do::End),
+        // shows: spec.containers[].livenessProbe.httpGet.path
         row(
             "httpGet: another status is failure",
             TASK,
@@ -197,6 +209,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::Event("Unhealthy c", "Readiness probe failed: HTTP probe failed with statuscode: 404")],
         )
         .then("statuscode", Do::End),
+        // shows: spec.containers[].livenessProbe.tcpSocket.port
         row(
             "tcpSocket: a connection is success",
             TASK,
@@ -204,6 +217,7 @@ pub fn rows() -> Vec<Row> {
             vec![Must::States(&["ready"])],
         )
         .then("ready", Do::End),
+        // shows: spec.containers[].livenessProbe.tcpSocket.port
         row(
             "tcpSocket: none is failure",
             TASK,

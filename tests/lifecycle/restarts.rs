@@ -31,6 +31,7 @@ pub fn rows() -> Vec<Row> {
             .then("c: run 2", Do::End),
         row("Always restarts after failure", PAGE, one("Always", &[1], ""), vec![Must::Order(&["c: run 1", "c: run 2"])])
             .then("c: run 2", Do::End),
+        // shows: spec.restartPolicy
         row(
             "OnFailure restarts after failure, and not after success",
             PAGE,
@@ -57,6 +58,7 @@ pub fn rows() -> Vec<Row> {
                 Must::Last("/containerStatuses/0/restartCount", json!(0)),
             ],
         ),
+        // shows: spec.containers[].restartPolicy
         row(
             "a container's own Never wins over the pod's Always",
             OWN,
@@ -69,12 +71,16 @@ pub fn rows() -> Vec<Row> {
             one("Never", &[5, 0], "restartPolicy: OnFailure"),
             vec![Must::Lines(&["c: run 1", "c: run 2"]), Must::Ended(0, "Succeeded")],
         ),
+        // shows: spec.containers[].restartPolicyRules[].action, spec.containers[].restartPolicyRules[].exitCodes.operator,
+        // shows: spec.containers[].restartPolicyRules[].exitCodes.values
         row(
             "a rule with In restarts for its codes; for others the container's policy decides",
             OWN,
             one("Always", &[42, 7], &rule("In", "41, 42")),
             vec![Must::Lines(&["c: run 1", "c: run 2"]), Must::Ended(7, "Failed")],
         ),
+        // shows: spec.containers[].restartPolicyRules[].exitCodes.operator,
+        // shows: spec.containers[].restartPolicyRules[].exitCodes.values
         row(
             "a rule with NotIn restarts for all other codes",
             OWN,
@@ -87,6 +93,7 @@ pub fn rows() -> Vec<Row> {
             one("Never", &[0, 3], &rule("In", "0")),
             vec![Must::Lines(&["c: run 1", "c: run 2"]), Must::Ended(3, "Failed")],
         ),
+        // shows: spec.restartPolicy
         row(
             "the first restart is at once, the next ones after 10 s, 20 s and 40 s, and the wait shows as CrashLoopBackOff",
             BACKOFF,

@@ -22,12 +22,14 @@ pub fn rows() -> Vec<Row> {
             spec("restartPolicy: Never", &[], &[c("c", "echo $$; ls -d /proc/[0-9]* | wc -l", "")]),
             vec![Must::Order(&["c: 1"])],
         ),
+        // shows: spec.shareProcessNamespace
         row(
             "in a shared process namespace PID 1 is pause",
             SHARED,
             shared(&[c("c", "cat /proc/1/comm; [ $$ = 1 ] || echo other", "")]),
             vec![Must::Lines(&["c: pause", "c: other"]), Must::Ended(0, "Succeeded")],
         ),
+        // shows: spec.shareProcessNamespace
         row(
             "the processes of the other containers are seen",
             SHARED,
@@ -94,18 +96,21 @@ pub fn rows() -> Vec<Row> {
             .replace("3000", "1"),
             vec![Must::Lines(&["i: pause", "c: seen"]), Must::Ended(0, "Succeeded")],
         ),
+        // shows: spec.containers[].stdin
         row(
             "without stdin the input is empty",
             INPUT,
             spec("restartPolicy: Never", &[], &[c("c", "timeout 5 cat && echo end", "")]),
             vec![Must::Lines(&["c: end"])],
         ),
+        // shows: spec.containers[].stdin
         row(
             "with stdin it stays open though nobody is attached",
             INPUT,
             spec("restartPolicy: Never", &[], &[c("c", "timeout 1 cat && echo end || echo open", "stdin: true")]),
             vec![Must::Order(&["c: open"]), Must::NoLine("c: end")],
         ),
+        // shows: spec.containers[].stdinOnce
         row(
             "with stdinOnce, too, until somebody has been",
             INPUT,
@@ -116,6 +121,7 @@ pub fn rows() -> Vec<Row> {
             ),
             vec![Must::Order(&["c: open"]), Must::NoLine("c: end")],
         ),
+        // shows: spec.containers[].tty
         row(
             "with tty the container has a terminal",
             INPUT,

@@ -21,6 +21,7 @@ const UNTIL: &str = "until [ -e /v/s ]; do sleep 0.02; done; ";
 
 pub fn rows() -> Vec<Row> {
     vec![
+        // shows: spec.initContainers, spec.containers[].restartPolicy
         row(
             "a sidecar starts before the containers and goes on beside them",
             PAGE,

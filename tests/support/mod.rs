@@ -121,6 +121,10 @@ impl Drop for Place {
             // A test that fails must not leave its detached pods to others.
             let _ = self.command(&["rm", "--all", "--force"]).output();
         }
+        if self.data().join("volumes").exists() {
+            // Their files may have subordinate ids as owners, too.
+            let _ = self.command(&["volume", "rm", "--all"]).output();
+        }
         if self.data().join("images").exists() {
             let ids = self.command(&["images", "--quiet", "--no-trunc"]).output();
             for id in ids

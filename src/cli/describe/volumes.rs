@@ -52,6 +52,28 @@ fn one(fields: &mut Fields, volume: &Value) {
                 fields.field(2, "DownwardAPI", "true");
             }
         }
+    } else if volume["hostPath"].is_object() {
+        let host = &volume["hostPath"];
+        fields.field(2, "Type", "HostPath (bare host directory volume)");
+        fields.field(2, "Path", string(&host["path"]));
+        fields.field(2, "HostPathType", string(&host["type"]));
+    } else if volume["persistentVolumeClaim"].is_object() {
+        let claim = &volume["persistentVolumeClaim"];
+        let kind = "PersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)";
+        fields.field(2, "Type", kind);
+        fields.field(2, "ClaimName", string(&claim["claimName"]));
+        fields.field(2, "ReadOnly", truth(&claim["readOnly"]).to_lowercase());
+    } else if volume["image"].is_object() {
+        let image = &volume["image"];
+        fields.field(2, "Type", "Image (a container image or OCI artifact)");
+        fields.field(2, "Reference", string(&image["reference"]));
+        fields.field(2, "PullPolicy", string(&image["pullPolicy"]));
+    } else if volume["ephemeral"].is_object() {
+        let spec = &volume["ephemeral"]["volumeClaimTemplate"]["spec"];
+        let kind = "EphemeralVolume (an inline specification for a volume that gets created and deleted with the pod)";
+        fields.field(2, "Type", kind);
+        fields.field(2, "StorageClass", string(&spec["storageClassName"]));
+        fields.field(2, "Requested", string(&spec["resources"]["requests"]["storage"]));
     } else {
         let kinds = volume.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
         fields.field(2, "Type", kinds.filter(|key| *key != "name").collect::<Vec<_>>().join(", "));

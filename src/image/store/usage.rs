@@ -146,7 +146,7 @@ fn sizes_of_files(dir: &Path) -> Result<BTreeMap<Digest, u64>> {
 }
 
 /// Bytes on disk of all that is in a directory, which may be other users' and unreadable to the caller; 0 where it is gone.
-pub(super) fn tree_size(dir: &Path, namespace: &dyn InUserNamespace) -> Result<u64> {
+pub fn tree_size(dir: &Path, namespace: &dyn InUserNamespace) -> Result<u64> {
     let open = File::options().read(true).custom_flags_path().open(dir);
     let top = match open {
         Ok(top) => OwnedFd::from(top),

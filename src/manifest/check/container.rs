@@ -1,11 +1,8 @@
 //! One container: its image, environment, ports, mounts and security.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvFromSource, EnvVar, PodSpec, SeccompProfile, SecurityContext, VolumeMount,
-};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
 
 use super::{Check, names};
 use crate::manifest::mistakes::nearest;
@@ -28,70 +25,23 @@ impl Check<'_> {
             self.refuse(&format!("{path}.workingDir"), format!("{dir:?} is not an absolute path"));
         }
         for (at, variable) in container.env.iter().flatten().enumerate() {
-            self.variable(&format!("{path}.env[{at}]"), variable);
+            self.variable(&format!("{path}.env[{at}]"), variable, spec);
         }
         for (at, source) in container.env_from.iter().flatten().enumerate() {
             self.env_from(&format!("{path}.envFrom[{at}]"), source);
         }
-        self.ports(path, container.ports.as_deref().unwrap_or_default());
-        self.mounts(path, container.volume_mounts.as_deref().unwrap_or_default(), spec);
+        self.ports(path, container.ports.as_deref().unwrap_or_default(), spec);
+        self.mounts(path, container, spec);
         if let Some(resources) = &container.resources {
             self.resources(&format!("{path}.resources"), resources);
         }
         if let Some(context) = &container.security_context {
-            self.security(&format!("{path}.securityContext"), context);
+            self.security(&format!("{path}.securityContext"), context, spec);
         }
         self.life(path, container, spec);
     }
 
-    fn variable(&mut self, path: &str, variable: &EnvVar) {
-        if variable.name.is_empty() {
-            self.problem(&format!("{path}.name"), "required");
-        } else {
-            self.grammar(&format!("{path}.name"), names::env_name(&variable.name));
-        }
-        let Some(from) = &variable.value_from else { return };
-        let path = format!("{path}.valueFrom");
-        if variable.value.as_deref().is_some_and(|value| !value.is_empty()) {
-            self.problem(&path, "a variable has a value or a valueFrom, found both");
-        }
-        let references = [
-            ("configMapKeyRef", from.config_map_key_ref.as_ref().map(|r| (&r.name, &r.key))),
-            ("secretKeyRef", from.secret_key_ref.as_ref().map(|r| (&r.name, &r.key))),
-        ];
-        let mut there = 0;
-        for (field, (name, key)) in references.into_iter().filter_map(|(field, reference)| Some((field, reference?))) {
-            there += 1;
-            self.required(&format!("{path}.{field}.name"), name);
-            if key.is_empty() {
-                self.problem(&format!("{path}.{field}.key"), "required");
-            } else {
-                self.grammar(&format!("{path}.{field}.key"), names::config_key(key));
-            }
-        }
-        if there != 1 {
-            let found = if there == 0 { "none" } else { "both" };
-            self.problem(&path, format!("valueFrom has one of configMapKeyRef and secretKeyRef, found {found}"));
-        }
-    }
-
-    fn env_from(&mut self, path: &str, source: &EnvFromSource) {
-        if let Some(prefix) = source.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
-            self.grammar(&format!("{path}.prefix"), names::env_name(prefix));
-        }
-        match (&source.config_map_ref, &source.secret_ref) {
-            (Some(map), None) => self.required(&format!("{path}.configMapRef.name"), &map.name),
-            (None, Some(secret)) => self.required(&format!("{path}.secretRef.name"), &secret.name),
-            (None, None) => {
-                self.problem(path, "envFrom has one of configMapRef and secretRef, found none");
-            }
-            (Some(_), Some(_)) => {
-                self.problem(path, "envFrom has one of configMapRef and secretRef, found both");
-            }
-        }
-    }
-
-    fn ports(&mut self, path: &str, ports: &[ContainerPort]) {
+    fn ports(&mut self, path: &str, ports: &[ContainerPort], spec: &PodSpec) {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for (at, port) in ports.iter().enumerate() {
             let path = format!("{path}.ports[{at}]");
@@ -104,6 +54,7 @@ impl Check<'_> {
                     self.problem(&format!("{path}.containerPort"), format!("{other} is outside 1 to 65535"));
                 }
             }
+            self.host_port(&path, port, spec);
             let protocol = port.protocol.as_deref().filter(|protocol| !protocol.is_empty());
             self.one_of(&format!("{path}.protocol"), protocol, &["TCP", "UDP", "SCTP"]);
             let Some(name) = port.name.as_deref().filter(|name| !name.is_empty()) else { continue };
@@ -116,12 +67,26 @@ impl Check<'_> {
         }
     }
 
-    fn mounts(&mut self, path: &str, mounts: &[VolumeMount], spec: &PodSpec) {
+    /// In the host's network the container's port is the host's.
+    fn host_port(&mut self, path: &str, port: &ContainerPort, spec: &PodSpec) {
+        let Some(number) = port.host_port.filter(|number| *number != 0) else { return };
+        if !(1..=65535).contains(&number) {
+            self.problem(&format!("{path}.hostPort"), format!("{number} is outside 1 to 65535"));
+        } else if spec.host_network != Some(true) {
+            self.refuse(&format!("{path}.hostPort"), "podling publishes no port of a pod's own network");
+        } else if number != port.container_port {
+            self.problem(&format!("{path}.containerPort"), "must be the hostPort where hostNetwork is true");
+        }
+    }
+
+    fn mounts(&mut self, path: &str, container: &Container, spec: &PodSpec) {
+        let mounts = container.volume_mounts.as_deref().unwrap_or_default();
         let volumes: Vec<&str> = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
         for (at, mount) in mounts.iter().enumerate() {
             let path = format!("{path}.volumeMounts[{at}]");
             let name_path = format!("{path}.name");
+            self.mount(&path, mount, container, spec);
             if mount.name.is_empty() {
                 self.problem(&name_path, "required");
             } else if !volumes.contains(&mount.name.as_str()) {
@@ -146,49 +111,6 @@ impl Check<'_> {
                 let first = self.source.at(&first);
                 self.problem(&mount_path, format!("{:?} is already mounted at {first}", mount.mount_path));
             }
-        }
-    }
-
-    fn security(&mut self, path: &str, context: &SecurityContext) {
-        self.id(&format!("{path}.runAsUser"), context.run_as_user);
-        self.id(&format!("{path}.runAsGroup"), context.run_as_group);
-        self.seccomp(&format!("{path}.seccompProfile"), context.seccomp_profile.as_ref());
-        let Some(capabilities) = &context.capabilities else { return };
-        for (list, names) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
-            for (at, name) in names.iter().flatten().enumerate() {
-                self.capability(&format!("{path}.capabilities.{list}[{at}]"), name);
-                let admin = list == "add" && name.trim_start_matches("CAP_") == "SYS_ADMIN";
-                if admin && context.allow_privilege_escalation == Some(false) {
-                    let why = "contradicts allowPrivilegeEscalation: false";
-                    self.problem(&format!("{path}.capabilities.{list}[{at}]"), why);
-                }
-            }
-        }
-    }
-
-    fn capability(&mut self, path: &str, name: &str) {
-        let full = if name.starts_with("CAP_") { name.to_owned() } else { format!("CAP_{name}") };
-        if name == "ALL" || caps::Capability::from_str(&full).is_ok() {
-            return;
-        }
-        let known: Vec<String> =
-            caps::all().iter().map(|c| c.to_string().trim_start_matches("CAP_").to_owned()).collect();
-        let meant = nearest(full.trim_start_matches("CAP_"), known.iter().map(String::as_str)).map(str::to_owned);
-        let problem = self.problem(path, format!("{name:?} is not a capability"));
-        if let Some(meant) = meant {
-            problem.mend(format!("did you mean {meant:?}?"));
-        }
-    }
-
-    pub(super) fn id(&mut self, path: &str, id: Option<i64>) {
-        if let Some(id) = id.filter(|id| !(0..=i64::from(i32::MAX)).contains(id)) {
-            self.problem(path, format!("{id} is outside 0 to {}", i32::MAX));
-        }
-    }
-
-    pub(super) fn seccomp(&mut self, path: &str, profile: Option<&SeccompProfile>) {
-        if let Some(profile) = profile {
-            self.required(&format!("{path}.type"), &profile.type_);
         }
     }
 }

@@ -3,17 +3,23 @@
 mod annotations;
 mod container;
 mod data;
+mod downward;
+mod environment;
+mod files;
 mod job;
 mod job_selector;
 mod life;
 mod metadata;
+mod network;
 mod os;
 mod placement;
 mod pod;
 mod ports;
 mod probes;
 mod resources;
+mod security;
 mod selectors;
+mod storage;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -49,6 +55,11 @@ pub(super) fn check(object: &Object, problems: &mut Problems) {
             let mut check = Check { source: &said.source, problems };
             check.metadata(&said.object.metadata);
             check.config_map(&said.object);
+        }
+        Object::Claim(said) => {
+            let mut check = Check { source: &said.source, problems };
+            check.metadata(&said.object.metadata);
+            check.claim(&said.object);
         }
         Object::Secret(said) => {
             let mut check = Check { source: &said.source, problems };

@@ -1,5 +1,7 @@
 //! Probes and lifecycle hooks, and what both of them try.
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::core::v1::{
     Container, ExecAction, GRPCAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe, SleepAction, TCPSocketAction,
 };
@@ -150,12 +152,16 @@ impl Check<'_> {
         self.one_of(&format!("{path}.grpc.mode"), grpc.mode.as_deref(), &["Plaintext", "TLS"]);
     }
 
-    /// A host name or address, which becomes part of a URL.
+    /// A host name or address, which becomes part of a URL. A name is as good as an address to a kubelet, which asks its node's name
+    /// servers; who probes here sees the pod's network only.
     fn host(&mut self, path: &str, host: Option<&str>) {
-        let Some(host) = host else { return };
+        let Some(host) = host.filter(|host| !host.is_empty()) else { return };
         let odd = |c: char| c.is_whitespace() || c.is_control() || "/?#@\\".contains(c);
         if host.contains(odd) {
             self.refuse(path, format!("{host:?} is no host name and no address"));
+        } else if host.parse::<IpAddr>().is_err() && !host.eq_ignore_ascii_case("localhost") {
+            let why = format!("{host:?} is a name, and podling asks no name server for probes and hooks");
+            self.refuse(path, why).mend("write an address, or localhost");
         }
     }
 

@@ -13,16 +13,18 @@ pub(super) const CONTAINER: &[Field] = &[
         Enforced("the command, with $(NAME) replaced; instead of the image's Entrypoint and Cmd"),
     ),
     ("spec.containers[].command[]", Group),
-    ("spec.containers[].image", Enforced("the image whose layers become the container's root")),
+    (
+        "spec.containers[].image",
+        Enforced("its layers become the container's root, and its configuration says what the pod does not"),
+    ),
     (
         "spec.containers[].imagePullPolicy",
-        Enforced("decides when the image is pulled; Always where the tag is latest or missing, else IfNotPresent"),
+        Enforced(
+            "when the registry is asked; where it is not written, Always for the tag latest and IfNotPresent for others, but then an image that was loaded here, or whose registry is out of reach, runs as it is",
+        ),
     ),
     ("spec.containers[].name", Enforced("names the container to podling's verbs, in its logs and in its record")),
-    (
-        "spec.containers[].restartPolicy",
-        Enforced("Always makes an init container a sidecar; otherwise it goes before the pod's"),
-    ),
+    ("spec.containers[].restartPolicy", Enforced("goes before the pod's; Always makes an init container a sidecar")),
     ("spec.containers[].restartPolicyRules", Group),
     ("spec.containers[].restartPolicyRules[]", Group),
     (
@@ -30,14 +32,20 @@ pub(super) const CONTAINER: &[Field] = &[
         Only(&["Restart"], "podling restarts the container that ended, and no other"),
     ),
     ("spec.containers[].restartPolicyRules[].exitCodes", Group),
-    ("spec.containers[].restartPolicyRules[].exitCodes.operator", Enforced("In or NotIn")),
-    ("spec.containers[].restartPolicyRules[].exitCodes.values", Enforced("the exit codes that the rule is about")),
+    (
+        "spec.containers[].restartPolicyRules[].exitCodes.operator",
+        Enforced("In restarts for the codes of values, NotIn for all others"),
+    ),
+    (
+        "spec.containers[].restartPolicyRules[].exitCodes.values",
+        Enforced("the exit codes that the rule restarts for, or all but which"),
+    ),
     ("spec.containers[].restartPolicyRules[].exitCodes.values[]", Group),
     (
         "spec.containers[].stdin",
-        Enforced("true keeps a pipe open that podling attach and run write into; otherwise reading ends at once"),
+        Enforced("true keeps a pipe open that podling attach writes into; otherwise reading ends at once"),
     ),
-    ("spec.containers[].stdinOnce", Enforced("closes the pipe when the first client that wrote to it has gone")),
+    ("spec.containers[].stdinOnce", Enforced("true ends the input when the first client that was attached has gone")),
     (
         "spec.containers[].terminationMessagePath",
         Enforced(
@@ -48,7 +56,7 @@ pub(super) const CONTAINER: &[Field] = &[
         "spec.containers[].terminationMessagePolicy",
         Enforced("FallbackToLogsOnError takes the end of the log where a failed container left no message"),
     ),
-    ("spec.containers[].tty", Enforced("true gives the container a terminal of its own")),
+    ("spec.containers[].tty", Enforced("true gives the container a terminal of its own as its streams")),
     (
         "spec.containers[].workingDir",
         Enforced("the directory the command starts in, made where the image lacks it; instead of the image's"),

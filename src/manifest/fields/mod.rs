@@ -16,6 +16,7 @@ mod job;
 mod metadata;
 mod mounts;
 mod network;
+mod persistent_volume_claim;
 mod placement;
 mod pod;
 mod probes;
@@ -66,6 +67,7 @@ const POD: &[&[Field]] = &[
     resources::RESOURCES,
     security::SECURITY,
     volumes::VOLUMES,
+    persistent_volume_claim::TEMPLATE,
 ];
 const CONFIG_MAP: &[&[Field]] = &[metadata::METADATA, config_map::CONFIG_MAP];
 const SECRET: &[&[Field]] = &[metadata::METADATA, secret::SECRET];
@@ -73,6 +75,8 @@ const JOB: &[&[Field]] = &[metadata::METADATA, job::JOB];
 
 /// Where a Job has a Pod's rows.
 const TEMPLATE: &str = "spec.template";
+
+const CLAIM: &[&[Field]] = &[metadata::METADATA, persistent_volume_claim::CLAIM];
 
 /// The rule for the field `pattern` of `kind`; `None` when the table does not know the field.
 pub(super) fn rule(kind: Kind, pattern: &str) -> Option<Rule> {
@@ -119,10 +123,15 @@ pub(super) fn elsewhere(kind: Kind, name: &str, parent: &str) -> Vec<String> {
         let (home, last) = path.rsplit_once('.').unwrap_or(("the top level", path));
         (last == name && !matches!(rule, Rule::Refused(_))).then_some(home)
     });
-    let homes: Vec<&str> = homes.collect();
+    let mut homes: Vec<&str> = homes.collect();
     if homes.is_empty() && kind == Kind::Job {
         let homes = elsewhere(Kind::Pod, name, "").into_iter();
         return homes.map(|home| format!("{TEMPLATE}.{home}")).collect();
+    }
+    // The fields of a claim in a volume are meant by whoever writes them there, and by few others.
+    let template = |home: &&str| home.contains("volumeClaimTemplate");
+    if !homes.iter().all(template) {
+        homes.retain(|home| !template(home));
     }
     let shared = shared(parent);
     let below = homes.iter().filter_map(|home| home.strip_prefix(&*shared)).filter(|rest| rest.starts_with('.'));
@@ -147,6 +156,7 @@ pub(super) fn tables(kind: Kind) -> &'static [&'static [Field]] {
         Kind::ConfigMap => CONFIG_MAP,
         Kind::Secret => SECRET,
         Kind::Job => JOB,
+        Kind::PersistentVolumeClaim => CLAIM,
     }
 }
 

@@ -1,26 +1,83 @@
 //! Names, ports and name resolution.
 
-use super::Rule::{Enforced, Group, Only, Refused, Trivial};
+use super::Rule::{Enforced, Group, Refused, Trivial};
 use super::{Field, Rule};
 
-const YET: Rule = Refused("podling does not honour it yet");
+const PUBLISHED: Rule = Refused(
+    "podling publishes no port: a pod's network is a loopback interface of its own, which `podling port-forward` and `exec` reach",
+);
 
 /// The rows, in the order of their paths.
 pub(super) const NETWORK: &[Field] = &[
     ("spec.containers[].ports", Group),
     ("spec.containers[].ports[]", Group),
-    ("spec.containers[].ports[].containerPort", Enforced("")),
-    ("spec.containers[].ports[].hostIP", Refused("podling does not publish ports yet")),
-    ("spec.containers[].ports[].hostPort", Refused("podling does not publish ports yet")),
-    ("spec.containers[].ports[].name", Enforced("")),
+    (
+        "spec.containers[].ports[].containerPort",
+        Enforced("says where the container listens, for probes and hooks; every other port can be listened on, too"),
+    ),
+    ("spec.containers[].ports[].hostIP", PUBLISHED),
+    (
+        "spec.containers[].ports[].hostPort",
+        Enforced("with hostNetwork the container's port is the host's; without it a port is refused"),
+    ),
+    ("spec.containers[].ports[].name", Enforced("probes and hooks may name the port by it")),
     ("spec.containers[].ports[].protocol", Trivial("it says what the container listens on, and opens nothing")),
-    ("spec.dnsConfig", YET),
-    ("spec.dnsPolicy", Only(&["ClusterFirst", "Default"], "podling does not honour it yet")),
-    ("spec.enableServiceLinks", Trivial("there are no Services to tell of")),
-    ("spec.hostAliases", YET),
-    ("spec.hostNetwork", Only(&["false"], "podling keeps a pod out of the host's namespaces")),
-    ("spec.hostname", Enforced("")),
-    ("spec.hostnameOverride", YET),
-    ("spec.setHostnameAsFQDN", Only(&["false"], "podling does not honour it yet")),
-    ("spec.subdomain", YET),
+    (
+        "spec.dnsConfig",
+        Enforced(
+            "goes into /etc/resolv.conf, behind what dnsPolicy puts there; the report says that no network leads to it",
+        ),
+    ),
+    ("spec.dnsConfig.nameservers", Enforced("its nameserver lines; three are the most, the policy's own first")),
+    ("spec.dnsConfig.nameservers[]", Group),
+    ("spec.dnsConfig.options", Group),
+    ("spec.dnsConfig.options[]", Group),
+    (
+        "spec.dnsConfig.options[].name",
+        Enforced("a word of the options line, in the place of the policy's of that name"),
+    ),
+    ("spec.dnsConfig.options[].value", Enforced("is written behind the option's name and a colon")),
+    ("spec.dnsConfig.searches", Enforced("its search line, behind the policy's own domains")),
+    ("spec.dnsConfig.searches[]", Group),
+    (
+        "spec.dnsPolicy",
+        Enforced(
+            "None: nothing but dnsConfig is in /etc/resolv.conf; Default: the host's name servers, domains and options are; \
+             ClusterFirst: the same, as the kubelet does without a cluster's name server",
+        ),
+    ),
+    (
+        "spec.enableServiceLinks",
+        Enforced(
+            "no variable tells of a Service, since there are none, nor of the API server (KUBERNETES_SERVICE_HOST), which a cluster \
+             tells of whatever is written here",
+        ),
+    ),
+    ("spec.hostAliases", Enforced("each becomes a line of /etc/hosts, as the kubelet writes it")),
+    ("spec.hostAliases[]", Group),
+    ("spec.hostAliases[].hostnames", Enforced("the names in its line")),
+    ("spec.hostAliases[].hostnames[]", Group),
+    ("spec.hostAliases[].ip", Enforced("the address in its line")),
+    (
+        "spec.hostNetwork",
+        Enforced(
+            "the containers are in the host's network namespace, with its host name, /etc/hosts and /etc/resolv.conf",
+        ),
+    ),
+    ("spec.hostname", Enforced("the pod's host name, in place of its own name")),
+    (
+        "spec.hostnameOverride",
+        Enforced("the pod's host name, before hostname and subdomain; cut to 63 bytes, as the kubelet does"),
+    ),
+    (
+        "spec.setHostnameAsFQDN",
+        Enforced("with a subdomain the kernel's host name is the whole name, of which it keeps 64 bytes"),
+    ),
+    (
+        "spec.subdomain",
+        Enforced(
+            "the pod's /etc/hosts knows it as HOSTNAME.SUBDOMAIN.NAMESPACE.svc.cluster.local, as without a headless Service in a \
+             cluster nobody else does",
+        ),
+    ),
 ];

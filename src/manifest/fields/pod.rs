@@ -3,16 +3,24 @@
 use super::Field;
 use super::Rule::{Enforced, Group, Refused, Trivial};
 
+const ACCOUNT: &str = "the name that the downward API and projected tokens tell; no account stands behind it";
+
 /// The rows, in the order of their paths.
 pub(super) const POD: &[Field] = &[
     ("spec", Group),
     (
         "spec.activeDeadlineSeconds",
-        Enforced("the pod is stopped and fails with DeadlineExceeded when the time is over"),
+        Enforced("the pod is stopped and fails with DeadlineExceeded when it has been active for so long"),
     ),
-    ("spec.automountServiceAccountToken", Trivial("there is no API server, so no token is mounted")),
+    (
+        "spec.automountServiceAccountToken",
+        Enforced("no token is mounted by itself, for there is no API server; true is reported"),
+    ),
     ("spec.containers", Group),
-    ("spec.ephemeralContainers", Refused("they are added to a running pod, never written in its YAML")),
+    (
+        "spec.ephemeralContainers",
+        Refused("they are added to a running pod, as podling debug does, and never written in its YAML"),
+    ),
     ("spec.imagePullSecrets", Group),
     ("spec.imagePullSecrets[]", Group),
     (
@@ -26,13 +34,20 @@ pub(super) const POD: &[Field] = &[
         Enforced("run to success one after the other, sidecars beside those that follow, before the containers start"),
     ),
     ("spec.initContainers[]", Group),
-    ("spec.restartPolicy", Enforced("ended containers start again by it, with the kubelet's back-off")),
-    ("spec.serviceAccount", Trivial("there is no API server to be known to")),
-    ("spec.serviceAccountName", Trivial("there is no API server to be known to")),
-    ("spec.shareProcessNamespace", Enforced("true gives the containers one pid namespace")),
+    (
+        "spec.restartPolicy",
+        Enforced(
+            "decides whether a container that has ended starts again, with the kubelet's back-off; Always where it is not written",
+        ),
+    ),
+    ("spec.serviceAccount", Enforced(ACCOUNT)),
+    ("spec.serviceAccountName", Enforced(ACCOUNT)),
+    ("spec.shareProcessNamespace", Enforced("true gives the containers one pid namespace, in which pause is PID 1")),
     (
         "spec.terminationGracePeriodSeconds",
-        Enforced("the time between the stop signal and SIGKILL; 30 where it is not written"),
+        Enforced(
+            "the time until SIGKILL, from the beginning of the preStop hook, or else from the stop signal; 30 where it is not written",
+        ),
     ),
-    ("status", Trivial("it is what another system last saw")),
+    ("status", Trivial("it says how the pod was elsewhere; podling inspect says how it is here")),
 ];

@@ -12,21 +12,26 @@ pub(super) const PROBES: &[Field] = &[
     ("spec.containers[].lifecycle.postStart.exec", Group),
     (
         "spec.containers[].lifecycle.postStart.exec.command",
-        Enforced("runs in the container right after its start; a failure kills it"),
+        Enforced("runs in the container, as it is written, right after its start; a failure kills the container"),
     ),
     ("spec.containers[].lifecycle.postStart.exec.command[]", Group),
     ("spec.containers[].lifecycle.postStart.httpGet", Group),
     (
         "spec.containers[].lifecycle.postStart.httpGet.host",
-        Enforced("the host to ask, an address; the pod itself where it is not written"),
+        Enforced(
+            "whom to ask, by --allow probeHosts, an address or localhost; the pod itself, at 127.0.0.1, where it is not written",
+        ),
     ),
     ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders", Group),
     ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[]", Group),
-    ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[].name", Enforced("a header of the request")),
+    (
+        "spec.containers[].lifecycle.postStart.httpGet.httpHeaders[].name",
+        Enforced("a header of the request; Host, User-Agent and Accept replace the kubelet's"),
+    ),
     ("spec.containers[].lifecycle.postStart.httpGet.httpHeaders[].value", Enforced("the header's value")),
     (
         "spec.containers[].lifecycle.postStart.httpGet.path",
-        Enforced("the path that is asked for; / where it is not written"),
+        Enforced("the path and query that are asked for, / where it is not written; any answer is success"),
     ),
     (
         "spec.containers[].lifecycle.postStart.httpGet.port",
@@ -35,7 +40,7 @@ pub(super) const PROBES: &[Field] = &[
     ("spec.containers[].lifecycle.postStart.httpGet.protocol", Only(&["HTTP1"], HTTP2)),
     (
         "spec.containers[].lifecycle.postStart.httpGet.scheme",
-        Enforced("HTTP, or HTTPS without a look at the certificate"),
+        Enforced("HTTP, or HTTPS without a look at the certificate; HTTP where it is not written"),
     ),
     ("spec.containers[].lifecycle.postStart.sleep", Group),
     ("spec.containers[].lifecycle.postStart.sleep.seconds", Enforced("waits that long")),
@@ -51,42 +56,58 @@ pub(super) const PROBES: &[Field] = &[
     ),
     (
         "spec.containers[].lifecycle.stopSignal",
-        Enforced("asks the container to end, instead of the image's StopSignal"),
+        Enforced("is sent to the container to end it, instead of the image's StopSignal"),
     ),
     ("spec.containers[].livenessProbe", Group),
     ("spec.containers[].livenessProbe.exec", Group),
-    ("spec.containers[].livenessProbe.exec.command", Enforced("runs in the container; exit code 0 is success")),
+    (
+        "spec.containers[].livenessProbe.exec.command",
+        Enforced("runs in the container, with $(NAME) replaced; exit code 0 is success"),
+    ),
     ("spec.containers[].livenessProbe.exec.command[]", Group),
     (
         "spec.containers[].livenessProbe.failureThreshold",
-        Enforced("so many failures in a row count; 3 where it is not written"),
+        Enforced("so many failures in a row have a consequence; 3 where it is not written"),
     ),
     ("spec.containers[].livenessProbe.grpc", Group),
-    ("spec.containers[].livenessProbe.grpc.mode", Enforced("Plaintext or TLS")),
+    (
+        "spec.containers[].livenessProbe.grpc.mode",
+        Enforced("Plaintext, or TLS without a look at the certificate; Plaintext where it is not written"),
+    ),
     ("spec.containers[].livenessProbe.grpc.port", Enforced("the port whose gRPC health service is asked")),
     ("spec.containers[].livenessProbe.grpc.service", Enforced("the service that the health request names")),
     ("spec.containers[].livenessProbe.httpGet", Group),
     (
         "spec.containers[].livenessProbe.httpGet.host",
-        Enforced("the host to ask, an address; the pod itself where it is not written"),
+        Enforced(
+            "whom to ask, by --allow probeHosts, an address or localhost; the pod itself, at 127.0.0.1, where it is not written",
+        ),
     ),
     ("spec.containers[].livenessProbe.httpGet.httpHeaders", Group),
     ("spec.containers[].livenessProbe.httpGet.httpHeaders[]", Group),
-    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].name", Enforced("a header of the request")),
+    (
+        "spec.containers[].livenessProbe.httpGet.httpHeaders[].name",
+        Enforced("a header of the request; Host, User-Agent and Accept replace the kubelet's"),
+    ),
     ("spec.containers[].livenessProbe.httpGet.httpHeaders[].value", Enforced("the header's value")),
     (
         "spec.containers[].livenessProbe.httpGet.path",
-        Enforced("the path that is asked for; an answer from 200 to 399 is success"),
+        Enforced(
+            "the path and query that are asked for, / where it is not written; an answer from 200 to 399 is success",
+        ),
     ),
     (
         "spec.containers[].livenessProbe.httpGet.port",
         Enforced("the port, by number or by the name of one of the container's ports"),
     ),
     ("spec.containers[].livenessProbe.httpGet.protocol", Only(&["HTTP1"], HTTP2)),
-    ("spec.containers[].livenessProbe.httpGet.scheme", Enforced("HTTP, or HTTPS without a look at the certificate")),
+    (
+        "spec.containers[].livenessProbe.httpGet.scheme",
+        Enforced("HTTP, or HTTPS without a look at the certificate; HTTP where it is not written"),
+    ),
     (
         "spec.containers[].livenessProbe.initialDelaySeconds",
-        Enforced("the first probe comes that long after the start"),
+        Enforced("the first probe comes that long after the start; at once where it is not written"),
     ),
     (
         "spec.containers[].livenessProbe.periodSeconds",
@@ -94,17 +115,26 @@ pub(super) const PROBES: &[Field] = &[
     ),
     (
         "spec.containers[].livenessProbe.successThreshold",
-        Enforced("so many successes in a row count; 1 where it is not written"),
+        Enforced(
+            "so many successes in a row have a consequence; 1 where it is not written, and for all but readinessProbe",
+        ),
     ),
     ("spec.containers[].livenessProbe.tcpSocket", Group),
     (
         "spec.containers[].livenessProbe.tcpSocket.host",
-        Enforced("the host to connect to, an address; the pod itself where it is not written"),
+        Enforced(
+            "what to connect to, by --allow probeHosts, an address or localhost; the pod itself, at 127.0.0.1, where it is not written",
+        ),
     ),
-    ("spec.containers[].livenessProbe.tcpSocket.port", Enforced("the port; a connection is success")),
+    (
+        "spec.containers[].livenessProbe.tcpSocket.port",
+        Enforced("the port, by number or by the name of one of the container's ports; a connection is success"),
+    ),
     (
         "spec.containers[].livenessProbe.terminationGracePeriodSeconds",
-        Enforced("the grace period of a container that is stopped because of this probe"),
+        Enforced(
+            "the grace period of a container that is stopped because of this probe; the pod's where it is not written",
+        ),
     ),
     (
         "spec.containers[].livenessProbe.timeoutSeconds",

@@ -7,11 +7,11 @@ const LIMITS: Rule =
     Refused("limits need control groups, which podling does not make, so nothing would hold a container to its limit");
 const NO_CLUSTER: Rule =
     Refused("devices are handed out by a cluster's dynamic resource allocation, which podling does not have");
-const SHARE: Rule = Trivial("what the pod gets at least; nothing is set aside on this machine");
+const SHARE: Rule = Trivial("what it gets at least: nothing of this machine is set aside, and nothing kept from it");
 
 /// The rows, in the order of their paths.
 pub(super) const RESOURCES: &[Field] = &[
-    ("spec.containers[].resizePolicy", Trivial("containers are not resized while they run")),
+    ("spec.containers[].resizePolicy", Trivial("nothing resizes a container while it runs")),
     ("spec.containers[].resources", Group),
     ("spec.containers[].resources.claims", NO_CLUSTER),
     ("spec.containers[].resources.limits", Group),
@@ -29,8 +29,10 @@ pub(super) const RESOURCES: &[Field] = &[
     ("spec.resources.limits", Group),
     ("spec.resources.limits.*", LIMITS),
     ("spec.resources.requests", Group),
-    ("spec.resources.requests.*", Refused("this machine offers cpu, memory and ephemeral-storage only")),
+    (
+        "spec.resources.requests.*",
+        Refused("a pod's own requests are of cpu and memory, and no huge pages are handed out here"),
+    ),
     ("spec.resources.requests.cpu", SHARE),
-    ("spec.resources.requests.ephemeral-storage", SHARE),
     ("spec.resources.requests.memory", SHARE),
 ];

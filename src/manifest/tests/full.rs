@@ -48,7 +48,7 @@ fn every_field_of_a_full_pod_has_an_answer() {
     for path in schema::paths::<Pod>("Pod") {
         write(&mut pod, &path);
     }
-    let examined = examine(&[Input { name: "full".to_owned(), bytes: pod.to_string().into_bytes() }]);
+    let examined = examine(&[Input { name: "full".to_owned(), bytes: pod.to_string().into_bytes(), path: None }]);
     let answered: BTreeSet<&str> = examined.objects[0].answers.iter().map(|answer| answer.path.as_str()).collect();
     let mut written = Vec::new();
     leaves(&pod, "", &mut written);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::manifest::{Input, read};
 
 fn error(bytes: &[u8]) -> String {
-    read(&[Input { name: "x".into(), bytes: bytes.to_vec() }]).unwrap_err().to_string()
+    read(&[Input { name: "x".into(), bytes: bytes.to_vec(), path: None }]).unwrap_err().to_string()
 }
 
 #[test]
@@ -60,7 +60,7 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(text in "[ \\n:a&*<\\[\\]{},'\"|>!#?0-9-]{0,60}|.{0,60}") {
-        let _ = read(&[Input { name: "x".into(), bytes: text.into_bytes() }]);
+        let _ = read(&[Input { name: "x".into(), bytes: text.into_bytes(), path: None }]);
     }
 
     #[test]
@@ -74,13 +74,13 @@ proptest! {
         let at = at % text.len();
         let end = (at + cut).min(text.len());
         text.replace_range(at..end, &put);
-        let _ = read(&[Input { name: "x".into(), bytes: text.into_bytes() }]);
+        let _ = read(&[Input { name: "x".into(), bytes: text.into_bytes(), path: None }]);
     }
 }
 
 #[test]
 fn what_is_changed_above_is_good() {
-    let read = |bytes: &[u8]| read(&[Input { name: "x".into(), bytes: bytes.to_vec() }]);
+    let read = |bytes: &[u8]| read(&[Input { name: "x".into(), bytes: bytes.to_vec(), path: None }]);
     assert_eq!(read(include_bytes!("pod.yaml")).map(|bundle| bundle.pods.len()), Ok(1));
     assert_eq!(read(include_bytes!("job.yaml")).map(|bundle| bundle.jobs.len()), Ok(1));
 }

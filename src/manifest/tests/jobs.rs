@@ -14,7 +14,7 @@ fn job(fields: &str, template: &str) -> String {
 #[test]
 fn a_job_and_its_template() {
     let text = job("completions: 3", &format!("    metadata: {{labels: {{app: x}}, name: ignored}}\n{POD}"));
-    let bundle = read(&[Input { name: "x".into(), bytes: text.into_bytes() }]).unwrap();
+    let bundle = read(&[Input { name: "x".into(), bytes: text.into_bytes(), path: None }]).unwrap();
     let job = &bundle.jobs[0];
     assert_eq!(job.said.object.spec.as_ref().unwrap().completions, Some(3));
     let metadata = &job.template.object.metadata;
@@ -146,7 +146,7 @@ fn what_an_api_server_would_refuse() {
         ),
     ];
     for (fields, words) in rows {
-        let examined = examine(&[Input { name: "x".into(), bytes: job(&fields, POD).into_bytes() }]);
+        let examined = examine(&[Input { name: "x".into(), bytes: job(&fields, POD).into_bytes(), path: None }]);
         let lines = examined
             .problems
             .into_iter()
@@ -222,7 +222,7 @@ fn what_kubectl_exports_is_taken() {
 #[test]
 fn each_field_of_a_template_has_an_answer() {
     let text = job("ttlSecondsAfterFinished: 1", POD);
-    let examined = examine(&[Input { name: "x".into(), bytes: text.into_bytes() }]);
+    let examined = examine(&[Input { name: "x".into(), bytes: text.into_bytes(), path: None }]);
     let paths: Vec<&str> = examined.objects[0].answers.iter().map(|answer| answer.path.as_str()).collect();
     for path in
         ["spec.ttlSecondsAfterFinished", "spec.template.spec.restartPolicy", "spec.template.spec.containers[0].image"]

@@ -33,7 +33,7 @@ fn kinds_of_a_cluster_are_refused_by_name_with_what_they_need() {
         );
         assert!(why.contains(words) && why.lines().count() == 2, "{why}");
         // A cluster takes it, so the input is not invalid.
-        let problems = examine(&[Input { name: "x".into(), bytes: text.into_bytes() }]).problems;
+        let problems = examine(&[Input { name: "x".into(), bytes: text.into_bytes(), path: None }]).problems;
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].class, Class::Refused);
     }
@@ -58,14 +58,14 @@ fn versions_and_slips() {
             "apiVersion: v1\nkind: Thing",
             &[
                 "pod.yaml:2: kind: \"Thing\" is not a kind that podling takes",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
             ],
         ),
         (
             "apiVersion: v1\nkind: ThingList",
             &[
                 "pod.yaml:2: kind: \"ThingList\" is not a kind that podling takes",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
             ],
         ),
         (
@@ -80,7 +80,7 @@ fn versions_and_slips() {
 fn items_of_a_pod_list_need_not_say_what_they_are() {
     let pod = "- metadata: {name: a}\n  spec: {containers: [{name: c, image: i}]}\n";
     let text = format!("apiVersion: v1\nkind: PodList\nitems:\n{pod}");
-    let bundle = read(&[Input { name: "x".into(), bytes: text.into_bytes() }]).unwrap();
+    let bundle = read(&[Input { name: "x".into(), bytes: text.into_bytes(), path: None }]).unwrap();
     assert_eq!(bundle.pods[0].object.metadata.name.as_deref(), Some("a"));
     let why = error(&format!("apiVersion: v1\nkind: List\nitems:\n{pod}"));
     assert!(why.contains("items[0].apiVersion: required"), "{why}");

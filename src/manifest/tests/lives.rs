@@ -127,6 +127,13 @@ fn probes() {
             ],
         ),
         (
+            "    livenessProbe: {tcpSocket: {port: 1, host: db.example}}\n    readinessProbe: {tcpSocket: {port: 1, host: Localhost}}",
+            &[
+                "pod.yaml:8: spec.containers[0].livenessProbe.tcpSocket.host: \"db.example\" is a name, and podling asks no name server for probes and hooks",
+                "  write an address, or localhost",
+            ],
+        ),
+        (
             "    livenessProbe:\n      httpGet:\n        port: 65536\n        httpHeaders:\n        - {name: 'a b', value: x}\n        - {name: a, value: \"x\\r\\ny\"}",
             &[
                 "pod.yaml:10: spec.containers[0].livenessProbe.httpGet.port: 65536 is outside 1 to 65535",

@@ -4,7 +4,7 @@ use crate::manifest::{Input, read};
 
 /// The whole error that reading `text` ends with.
 pub fn error(text: &str) -> String {
-    let input = Input { name: "pod.yaml".into(), bytes: text.as_bytes().to_vec() };
+    let input = Input { name: "pod.yaml".into(), bytes: text.as_bytes().to_vec(), path: None };
     match read(&[input]) {
         Ok(_) => "no error".into(),
         Err(e) => e.to_string(),
@@ -41,30 +41,30 @@ fn documents_and_kinds() {
             "hello",
             &[
                 "pod.yaml:1: expected a Kubernetes object, which begins with apiVersion and kind, found the text \"hello\"",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
             ],
         ),
         (
             "- a",
             &[
                 "pod.yaml:1: expected a Kubernetes object, which begins with apiVersion and kind, found a list",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
             ],
         ),
         (
             "a: b",
             &[
                 "pod.yaml:1: apiVersion: required",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
                 "pod.yaml:1: kind: required",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
             ],
         ),
         (
             "kind: Pod",
             &[
                 "pod.yaml:1: apiVersion: required",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
             ],
         ),
         (
@@ -79,7 +79,7 @@ fn documents_and_kinds() {
             "apiVersion: v1\nkind: 1",
             &[
                 "pod.yaml:2: kind: expected a text, found the number 1",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
             ],
         ),
         ("apiVersion: v1\nkind: List\nitems: {}", &["pod.yaml:3: items: expected a list of objects, found a mapping"]),
@@ -95,7 +95,7 @@ fn documents_and_kinds() {
             "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: List\n  items:\n  - hello\n",
             &[
                 "pod.yaml:7: items[0].items[0]: expected a Kubernetes object, which begins with apiVersion and kind, found the text \"hello\"",
-                "  podling takes Pod, ConfigMap, Secret and List of apiVersion v1, and Job of batch/v1",
+                "  podling takes Pod, ConfigMap, Secret, PersistentVolumeClaim and List of apiVersion v1, and Job of batch/v1",
             ],
         ),
     ];
@@ -305,7 +305,7 @@ fn unknown_and_misplaced_fields() {
             "  image: x",
             &[
                 "pod.yaml:8: spec.image: unknown field",
-                "  image belongs to spec.containers[]; is the indentation right?",
+                "  image belongs to spec.containers[] or spec.volumes[]; is the indentation right?",
             ],
         ),
         (
@@ -330,7 +330,10 @@ fn unknown_and_misplaced_fields() {
         ),
         (
             "  volumes: [{name: d, emptyDir: {foo: x}}]",
-            &["pod.yaml:8: spec.volumes[0].emptyDir.foo: unknown field", "  podling takes medium, sizeLimit here"],
+            &[
+                "pod.yaml:8: spec.volumes[0].emptyDir.foo: unknown field",
+                "  podling takes medium, mode, sizeLimit here",
+            ],
         ),
         ("  tolerations: [{ky: x}]", &["pod.yaml:8: spec.tolerations[0].ky: unknown field"]),
         ("  spec.hostname: x", &["pod.yaml:8: spec[spec.hostname]: unknown field", "  did you mean \"hostname\"?"]),

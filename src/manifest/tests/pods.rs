@@ -23,50 +23,29 @@ fn fields_that_are_refused() {
         ),
         (
             "  ephemeralContainers: [{name: d, image: i}]",
-            &["pod.yaml:8: spec.ephemeralContainers: they are added to a running pod, never written in its YAML"],
+            &[
+                "pod.yaml:8: spec.ephemeralContainers: they are added to a running pod, as podling debug does, and never written in its YAML",
+            ],
         ),
         (
             "    ports: [{containerPort: 80, hostPort: 80}]",
-            &["pod.yaml:8: spec.containers[0].ports[0].hostPort: podling does not publish ports yet"],
+            &["pod.yaml:8: spec.containers[0].ports[0].hostPort: podling publishes no port of a pod's own network"],
         ),
         (
-            "    env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]",
-            &["pod.yaml:8: spec.containers[0].env[0].valueFrom.fieldRef: podling does not honour it yet"],
-        ),
-        (
-            "  volumes: [{name: d, hostPath: {path: /}}]",
+            "  hostPID: true",
             &[
-                "pod.yaml:8: spec.volumes[0].hostPath: podling does not honour this kind of volume yet; it takes emptyDir, configMap and secret",
+                "pod.yaml:8: spec.hostPID: true: the end of its first process ends a pod's pid namespace, and so leaves nothing behind; in the host's nothing would end what a dead supervisor leaves, and only the host's root may go back there",
             ],
         ),
         (
-            "  volumes: [{name: d, nfs: {server: x, path: /}}]",
-            &[
-                "pod.yaml:8: spec.volumes[0].nfs: podling does not attach storage from elsewhere; it takes emptyDir, configMap and secret",
-            ],
-        ),
-        (
-            "  hostNetwork: true",
-            &["pod.yaml:8: spec.hostNetwork: true: podling keeps a pod out of the host's namespaces"],
-        ),
-        (
-            "    securityContext: {privileged: true, seccompProfile: {type: Unconfined}}",
-            &[
-                "pod.yaml:8: spec.containers[0].securityContext.privileged: true: podling does not run privileged containers yet",
-                "pod.yaml:8: spec.containers[0].securityContext.seccompProfile.type: \"Unconfined\": podling takes RuntimeDefault only, which it always applies",
-            ],
+            "    securityContext: {windowsOptions: {hostProcess: true}}",
+            &["pod.yaml:8: spec.containers[0].securityContext.windowsOptions: podling runs Linux containers"],
         ),
         (
             "    resources: {limits: {memory: 1Gi}, requests: {cpu: 100m, nvidia.com/gpu: 1}}",
             &[
                 "pod.yaml:8: spec.containers[0].resources.limits.memory: limits need control groups, which podling does not make, so nothing would hold a container to its limit",
                 "pod.yaml:8: spec.containers[0].resources.requests[nvidia.com/gpu]: this machine offers cpu, memory and ephemeral-storage only",
-            ],
-        ),
-        (
-            "  volumes: [{name: d, emptyDir: {medium: HugePages}}]",
-            &[
-                "pod.yaml:8: spec.volumes[0].emptyDir.medium: \"HugePages\": podling takes \"\" and Memory here, and hands out no huge pages",
             ],
         ),
     ];
@@ -213,7 +192,7 @@ fn values() {
         (
             "    env: [{name: A, valueFrom: {}}]",
             &[
-                "pod.yaml:8: spec.containers[0].env[0].valueFrom: valueFrom has one of configMapKeyRef and secretKeyRef, found none",
+                "pod.yaml:8: spec.containers[0].env[0].valueFrom: expected one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef and fileKeyRef, found none",
             ],
         ),
         (
@@ -245,7 +224,7 @@ fn values() {
             &[
                 "pod.yaml:8: spec.containers[0].volumeMounts[1].mountPath: \"/x\" is already mounted at pod.yaml:8",
                 "pod.yaml:9: spec.volumes[1].name: the volume \"d\" is already defined at pod.yaml:9",
-                "pod.yaml:9: spec.volumes[1]: a volume has one of emptyDir, configMap and secret, found none",
+                "pod.yaml:9: spec.volumes[1]: a volume has a source, found none",
                 "  emptyDir: {} is an empty one",
             ],
         ),
@@ -259,7 +238,7 @@ fn values() {
         (
             "  volumes: [{name: d, emptyDir: {sizeLimit: -1}, configMap: {name: x, defaultMode: 644, optional: true}}]",
             &[
-                "pod.yaml:8: spec.volumes[0]: a volume has one of emptyDir, configMap and secret, found several",
+                "pod.yaml:8: spec.volumes[0]: a volume has one source, found configMap and emptyDir",
                 "pod.yaml:8: spec.volumes[0].emptyDir.sizeLimit: \"-1\" must not be negative",
                 "pod.yaml:8: spec.volumes[0].configMap.defaultMode: 644, 01204 in octal, is outside 0 to 0777",
                 "  did you mean 0644?",
@@ -317,7 +296,9 @@ fn values() {
         ),
         (
             "  securityContext: {runAsNonRoot: true}\n  initContainers: [{name: x, image: i, securityContext: {runAsUser: 0}}]",
-            &["pod.yaml:9: spec.initContainers[0].securityContext.runAsUser: 0 is root, and runAsNonRoot is true"],
+            &[
+                "pod.yaml:9: spec.initContainers[0].securityContext.runAsUser: container's runAsUser breaks non-root policy: 0 is root, and runAsNonRoot is true",
+            ],
         ),
         (
             "    resources: {requests: {cpu: 100x}}",
@@ -334,8 +315,50 @@ fn values() {
             ],
         ),
         (
-            "    securityContext: {seccompProfile: {}}",
-            &["pod.yaml:8: spec.containers[0].securityContext.seccompProfile.type: required"],
+            "    securityContext: {seccompProfile: {}, procMount: None}",
+            &[
+                "pod.yaml:8: spec.containers[0].securityContext.seccompProfile.type: required",
+                "pod.yaml:8: spec.containers[0].securityContext.procMount: expected Default or Unmasked, found \"None\"",
+            ],
+        ),
+        (
+            "    securityContext: {privileged: true, allowPrivilegeEscalation: false, procMount: Unmasked}",
+            &[
+                "pod.yaml:8: spec.containers[0].securityContext.procMount: hostUsers must be false to use Unmasked",
+                "  write hostUsers: false in the pod's spec",
+                "pod.yaml:8: spec.containers[0].securityContext.allowPrivilegeEscalation: cannot be false where privileged is true",
+            ],
+        ),
+        (
+            "    securityContext: {seccompProfile: {type: Localhost, localhostProfile: ../p}, appArmorProfile: {type: RuntimeDefault, localhostProfile: p}}",
+            &[
+                "pod.yaml:8: spec.containers[0].securityContext.seccompProfile.localhostProfile: \"../p\" must not contain \"..\"",
+                "pod.yaml:8: spec.containers[0].securityContext.appArmorProfile.localhostProfile: may be there only where the type is Localhost",
+            ],
+        ),
+        (
+            "  securityContext: {seccompProfile: {type: Localhost}, appArmorProfile: {type: localhost}, seLinuxChangePolicy: Mount}",
+            &[
+                "pod.yaml:8: spec.securityContext.seccompProfile.localhostProfile: required where the type is Localhost",
+                "pod.yaml:8: spec.securityContext.appArmorProfile.type: expected Localhost, RuntimeDefault or Unconfined, found \"localhost\"",
+                "  did you mean \"Localhost\"?",
+                "pod.yaml:8: spec.securityContext.seLinuxChangePolicy: expected MountOption or Recursive, found \"Mount\"",
+            ],
+        ),
+        (
+            "  securityContext: {sysctls: [{name: Net.x, value: a}, {name: kernel.sem, value: a}, {name: kernel.sem, value: a}, {name: net/a, value: a}]}\n  hostNetwork: true\n  hostIPC: true\n  hostUsers: false",
+            &[
+                "pod.yaml:8: spec.securityContext.sysctls[0].name: \"Net.x\" is not the name of a sysctl: lower case letters, digits, '-' and '_' between dots",
+                "pod.yaml:8: spec.securityContext.sysctls[1].name: may not be there where hostIPC is true",
+                "pod.yaml:8: spec.securityContext.sysctls[2].name: \"kernel.sem\" is already set at pod.yaml:8",
+                "pod.yaml:8: spec.securityContext.sysctls[2].name: may not be there where hostIPC is true",
+                "pod.yaml:8: spec.securityContext.sysctls[3].name: may not be there where hostNetwork is true",
+                "pod.yaml:10: spec.hostIPC: forbidden where hostUsers is false",
+            ],
+        ),
+        (
+            "    ports: [{containerPort: 80, hostPort: 8080}]\n  hostNetwork: true",
+            &["pod.yaml:8: spec.containers[0].ports[0].containerPort: must be the hostPort where hostNetwork is true"],
         ),
     ];
     check(rows, pod);

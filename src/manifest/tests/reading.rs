@@ -7,7 +7,7 @@ use crate::manifest::{Bundle, Input, ObjectKey, Said, read};
 fn bundle(files: &[&str]) -> Bundle {
     let inputs: Vec<Input> = (1..)
         .zip(files)
-        .map(|(n, text)| Input { name: format!("{n}.yaml"), bytes: text.as_bytes().to_vec() })
+        .map(|(n, text)| Input { name: format!("{n}.yaml"), bytes: text.as_bytes().to_vec(), path: None })
         .collect();
     read(&inputs).unwrap_or_else(|e| panic!("{e}"))
 }

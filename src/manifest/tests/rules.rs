@@ -6,7 +6,7 @@ use crate::manifest::{Class, Input, examine};
 
 /// Each problem of `text` with its class and the path of its field, in the order of the lines.
 pub fn problems(text: &str) -> Vec<String> {
-    let mut examined = examine(&[Input { name: "pod.yaml".into(), bytes: text.as_bytes().to_vec() }]);
+    let mut examined = examine(&[Input { name: "pod.yaml".into(), bytes: text.as_bytes().to_vec(), path: None }]);
     examined.settle();
     let told = examined.problems.into_iter().map(|problem| {
         let class = if problem.class == Class::Invalid { "invalid" } else { "refused" };

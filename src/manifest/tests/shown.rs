@@ -122,7 +122,8 @@ fn every_refusal_says_where_and_why() {
                 Rule::Only(_, why) => (*why, object_with(kind, pattern)),
                 _ => continue,
             };
-            let examined = examine(&[Input { name: "a.yaml".to_owned(), bytes: text.clone().into_bytes() }]);
+            let examined =
+                examine(&[Input { name: "a.yaml".to_owned(), bytes: text.clone().into_bytes(), path: None }]);
             let path = pattern.replace("[]", "[0]").replace('*', "some");
             let refusal =
                 examined.problems.iter().find(|problem| problem.class == Class::Refused && problem.path == path);

@@ -10,7 +10,7 @@ fn meaning(text: &str) -> Value {
 }
 
 fn refusal(text: &str) -> String {
-    read(&[Input { name: "f".to_owned(), bytes: text.as_bytes().to_vec() }]).unwrap_err().to_string()
+    read(&[Input { name: "f".to_owned(), bytes: text.as_bytes().to_vec(), path: None }]).unwrap_err().to_string()
 }
 
 #[test]
@@ -164,8 +164,8 @@ fn documents() {
         ),
         ("an anchor for one document only", format!("{}---\n{}", pod("&x a"), pod("&x b")), 2),
     ] {
-        let bundle =
-            read(&[Input { name: "f".to_owned(), bytes: text.into_bytes() }]).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let bundle = read(&[Input { name: "f".to_owned(), bytes: text.into_bytes(), path: None }])
+            .unwrap_or_else(|e| panic!("{what}: {e}"));
         assert_eq!(bundle.pods.len(), count, "{what}");
     }
     assert!(refusal(&format!("{}---\n{}", pod("&x a"), pod("*x"))).contains("unknown anchor"));

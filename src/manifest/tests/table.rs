@@ -1,7 +1,7 @@
 //! The field table against the API's own types.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 
 use super::schema;
 use crate::manifest::fields;
@@ -14,6 +14,7 @@ fn every_field_of_the_api_has_a_rule() {
         (Kind::ConfigMap, schema::paths::<ConfigMap>("ConfigMap")),
         (Kind::Secret, schema::paths::<Secret>("Secret")),
         (Kind::Job, schema::paths::<Job>("Job")),
+        (Kind::PersistentVolumeClaim, schema::paths::<PersistentVolumeClaim>("PersistentVolumeClaim")),
     ] {
         assert!(paths.contains("metadata.labels.*"), "{paths:?}");
         let missing: Vec<&String> = paths.iter().filter(|path| fields::answer(kind, path).is_none()).collect();
@@ -30,6 +31,7 @@ fn every_row_is_a_field_of_the_api() {
         (Kind::ConfigMap, schema::paths::<ConfigMap>("ConfigMap")),
         (Kind::Secret, schema::paths::<Secret>("Secret")),
         (Kind::Job, schema::paths::<Job>("Job")),
+        (Kind::PersistentVolumeClaim, schema::paths::<PersistentVolumeClaim>("PersistentVolumeClaim")),
     ] {
         for &(row, _) in fields::rows(kind) {
             // A row for one entry of a free-form map stands beside the one for all of them.

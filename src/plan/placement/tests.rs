@@ -21,7 +21,8 @@ fn pod(name: &str, labels: Value, fields: &Value) -> Value {
 /// What is told about the first of `pods` on a host with `labels`: path, reason and mend of each objection, a line each.
 fn told(pods: &[Value], labels: &[(&str, &str)]) -> Vec<String> {
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": pods });
-    let bundle = read(&[Input { name: "pod.yaml".to_owned(), bytes: list.to_string().into_bytes() }]).unwrap();
+    let bundle =
+        read(&[Input { name: "pod.yaml".to_owned(), bytes: list.to_string().into_bytes(), path: None }]).unwrap();
     told_in(&bundle, labels)
 }
 
@@ -268,7 +269,8 @@ fn a_pod_that_is_started_again_still_has_its_neighbours() {
     let fields = terms("podAffinity", json!([term(json!({ "matchLabels": { "app": "web" } }))]));
     let pods = [pod("p", json!({}), &fields), pod("q", json!({ "app": "web" }), &json!({}))];
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": pods });
-    let mut bundle = read(&[Input { name: "pod.yaml".to_owned(), bytes: list.to_string().into_bytes() }]).unwrap();
+    let mut bundle =
+        read(&[Input { name: "pod.yaml".to_owned(), bytes: list.to_string().into_bytes(), path: None }]).unwrap();
     bundle.neighbours = bundle.pods.split_off(1);
     assert_eq!(told_in(&bundle, &[]), NOTHING);
 }

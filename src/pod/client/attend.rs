@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::pod::job::{Crew, Order, PodEnd};
 use crate::pod::link::Fact;
 use crate::pod::output::labels;
-use crate::pod::state::Claim;
+
 use crate::sys::Named;
 
 /// Waits until every supervisor has ended and every Job, does what the Jobs want, and forwards the user's signals: the first asks, the
@@ -109,7 +109,7 @@ fn obey(pods: &mut Vec<Pod>, crew: &mut Crew, private: &[RawFd], run: &Run) -> O
     if orders.is_empty() {
         return Obeyed::Nothing;
     }
-    let claims: Vec<RawFd> = orders.iter().filter_map(Order::claim).map(Claim::descriptor).collect();
+    let locks: Vec<RawFd> = orders.iter().flat_map(Order::locks).collect();
     for order in orders {
         match order {
             Order::Stop(of) => {
@@ -120,7 +120,7 @@ fn obey(pods: &mut Vec<Pod>, crew: &mut Crew, private: &[RawFd], run: &Run) -> O
                 let plans = start.plan.init_containers.iter().chain(&start.plan.containers);
                 let names = plans.map(|c| format!("{}/{}", start.plan.name, c.name)).collect();
                 let labels = labels(names, &run.style, of.number());
-                let others = others(pods, &[&claims, private].concat(), &start.claim);
+                let others = others(pods, &[&locks, private].concat(), &start.locks());
                 pods.push(Pod::start(*start, labels, &others, Some(of), run));
             }
         }

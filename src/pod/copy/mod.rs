@@ -72,6 +72,8 @@ pub enum Shape {
     Copy(Top),
     /// Any tar archive, to be unpacked into an existing directory.
     Archive,
+    /// The same, into an empty directory that gets the owner and mode that the archive has for it.
+    Volume,
 }
 
 /// What was copied.
@@ -90,8 +92,16 @@ pub struct Copied {
 /// # Errors
 /// Only that of telling the outcome; the client hears of all others.
 pub(super) fn give(socket: &UnixStream, source: &Path, links: Links) -> Result<()> {
+    give_when(Ok(()), socket, source, links)
+}
+
+/// The same where this process may have failed to become `ready`: then the client hears of that.
+///
+/// # Errors
+/// As [`give`].
+pub(super) fn give_when(ready: Result<()>, socket: &UnixStream, source: &Path, links: Links) -> Result<()> {
     let mut out = FrameWriter::new(socket);
-    let sent = Base::root().and_then(|base| send(&base, source, &mut out, links));
+    let sent = ready.and_then(|()| Base::root()).and_then(|base| send(&base, source, &mut out, links));
     out.finish(&sent.map(|sent| sent.warnings))
 }
 
@@ -195,10 +205,26 @@ fn deliver_with(
 /// # Errors
 /// Only that of telling the outcome; the client hears of all others.
 pub(super) fn take(socket: &UnixStream, destination: &Path, shape: Shape, owner: Owner) -> Result<()> {
+    take_when(Ok(()), socket, destination, shape, owner)
+}
+
+/// The same where this process may have failed to become `ready`: then the client hears of that.
+///
+/// # Errors
+/// As [`take`].
+pub(super) fn take_when(
+    ready: Result<()>,
+    socket: &UnixStream,
+    destination: &Path,
+    shape: Shape,
+    owner: Owner,
+) -> Result<()> {
     let mut input = FrameReader::new(socket);
-    let special = if owner == Owner::Kept { receive::SpecialBits::Keep } else { receive::SpecialBits::Drop };
+    // No program of a volume gets rights by them: volumes are mounted nosuid.
+    let keeps = owner == Owner::Kept || shape == Shape::Volume;
+    let special = if keeps { receive::SpecialBits::Keep } else { receive::SpecialBits::Drop };
     let how = How { shape, owner, special };
-    let received = Base::root().and_then(|base| receive(&base, destination, &mut input, &how));
+    let received = ready.and_then(|()| Base::root()).and_then(|base| receive(&base, destination, &mut input, &how));
     // A client that is still sending learns from EPIPE to stop and to listen.
     let _ = socket.shutdown(Shutdown::Read);
     write_outcome(socket, &received)

@@ -64,10 +64,10 @@ pub(super) fn find(base: &Base, path: &Path, shape: &Shape, source: Source) -> R
         (Ok(root), Shape::Copy(Top::Named(name))) => {
             Ok(Place { root, shown: shown.to_vec(), top: name.as_bytes().to_vec() })
         }
-        (Ok(root), Shape::Copy(Top::Content) | Shape::Archive) => {
+        (Ok(root), Shape::Copy(Top::Content) | Shape::Archive | Shape::Volume) => {
             Ok(Place { root, shown: shown.to_vec(), top: Vec::new() })
         }
-        (Err(e), Shape::Archive) => Err(match e.errno {
+        (Err(e), Shape::Archive | Shape::Volume) => Err(match e.errno {
             Errno::ENOENT => {
                 Error::new(format!("{} does not exist, and an archive is unpacked into a directory", quote(shown)))
                     .mend("make the directory first")

@@ -71,7 +71,7 @@ pub(super) fn receive(base: &Base, destination: &Path, input: impl Read, how: &H
     let source = match &first {
         Some(entry) if entry.kind != Kind::Directory => Source::Other,
         Some(_) => Source::Directory,
-        None if how.shape == Shape::Archive => Source::Directory,
+        None if matches!(how.shape, Shape::Archive | Shape::Volume) => Source::Directory,
         None => return Err(Error::new("the other end of the copy sent nothing")),
     };
     let place = place::find(base, destination, &how.shape, source)?;
@@ -152,9 +152,14 @@ impl Writer<'_> {
 
     fn write(&mut self, entry: &TarEntry, path: &[u8], archive: &mut TarReader<impl Input>) -> Result<()> {
         if path.is_empty() {
-            // The destination itself: it exists, and so it stays as it is.
+            // The destination itself: it exists, and so it stays as it is, unless it is part of what is made.
             return match entry.kind {
-                Kind::Directory => Ok(()),
+                Kind::Directory => {
+                    if self.how.shape == Shape::Volume {
+                        self.directories.insert(Vec::new(), entry.clone());
+                    }
+                    Ok(())
+                }
                 _ => Err(Error::new("only a directory can stand for the whole destination")),
             };
         }
@@ -289,7 +294,7 @@ impl Writer<'_> {
         if let Some((_, fd)) = self.parent.as_ref().filter(|(known, _)| known == path) {
             return Ok(Rc::clone(fd));
         }
-        if self.how.shape == Shape::Archive {
+        if matches!(self.how.shape, Shape::Archive | Shape::Volume) {
             let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
             for end in ends.chain((!path.is_empty()).then_some(path.len())) {
                 self.make_implied(path.get(..end).unwrap_or_default())?;
@@ -413,7 +418,8 @@ fn stat_of(dir: &OwnedFd, name: &[u8]) -> Result<Option<FileStat>> {
 fn chown_failed(errno: Errno) -> Error {
     let error = Error::from(SysError::new("chown()", errno));
     match errno {
-        Errno::EPERM | Errno::EINVAL => error.mend("its owner has no place here: copy without -a"),
+        Errno::EPERM | Errno::EINVAL => error
+            .mend("its owner has no place here: leave the owners out (cp without -a, volume import with --no-owners)"),
         _ => error,
     }
 }

@@ -1,6 +1,7 @@
 //! The Jobs of one client: what their controllers decide is done, and what happens to their pods is told them.
 
 use std::io::Write;
+use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::controller::{Action, Controller, Outcome};
@@ -10,7 +11,6 @@ use super::status::{End, EndKind, Progress};
 use crate::error::{Context, Error, Result};
 use crate::plan::{CompletionMode, FailureAction, JobPlan, JobPod};
 use crate::pod::client::Start;
-use crate::pod::state::Claim;
 
 /// One Job to be run.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ pub(in crate::pod) enum Order {
 }
 
 impl Order {
-    /// The claim of a pod that is to be started.
-    pub(in crate::pod) fn claim(&self) -> Option<&Claim> {
-        if let Order::Start(_, start) = self { Some(&start.claim) } else { None }
+    /// What keeps the name and the volumes of a pod that is to be started.
+    pub(in crate::pod) fn locks(&self) -> Vec<RawFd> {
+        if let Order::Start(_, start) = self { start.locks() } else { Vec::new() }
     }
 }
 

@@ -187,6 +187,11 @@ impl Supervisor<'_> {
                 self.control.answer(connection, &Reply::Exited(exit.shell_code()), &[]);
                 Ok(())
             }
+            Purpose::Files => {
+                let (said, _) = errand.answer.as_ref().map(answer).unwrap_or_default();
+                self.files_written(&errand, &said, exit);
+                Ok(())
+            }
             Purpose::Sockets { connection } => {
                 let (bytes, fds) = errand.answer.as_ref().map(answer).unwrap_or_default();
                 if fds.is_empty() {

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::ending::Why;
 use super::{Supervisor, hooks};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::plan::{MessagePolicy, Role, StdinPlan};
 use crate::pod::backoff::EndedBy;
 use crate::pod::clock::now;
-use crate::pod::container::{Container, End, Place, State, Terminated};
+use crate::pod::container::{Container, End, Place, Since, State, Terminated};
 use crate::pod::control::Reply;
 use crate::pod::events::Source;
 use crate::pod::log::{Options, Source as LogSource, Timestamps, print};
@@ -17,6 +17,7 @@ use crate::pod::processes::{kill_in_mount_namespace, mount_namespace};
 use crate::pod::rules::{Cause, Stand, starts_again, turn};
 use crate::pod::status::EventKind;
 use crate::runtime::{Joined, Progress, SharedProcesses};
+use crate::sys::clone::Exit;
 
 /// A longer last message is cut to its end (Kubernetes API, `terminationMessagePolicy`), in bytes.
 const LONGEST_MESSAGE: usize = 4096;
@@ -39,6 +40,9 @@ impl Supervisor<'_> {
         }
         let stands: Vec<(Role, Stand)> = self.containers.iter().map(|c| (c.plan.role, stand(c))).collect();
         for n in turn(&stands) {
+            if let Some(Err(error)) = self.containers.get_mut(n).map(Container::complete) {
+                return self.could_not_start(n, error);
+            }
             self.start(n)?;
             if self.containers.get(n).is_some_and(|c| c.plan.hooks.post_start.is_some()) {
                 break;
@@ -46,6 +50,16 @@ impl Supervisor<'_> {
         }
         let done = |c: &Container| c.plan.role != Role::Regular || matches!(c.state, State::Ended);
         if self.containers.iter().all(done) { self.stop(Why::Completed, None) } else { Ok(()) }
+    }
+
+    /// Container `n` does not even get a process, for the sake of a file that another container was to write. The kubelet would try for
+    /// ever; but who could write it has ended, or had its time.
+    fn could_not_start(&mut self, n: usize, error: Error) -> Result<()> {
+        if let Some(container) = self.containers.get_mut(n) {
+            container.state = State::Ended;
+        }
+        let exit = Exit::Code(error.exit_code().into());
+        self.ended(n, End { exit, failure: Some(error), since: Since::now() })
     }
 
     fn start(&mut self, n: usize) -> Result<()> {
@@ -73,7 +87,8 @@ impl Supervisor<'_> {
 
     /// Starts container `n` again. What the host lacks at this moment it may have later, so a failure is one more reason to wait.
     pub(super) fn restart(&mut self, n: usize) {
-        let Err(error) = self.start(n) else { return self.tell_of_restart(n) };
+        let complete = self.containers.get_mut(n).map_or(Ok(()), Container::complete);
+        let Err(error) = complete.and_then(|()| self.start(n)) else { return self.tell_of_restart(n) };
         let scale = self.about.time_scale;
         let Some(container) = self.containers.get_mut(n) else { return };
         let (at, wait) = container.backoff.restart(Instant::now(), EndedBy::Itself, scale);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Client, Keep, Supervisor, Tells};
 use crate::error::Result;
 use crate::image::timestamp;
-use crate::plan::{Role, StdinPlan, Terminal};
+use crate::plan::{POD_IP, Role, StdinPlan, Terminal};
 use crate::pod::clock::now;
 use crate::pod::container::{Container, State, Terminated};
 use crate::pod::control::Reply;
@@ -18,9 +18,6 @@ use crate::pod::record;
 use crate::pod::status::{ContainerKind, ContainerState, ContainerSummary, Phase, Summary};
 
 use super::ending::Why;
-
-/// The pod's address: its containers reach each other on the loopback interface that they share, and nothing else is there.
-pub const POD_IP: &str = "127.0.0.1";
 
 impl Supervisor<'_> {
     fn phase(&self) -> Phase {

@@ -162,7 +162,9 @@ impl Supervisor<'_> {
         let [stream] =
             <[OwnedFd; 1]>::try_from(fds).map_err(|_| Error::new("a client that copies sends one descriptor"))?;
         let user = container.plan.spec.process().as_ref().map(|p| (p.user().uid(), p.user().gid())).unwrap_or_default();
-        let child = crate::runtime::visit(target, &[stream.as_fd()], || crate::pod::copy::serve(job, user, &stream))?;
+        let child = crate::runtime::visit(&container.prepared, target, &[stream.as_fd()], || {
+            crate::pod::copy::serve(job, user, &stream)
+        })?;
         self.add_errand(Purpose::Copy { connection: id, container: n }, child, Belongings::default())?;
         self.control.answer(id, &Reply::Started, &[]);
         Ok(())

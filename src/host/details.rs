@@ -1,0 +1,147 @@
+//! Details of this host that only a few pods depend on: looked up for those, so that the others do not pay for it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, eaccess};
+
+use super::HostFacts;
+
+/// Something that a pod's plan has to know besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Detail {
+    /// The devices that the caller may open.
+    Devices,
+    /// What a seccomp profile says, by its path beside the pod's YAML.
+    SeccompProfile(String),
+    /// Which security modules are at work.
+    SecurityModules,
+    /// What the host's ipc namespace has in the file system.
+    Ipc,
+}
+
+/// What was found of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Paths of device files below /dev, terminals in /dev/pts left out.
+    pub devices: Vec<PathBuf>,
+    /// The text of each profile, or why it cannot be read.
+    pub seccomp_profiles: BTreeMap<String, Result<String, String>>,
+    /// The kernel's version: major and minor.
+    pub kernel: (u32, u32),
+    /// Whether AppArmor is.
+    pub apparmor: Module,
+    /// Whether SELinux is.
+    pub selinux: Module,
+    /// Whether the host's POSIX message queues are at /dev/mqueue.
+    pub message_queues: Module,
+}
+
+/// Whether a part of the kernel is in use on this host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Module {
+    /// It is.
+    Enabled,
+    /// It is not.
+    #[default]
+    Absent,
+}
+
+/// No seccomp profile is longer, in bytes; docker's own has 15 KiB.
+const LONGEST_PROFILE: u64 = 1 << 20;
+
+impl HostFacts {
+    /// These facts and the details that are `wanted`. Seccomp profiles are `beside` the file that names them; `None` where that is no file.
+    #[must_use]
+    pub fn with(&self, wanted: &[Detail], beside: Option<&Path>) -> HostFacts {
+        let mut details = Details::default();
+        for detail in wanted {
+            match detail {
+                Detail::Devices => details.devices = devices(Path::new("/dev")),
+                Detail::SeccompProfile(name) => {
+                    details.kernel = kernel();
+                    details.seccomp_profiles.insert(name.clone(), profile(beside, name));
+                }
+                Detail::SecurityModules => {
+                    let apparmor = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+                    details.apparmor = Module::of(apparmor.is_ok_and(|text| text.starts_with('Y')));
+                    details.selinux = Module::of(Path::new("/sys/fs/selinux/enforce").exists());
+                }
+                Detail::Ipc => details.message_queues = Module::of(Path::new("/dev/mqueue").is_dir()),
+            }
+        }
+        HostFacts { details, ..self.clone() }
+    }
+}
+
+impl Module {
+    fn of(is_enabled: bool) -> Module {
+        if is_enabled { Module::Enabled } else { Module::Absent }
+    }
+}
+
+/// What the caller may not open is of no use in a container either. Links are not followed: they lead to devices that are found themselves.
+fn devices(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+            if kind.is_dir() && !["pts", "shm", "mqueue", "hugepages"].iter().any(|name| path.ends_with(name)) {
+                dirs.push(path);
+            } else if (kind.is_char_device() || kind.is_block_device())
+                && (eaccess(&path, AccessFlags::R_OK).is_ok() || eaccess(&path, AccessFlags::W_OK).is_ok())
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn profile(beside: Option<&Path>, name: &str) -> Result<String, String> {
+    let Some(dir) = beside else {
+        return Err("the pod was not read from a file, and a seccomp profile is looked for beside that".to_owned());
+    };
+    let path = dir.join(name);
+    let failed = |e: std::io::Error| format!("cannot read {path:?}: {e}");
+    let metadata = fs::metadata(&path).map_err(failed)?;
+    if !metadata.is_file() || metadata.len() > LONGEST_PROFILE {
+        return Err(format!("{path:?} is not a file of at most {LONGEST_PROFILE} bytes"));
+    }
+    fs::read_to_string(&path).map_err(failed)
+}
+
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{IdExtent, IdMap};
+
+    #[test]
+    fn only_what_is_wanted_is_looked_up() {
+        let one = vec![IdExtent { inside: 0, outside: 1000, count: 1 }];
+        let facts = HostFacts::sample(IdMap { uids: one.clone(), gids: one });
+        assert_eq!(facts.with(&[], None), facts);
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("a.json"), "{}").unwrap();
+        let wanted = ["a.json", "b.json", "."].map(|name| Detail::SeccompProfile(name.to_owned()));
+        let details = facts.with(&wanted, Some(place.path())).details;
+        assert_eq!(details.seccomp_profiles["a.json"], Ok("{}".to_owned()));
+        assert!(details.seccomp_profiles["b.json"].as_ref().unwrap_err().contains("b.json\": No such file"));
+        assert!(details.seccomp_profiles["."].as_ref().unwrap_err().contains("is not a file"));
+        assert!(details.kernel >= (5, 0));
+        let details = facts.with(&[wanted[0].clone(), Detail::Devices], None).details;
+        assert!(details.seccomp_profiles["a.json"].is_err());
+        assert!(details.devices.contains(&PathBuf::from("/dev/null")));
+        assert!(!details.devices.iter().any(|device| device.starts_with("/dev/pts")));
+    }
+}
