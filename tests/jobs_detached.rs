@@ -394,7 +394,7 @@ fn names_are_taken_and_up_leaves_alone_what_is_the_same() {
     place.write(&format!("{pod}---\n{}---\n{other}", job("completions: 2", WAITS)));
     assert_eq!(
         place.podling(&["up", "pod.yaml"]).expect_success().stdout,
-        "pod/p created\njob/j unchanged\njob/k created\n"
+        "pod/p created\njob/j started\njob/k created\n"
     );
     let jobs = place.podling(&["ps", "--jobs", "-o", "name"]);
     assert_eq!(jobs.expect_success().stdout, "job/j\njob/k\n");

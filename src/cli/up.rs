@@ -22,7 +22,8 @@ use crate::pod::{Kept, Style};
 /// Make the pods that run be those that files describe: start what is missing, replace what has changed, leave the rest alone
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A pod whose plan is the same keeps running. `podling plan FILE` shows what is compared.
-A Job that is the same is left alone, whether it runs or has ended; one that has changed is stopped and started anew.
+A Job that is the same is left alone, whether it runs, is complete or has failed; one that has changed is stopped and started anew, and one that
+was stopped or lost its keeper is started anew, too.
 
 Examples:
   podling up pod.yaml config.yaml
@@ -126,12 +127,16 @@ pub fn up(args: &UpArgs) -> Result<u8> {
             None => "created",
             Some(found) => {
                 let same = launch.is_same_job(&given, &planned, *n, plan, &found.first)?;
-                if same && !args.force { "unchanged" } else { "replaced" }
+                match same && !args.force {
+                    true if found.was_cut_short() => "started",
+                    true => "unchanged",
+                    false => "replaced",
+                }
             }
         };
         jobs.push((plan.name.clone(), word));
     }
-    for (name, _) in jobs.iter().filter(|(_, word)| *word == "replaced") {
+    for (name, _) in jobs.iter().filter(|(_, word)| matches!(*word, "replaced" | "started")) {
         super::jobs::end_and_remove(&data, &facts, name, None)?;
     }
     for (name, _) in words.iter().filter(|(_, word)| matches!(*word, "replaced" | "started")) {

@@ -10,7 +10,7 @@ use nix::sys::signalfd::SignalFd;
 use super::attend::{attend, until_then};
 use super::keeper::{self, Keeper};
 use super::{Pod, Run, State, Until, all_descriptors, finish, worse};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::pod::control::{Connection, Reply, Request, connect};
 use crate::pod::job::{Crew, JobClaim, Notices, STOPPED, StartJob, find_job, is_finished, remove_pods};
 use crate::pod::link::{Fact, hear};
@@ -140,8 +140,14 @@ fn begin(
         let later = records.iter().skip(n + 1).flatten().copied();
         let links = keepers.iter().map(|keeper| keeper.link.as_raw_fd());
         let others = all_descriptors(pods, &later.chain(links).collect::<Vec<_>>());
-        let context = format!("job {:?}", job.plan.name);
-        keepers.push(keeper::start(job, &others, signals, run).context(|| context)?);
+        let name = job.plan.name.clone();
+        match keeper::start(job, &others, signals, run) {
+            Ok(keeper) => keepers.push(keeper),
+            Err(error) => {
+                remove_kept(&name, run)?;
+                return Err(error.context(format!("job {name:?}")));
+            }
+        }
     }
     let mut begun = Vec::new();
     for keeper in keepers.iter() {
@@ -192,15 +198,14 @@ fn abandon(mut keepers: Vec<Keeper>, signals: &SignalFd, run: &Run) -> Result<()
         }
         keepers = left;
     }
-    for keeper in ended {
-        if let Some(found) = find_job(run.data, &keeper.name)? {
-            remove_pods(run.data, &found.first.uid, run.facts)?;
-            if let Some(claim) = JobClaim::of_ended(&found.dir)? {
-                claim.remove()?;
-            }
-        }
-    }
-    Ok(())
+    ended.iter().try_for_each(|keeper| remove_kept(&keeper.name, run))
+}
+
+/// Removes what is kept of a Job that has no keeper any more.
+fn remove_kept(name: &str, run: &Run) -> Result<()> {
+    let Some(found) = find_job(run.data, name)? else { return Ok(()) };
+    remove_pods(run.data, &found.first.uid, run.facts)?;
+    JobClaim::of_ended(&found.dir)?.map_or(Ok(()), JobClaim::remove)
 }
 
 /// Whether the program of one of the pod's containers has run.

@@ -48,6 +48,8 @@ pub(super) fn start(job: StartJob, others: &[RawFd], signals: &SignalFd, run: &R
         // It leaves the terminal, whose signals are for those who sit there. The working directory stays: paths may begin there.
         let _ = nix::unistd::setsid();
         let _ = nix::sys::prctl::set_name(c"podling-job");
+        // A limit on the size of files is a full disk for the record, and no reason to die.
+        crate::sys::process::ignore(libc::SIGXFSZ);
         let streams = [dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null)];
         if streams.iter().any(|done| done.is_err()) {
             return 125;

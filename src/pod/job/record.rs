@@ -367,6 +367,13 @@ impl FoundJob {
         self.keeper.is_some() && !is_finished(&self.status)
     }
 
+    /// Whether it was ended by something else than its own rules, so that it has not done what it was for.
+    pub fn was_cut_short(&self) -> bool {
+        let reasons = ["Stopped", "PodNotRun", "KeeperKilled", "NodeRebooted", "RecordDamaged"];
+        condition_of(&self.status, "Failed")
+            .is_some_and(|failed| reasons.iter().any(|reason| failed["reason"] == *reason))
+    }
+
     /// The Job as a Kubernetes object, with its status.
     ///
     /// # Errors
