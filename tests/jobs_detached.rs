@@ -333,7 +333,9 @@ fn whoever_is_killed_at_any_moment_leaves_only_what_rm_removes() {
             running.finish();
         }
     }
-    // A Job whose client was killed may go on, or may not have begun.
+    // A Job whose client was killed may go on, or may not have begun. Where that came before the record, there is no Job.
+    std::fs::create_dir(place.data().join("jobs/none")).unwrap();
+    place.podling(&["inspect", "job/none"]).expect_refusal(&["there is no Job \"none\""]);
     for _ in 0..2 {
         place.podling(&["rm", "--all", "--force"]).expect_success();
         place.podling(&["run", "-d", "--replace", "--time-scale", "0.001", "pod.yaml"]).expect_success();

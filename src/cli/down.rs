@@ -118,9 +118,8 @@ pub fn down(args: &DownArgs) -> Result<u8> {
     let words = if args.all { Vec::new() } else { names(&args.pods)? };
     let (jobs, pods) = jobs::apart(&words);
     let jobs = if args.all { jobs::names(&data, Which::All)? } else { jobs };
-    let jobs = there(&data, jobs, missing)?;
     // All are asked before the first is removed.
-    for job in jobs::stop(&data, &jobs, args.grace.seconds)? {
+    for job in jobs::stop(&data, &jobs, missing, args.grace.seconds)? {
         jobs::take_away(&data, &facts, &job)?;
         writeln!(Stdout::lock(), "job/{}", job.name)?;
     }
@@ -136,7 +135,7 @@ pub fn stop(args: &StopArgs) -> Result<u8> {
     let data = data::directory(&HostFacts::gather())?;
     let (jobs, pods) = jobs::apart(&args.pods);
     let jobs = if args.all { jobs::names(&data, Which::Running)? } else { jobs };
-    for job in jobs::stop(&data, &jobs, args.grace.seconds)? {
+    for job in jobs::stop(&data, &jobs, Missing::of(args.all), args.grace.seconds)? {
         writeln!(Stdout::lock(), "job/{}", job.name)?;
     }
     let names = if args.all { running(&data)? } else { pods };
@@ -169,13 +168,14 @@ pub fn rm(args: &RmArgs) -> Result<u8> {
     let data = data::directory(&facts)?;
     let (jobs, pods) = jobs::apart(&args.pods);
     let jobs = match (args.all, args.force) {
-        (false, _) => there(&data, jobs, Missing::of(args.ignore))?,
+        (false, _) => jobs,
         (true, true) => jobs::names(&data, Which::All)?,
         (true, false) => jobs::names(&data, Which::Ended)?,
     };
     let of_jobs = each(&jobs, |name| {
-        jobs::rm(&data, &facts, name, args.force)?;
-        writeln!(Stdout::lock(), "job/{name}")?;
+        if jobs::rm(&data, &facts, name, Missing::of(args.ignore || args.all), args.force)? {
+            writeln!(Stdout::lock(), "job/{name}")?;
+        }
         Ok(())
     });
     let names = match (args.all, args.force) {
@@ -202,19 +202,12 @@ pub fn rm(args: &RmArgs) -> Result<u8> {
     of_jobs.and(of_pods)
 }
 
-/// Those of the Jobs that are there, where others are no mistake.
-fn there(data: &Path, mut jobs: Vec<String>, missing: Missing) -> Result<Vec<String>> {
-    if missing == Missing::Passed {
-        let known = jobs::names(data, Which::All)?;
-        jobs.retain(|job| known.contains(job));
-    }
-    Ok(jobs)
-}
-
-/// Whether a pod that is not there is an error.
+/// Whether a pod or Job that is not there is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Missing {
+pub enum Missing {
+    /// It is.
     Refused,
+    /// It is passed over.
     Passed,
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::down::{end, remove};
+use super::down::{Missing, end, remove};
 use super::stdout::Stdout;
 use super::table::{lasting, row, table};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::timestamp;
-use crate::pod::job::{FoundJob, JobClaim, condition_of, find_job, get_job, job_in, job_names, jobs, pod_names};
+use crate::pod::job::{FoundJob, JobClaim, condition_of, find_job, get_job, job_in, jobs, pod_names};
 use crate::pod::list::{self, Asked, Life};
 use crate::pod::status::ContainerState;
 use crate::pod::{Reply, Request};
@@ -52,9 +52,13 @@ pub fn started(data: &Path, names: &[String], quiet: bool) -> Result<()> {
 /// Asks Jobs to end, and waits until they have; all are asked before the first is waited for.
 ///
 /// # Errors
-/// A Job that is not there, or cannot be asked.
-pub fn stop(data: &Path, names: &[String], grace_seconds: Option<u64>) -> Result<Vec<FoundJob>> {
-    let found = names.iter().map(|name| get_job(data, name)).collect::<Result<Vec<_>>>()?;
+/// A Job that is not there, unless that is passed, or cannot be asked.
+pub fn stop(data: &Path, names: &[String], missing: Missing, grace_seconds: Option<u64>) -> Result<Vec<FoundJob>> {
+    let find = |name: &String| match missing {
+        Missing::Passed => find_job(data, name).transpose(),
+        Missing::Refused => Some(get_job(data, name)),
+    };
+    let found = names.iter().filter_map(find).collect::<Result<Vec<_>>>()?;
     for job in found.iter().filter(|job| job.runs()) {
         let Some(keeper) = &job.keeper else { continue };
         // From its answer on no other pod is started.
@@ -79,10 +83,7 @@ pub fn stop(data: &Path, names: &[String], grace_seconds: Option<u64>) -> Result
 /// # Errors
 /// It cannot be asked, or not be removed.
 pub fn end_and_remove(data: &Path, facts: &HostFacts, name: &str, grace_seconds: Option<u64>) -> Result<()> {
-    if find_job(data, name)?.is_none() {
-        return Ok(());
-    }
-    for job in stop(data, &[name.to_owned()], grace_seconds)? {
+    for job in stop(data, &[name.to_owned()], Missing::Passed, grace_seconds)? {
         take_away(data, facts, &job)?;
     }
     Ok(())
@@ -118,18 +119,21 @@ pub fn take_away(data: &Path, facts: &HostFacts, job: &FoundJob) -> Result<()> {
         .mend("another podling may be starting a Job of that name: look at podling ps --jobs"))
 }
 
-/// Removes Jobs that have ended, and with `force` those that run, too.
+/// Removes a Job that has ended, and with `force` one that runs, too; whether it was there.
 ///
 /// # Errors
-/// One that runs or is not there.
-pub fn rm(data: &Path, facts: &HostFacts, name: &str, force: bool) -> Result<()> {
-    let job = get_job(data, name)?;
+/// One that runs, or that is not there, unless that is passed.
+pub fn rm(data: &Path, facts: &HostFacts, name: &str, missing: Missing, force: bool) -> Result<bool> {
+    let job = match find_job(data, name)? {
+        None if missing == Missing::Passed => return Ok(false),
+        found => found.map_or_else(|| get_job(data, name), Ok)?,
+    };
     if job.runs() && !force {
         return Err(Error::new(format!("Job {name:?} is running"))
             .mend(format!("stop and remove it with: podling down job/{name}")));
     }
-    stop(data, &[name.to_owned()], Some(0))?;
-    take_away(data, facts, &job)
+    end_and_remove(data, facts, name, Some(0))?;
+    Ok(true)
 }
 
 /// The names of all Jobs, or of those that have not ended.
@@ -138,7 +142,8 @@ pub fn rm(data: &Path, facts: &HostFacts, name: &str, force: bool) -> Result<()>
 /// A record that cannot be read.
 pub fn names(data: &Path, which: Which) -> Result<Vec<String>> {
     match which {
-        Which::All => Ok(job_names(data)),
+        // A directory that its maker left before it was a Job's is none.
+        Which::All => Ok(jobs(data)?.into_iter().map(|job| job.name).collect()),
         Which::Running => Ok(jobs(data)?.into_iter().filter(FoundJob::runs).map(|job| job.name).collect()),
         Which::Ended => Ok(jobs(data)?.into_iter().filter(|job| !job.runs()).map(|job| job.name).collect()),
     }
