@@ -134,7 +134,7 @@ fn an_object_is_what_its_kind_and_version_say() {
     let place = Place::with(&["busybox"]);
     place.run(&shell("echo ran").replace("apiVersion: v1", "apiVersion: \"v1\"")).expect_line("c | ran");
     for (from, to, refusal) in [
-        ("apiVersion: v1", "apiVersion: apps/v1", "pod.yaml:1: apiVersion: expected v1, found \"apps/v1\""),
+        ("apiVersion: v1", "apiVersion: apps/v1", "pod.yaml:1: apiVersion: expected v1 for a Pod, found \"apps/v1\""),
         ("kind: Pod", "kind: Pot", "pod.yaml:2: kind: \"Pot\" is not a kind that podling takes"),
         ("kind: Pod", "kind: ConfigMap", "pod.yaml:4: spec: unknown field"),
     ] {
