@@ -5,26 +5,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use nix::sys::signal::Signal;
+use support::job::{FAST, job, job_with};
 use support::{Output, Place, Running, container_yaml};
-
-/// Waits of ten seconds are one of them long: tenths of a second.
-const FAST: [&str; 2] = ["--time-scale", "0.01"];
-
-/// A Job `j` whose pods' one container `c` runs a shell script; `spec` are more lines of its spec, `template` of its template's spec.
-fn job_with(spec: &str, template: &str, script: &str) -> String {
-    let indent = |text: &str, by: usize| text.lines().map(|line| format!("{:by$}{line}\n", "")).collect::<String>();
-    let policy = if template.contains("restartPolicy") { "" } else { "restartPolicy: Never\n" };
-    format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: j, labels: {{of: job}}, annotations: {{of: job}}}}\nspec:\n{}  template:\n    spec:\n{}      containers:\n{}",
-        indent(spec, 2),
-        indent(&format!("{policy}{template}"), 6),
-        indent(&container_yaml("c", "busybox", script, ""), 4),
-    )
-}
-
-fn job(spec: &str, script: &str) -> String {
-    job_with(spec, "", script)
-}
 
 fn place() -> Place {
     Place::with(&["busybox"])
@@ -313,6 +295,7 @@ fn a_suspended_job_starts_nothing_and_says_so() {
     let done = job("suspend: false\nttlSecondsAfterFinished: 100", "echo once")
         + "status: {succeeded: 1, conditions: [{type: Complete, status: 'True'}]}\n";
     assert_eq!(said(place.run(&done).expect_success()), ["once"]);
+    // In the foreground nothing is kept that could live on; tests/jobs_detached.rs shows what becomes of what is.
     place.assert_nothing_left();
 }
 
@@ -424,15 +407,12 @@ fn pods_and_jobs_run_beside_each_other() {
 }
 
 #[test]
-fn a_job_is_not_left_alone() {
+fn names_and_differences() {
     let place = place();
     place.write(&job("", "echo never"));
-    for (verb, word) in [(vec!["run", "-d", "pod.yaml"], "podling run -d"), (vec!["up", "pod.yaml"], "podling up")] {
-        let output = place.podling(&verb);
-        output.expect_refusal(&["pod.yaml:2: kind", word, "the Job \"j\"", "run it in the foreground"]);
-    }
-    place.podling(&["down", "pod.yaml"]).expect_refusal(&["a Job runs in the foreground only"]);
-    place.podling(&["plan", "--diff", "pod.yaml"]).expect_refusal(&["pod.yaml:2: kind", "no Job runs"]);
+    place
+        .podling(&["plan", "--diff", "pod.yaml"])
+        .expect_refusal(&["pod.yaml:2: kind", "of a Job's pods each is another"]);
     let long = "n".repeat(64);
     place.podling(&["run", "--name", &long, "pod.yaml"]).expect_refusal(&["64 characters; a Job's can have 63"]);
     place.assert_nothing_left();

@@ -10,6 +10,7 @@ use super::data;
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::plan::Allow;
+use crate::pod::job::job_names;
 use crate::pod::{list, local};
 
 /// The words of the line before the one that is completed: a completer is only given that one.
@@ -24,6 +25,11 @@ pub fn remember_line(words: Vec<String>) {
 /// Completes the names of pods.
 pub fn pods() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| candidates(pod_names(), word))
+}
+
+/// Completes the names of pods, and those of Jobs as `job/NAME`.
+pub fn pods_or_jobs() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| candidates([pod_names(), words_of_jobs()].concat(), word))
 }
 
 /// Completes the names of containers: those of the pod that the line names, of all pods where it names none.
@@ -78,10 +84,10 @@ pub fn yaml_files() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| manifests(word))
 }
 
-/// Completes names of pods, and files that describe some.
+/// Completes names of pods and Jobs, and files that describe some.
 pub fn pods_or_yaml_files() -> ArgValueCompleter {
     ArgValueCompleter::new(|word: &OsStr| {
-        let mut found = candidates(pod_names(), word);
+        let mut found = candidates([pod_names(), words_of_jobs()].concat(), word);
         found.extend(manifests(word));
         found
     })
@@ -105,6 +111,11 @@ fn manifests(word: &OsStr) -> Vec<CompletionCandidate> {
 
 fn pod_names() -> Vec<String> {
     directory().map(|data| list::names(&data)).unwrap_or_default()
+}
+
+fn words_of_jobs() -> Vec<String> {
+    let names = directory().map(|data| job_names(&data)).unwrap_or_default();
+    names.into_iter().map(|name| format!("job/{name}")).collect()
 }
 
 /// podling's data, if there is any: looking must not make it.

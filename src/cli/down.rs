@@ -5,24 +5,27 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::data;
+use super::jobs::{self, Which};
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
+use crate::pod::job::job_in;
 use crate::pod::list::{self, Found, Life};
 use crate::pod::{Claim, Connection, Reply, Request};
 
-/// Stop pods, and remove what is kept of them
+/// Stop pods and Jobs, and remove what is kept of them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   podling down web                 the pod called web
+  podling down job/import          the Job called import, and its pods
   podling down pod.yaml            the pods that the file describes
   podling down --all")]
 pub struct DownArgs {
-    /// Pods, or files that describe them
-    #[arg(value_name = "POD|FILE", required_unless_present = "all", add = super::complete::pods_or_yaml_files())]
+    /// Pods, Jobs as job/NAME, or files that describe them
+    #[arg(value_name = "POD|job/NAME|FILE", required_unless_present = "all", add = super::complete::pods_or_yaml_files())]
     pods: Vec<String>,
 
-    /// All pods
+    /// All pods and Jobs
     #[arg(short, long, conflicts_with = "pods")]
     all: bool,
 
@@ -34,18 +37,18 @@ pub struct DownArgs {
     ignore: bool,
 }
 
-/// Stop pods; their logs and last state are kept
+/// Stop pods and Jobs; their logs and last state are kept
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   podling stop web
   podling stop -t 5 web            with five seconds to end by itself
   podling stop --all")]
 pub struct StopArgs {
-    /// Pods
-    #[arg(value_name = "POD", required_unless_present = "all", add = super::complete::pods())]
+    /// Pods, or Jobs as job/NAME
+    #[arg(value_name = "POD|job/NAME", required_unless_present = "all", add = super::complete::pods_or_jobs())]
     pods: Vec<String>,
 
-    /// All pods
+    /// All pods and Jobs
     #[arg(short, long, conflicts_with = "pods")]
     all: bool,
 
@@ -80,18 +83,18 @@ pub struct KillArgs {
     container: Option<String>,
 }
 
-/// Remove what is kept of ended pods
+/// Remove what is kept of ended pods and Jobs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   podling rm web
   podling rm --force web           stop it first if it runs
   podling rm --all                 all that have ended")]
 pub struct RmArgs {
-    /// Pods
-    #[arg(value_name = "POD", required_unless_present = "all", add = super::complete::pods())]
+    /// Pods, or Jobs as job/NAME
+    #[arg(value_name = "POD|job/NAME", required_unless_present = "all", add = super::complete::pods_or_jobs())]
     pods: Vec<String>,
 
-    /// All ended pods; with --force all pods
+    /// All pods and Jobs that have ended; with --force all
     #[arg(short, long, conflicts_with = "pods")]
     all: bool,
 
@@ -111,8 +114,16 @@ pub struct RmArgs {
 pub fn down(args: &DownArgs) -> Result<u8> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
-    let names = if args.all { list::names(&data) } else { names(&args.pods)? };
     let missing = Missing::of(args.ignore || args.all);
+    let words = if args.all { Vec::new() } else { names(&args.pods)? };
+    let (jobs, pods) = jobs::apart(&words);
+    let jobs = if args.all { jobs::names(&data, Which::All)? } else { jobs };
+    // All are asked before the first is removed.
+    for job in jobs::stop(&data, &jobs, missing, args.grace.seconds)? {
+        jobs::take_away(&data, &facts, &job)?;
+        writeln!(Stdout::lock(), "job/{}", job.name)?;
+    }
+    let names = if args.all { list::names(&data) } else { pods };
     end_all(&data, &names, missing, args.grace.seconds, |found| remove(found, &facts))
 }
 
@@ -122,7 +133,12 @@ pub fn down(args: &DownArgs) -> Result<u8> {
 /// A pod that is not there, or cannot be asked.
 pub fn stop(args: &StopArgs) -> Result<u8> {
     let data = data::directory(&HostFacts::gather())?;
-    let names = if args.all { running(&data)? } else { args.pods.clone() };
+    let (jobs, pods) = jobs::apart(&args.pods);
+    let jobs = if args.all { jobs::names(&data, Which::Running)? } else { jobs };
+    for job in jobs::stop(&data, &jobs, Missing::of(args.all), args.grace.seconds)? {
+        writeln!(Stdout::lock(), "job/{}", job.name)?;
+    }
+    let names = if args.all { running(&data)? } else { pods };
     end_all(&data, &names, Missing::Refused, args.grace.seconds, |_| Ok(()))
 }
 
@@ -150,15 +166,27 @@ pub fn kill(args: &KillArgs) -> Result<u8> {
 pub fn rm(args: &RmArgs) -> Result<u8> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
+    let (jobs, pods) = jobs::apart(&args.pods);
+    let jobs = match (args.all, args.force) {
+        (false, _) => jobs,
+        (true, true) => jobs::names(&data, Which::All)?,
+        (true, false) => jobs::names(&data, Which::Ended)?,
+    };
+    let of_jobs = each(&jobs, |name| {
+        if jobs::rm(&data, &facts, name, Missing::of(args.ignore || args.all), args.force)? {
+            writeln!(Stdout::lock(), "job/{name}")?;
+        }
+        Ok(())
+    });
     let names = match (args.all, args.force) {
-        (false, _) => args.pods.clone(),
+        (false, _) => pods,
         (true, true) => list::names(&data),
         (true, false) => {
             let ended = list::all(&data)?.into_iter().filter(|pod| !matches!(pod.life, Life::Live(_)));
             ended.map(|pod| pod.name).collect()
         }
     };
-    each(&names, |name| {
+    let of_pods = each(&names, |name| {
         let Some(found) = sought(&data, name, Missing::of(args.ignore || args.all))? else { return Ok(()) };
         if let Life::Live(_) = found.life {
             if !args.force {
@@ -170,13 +198,16 @@ pub fn rm(args: &RmArgs) -> Result<u8> {
         remove(&found, &facts)?;
         writeln!(Stdout::lock(), "{}", found.name)?;
         Ok(())
-    })
+    });
+    of_jobs.and(of_pods)
 }
 
-/// Whether a pod that is not there is an error.
+/// Whether a pod or Job that is not there is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Missing {
+pub enum Missing {
+    /// It is.
     Refused,
+    /// It is passed over.
     Passed,
 }
 
@@ -250,7 +281,10 @@ pub fn end(found: &Found, grace_seconds: Option<u64>) -> Result<()> {
 }
 
 /// Removes what is kept of an ended pod.
-fn remove(found: &Found, facts: &HostFacts) -> Result<()> {
+///
+/// # Errors
+/// What could not be removed.
+pub fn remove(found: &Found, facts: &HostFacts) -> Result<()> {
     // The supervisor closes its socket before its last breath, so its lock may be held for a moment more.
     let mut pause = Duration::from_micros(200);
     for _ in 0..500 {
@@ -288,13 +322,13 @@ fn each(names: &[String], mut what: impl FnMut(&str) -> Result<()>) -> Result<u8
     first.map_or(Ok(0), Err)
 }
 
-/// The pods that words mean: names, or files with Pods in them.
+/// The pods and Jobs that words mean: names, or files that describe some.
 fn names(words: &[String]) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for word in words {
         let looks_like_file = word == "-" || word.contains('/') || Path::new(word).extension().is_some_and(is_yaml);
-        if looks_like_file && !word.starts_with("pod/") && !word.starts_with("pods/") {
-            names.extend(super::input::pod_names(&PathBuf::from(word))?);
+        if looks_like_file && !word.starts_with("pod/") && !word.starts_with("pods/") && job_in(word).is_none() {
+            names.extend(super::input::names(&PathBuf::from(word))?);
         } else {
             names.push(word.clone());
         }

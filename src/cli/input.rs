@@ -48,24 +48,6 @@ pub struct PodArgs {
 }
 
 impl PodArgs {
-    /// As [`PodArgs::read`], for `verb`, which leaves the pods running.
-    ///
-    /// # Errors
-    /// What is wrong with the input, or a Job in it.
-    pub fn read_detached(&self, verb: &str) -> Result<Given> {
-        let given = self.read()?;
-        let Some(job) = given.bundle.jobs.first() else { return Ok(given) };
-        let name = job.said.object.metadata.name.as_deref().unwrap_or_default();
-        let why = format!(
-            "`{verb}` cannot run the Job {name:?}: when it has left, nobody would be there to start the Job's later pods and to tell its end"
-        );
-        Err(job
-            .said
-            .source
-            .error("kind", why)
-            .mend("run it in the foreground with `podling run`, behind `nohup` or in a systemd unit if it takes long"))
-    }
-
     /// Reads and validates all files.
     ///
     /// # Errors
@@ -287,15 +269,13 @@ fn read_file(file: &Path) -> Result<Input> {
     Ok(Input { name, bytes, path: std::path::absolute(file).ok() })
 }
 
-/// The names of the pods that a file describes.
+/// The names of the pods that a file describes, and those of its Jobs as `job/NAME`.
 ///
 /// # Errors
 /// What is wrong with the file.
-pub fn pod_names(file: &Path) -> Result<Vec<String>> {
+pub fn names(file: &Path) -> Result<Vec<String>> {
     let bundle = manifest::read(&[read_file(file)?])?;
-    if bundle.pods.is_empty() {
-        return Err(Error::new(format!("{}: no Pod, and a Job runs in the foreground only", file.display()))
-            .mend("end it with Ctrl-C where it was started"));
-    }
-    Ok(bundle.pods.iter().filter_map(|pod| pod.object.metadata.name.clone()).collect())
+    let pods = bundle.pods.iter().filter_map(|pod| pod.object.metadata.name.clone());
+    let jobs = bundle.jobs.iter().filter_map(|job| job.said.object.metadata.name.as_ref());
+    Ok(pods.chain(jobs.map(|name| format!("job/{name}"))).collect())
 }

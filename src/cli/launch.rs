@@ -19,6 +19,7 @@ use crate::image::Image;
 use crate::image::Store;
 use crate::manifest::{ObjectKey, Said, SaidJob, Source};
 use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan, VolumeSource};
+use crate::pod::job::{JobClaim, JobFirst, sweep_jobs};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
 use crate::pod::{
@@ -127,7 +128,7 @@ impl Launch<'_> {
                 format!("{}: {}: emulated: {how}", source.at(path), source.full_path(path))
             };
             notes.extend(own.chain(pods).map(note));
-            jobs.push(plan);
+            jobs.push((jobs.len(), plan));
         }
         self.trace.step("plan");
         Ok(Planned { plans, jobs, notes, images, facts })
@@ -157,6 +158,7 @@ impl Launch<'_> {
         for left in sweep(data, facts) {
             say(left);
         }
+        sweep_jobs(data, facts);
         if let Err(left) = store.sweep(facts) {
             say(&left);
         }
@@ -184,19 +186,33 @@ impl Launch<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         trace.step("claim");
-        let jobs = jobs.into_iter().zip(&given.bundle.jobs).filter_map(|(plan, said)| {
-            if let JobStart::Suspended(at) = &plan.start {
-                if !style.quiet {
-                    say(format_args!("{at}: the Job {:?} is suspended, and nothing of it is started", plan.name));
+        let mut started = Vec::new();
+        for (n, plan) in jobs {
+            let said = given.bundle.jobs.get(n).ok_or_else(|| Error::new("a Job is not in the input"))?;
+            if let JobStart::Suspended(at) = &plan.start
+                && !style.quiet
+            {
+                say(format_args!("{at}: the Job {:?} is suspended, and nothing of it is started", plan.name));
+            }
+            let record = match mode {
+                Mode::Foreground => None,
+                Mode::Detached(..) => {
+                    let first = first_of_job(given, said, &plan, &images, facts, data, life)?;
+                    Some((JobClaim::new(data, &plan.name, kept)?, first))
                 }
-                return None;
+            };
+            if let JobStart::Suspended(_) = &plan.start {
+                if let Some((claim, first)) = record {
+                    claim.write_first(&first)?;
+                }
+                continue;
             }
             let namespace = ObjectKey::of(&said.said.object).namespace;
             let template =
-                JobTemplate { said, plan: plan.clone(), given, images: &images, facts: &as_node, data, life };
-            Some(StartJob { plan, namespace, template: Box::new(template) })
-        });
-        let jobs = jobs.collect();
+                JobTemplate { said, plan: plan.clone(), given, images: &images, facts: &as_node, data, life, mode };
+            started.push(StartJob { plan, namespace, template: Box::new(template), record });
+        }
+        let jobs = started;
         let Trace { begun, points } = trace;
         let show_trace = if life.trace { ShowTrace::Yes } else { ShowTrace::No };
         let code = crate::pod::run(Run {
@@ -221,8 +237,8 @@ impl Launch<'_> {
 pub struct Planned {
     /// The pods.
     pub plans: Vec<PodPlan>,
-    /// The Jobs, in the order of the input.
-    pub jobs: Vec<JobPlan>,
+    /// The Jobs, with their places in the input.
+    pub jobs: Vec<(usize, JobPlan)>,
     /// What is emulated of the Jobs.
     notes: Vec<String>,
     images: BTreeMap<String, Image>,
@@ -240,17 +256,92 @@ struct JobTemplate<'a> {
     facts: &'a HostFacts,
     data: &'a Path,
     life: &'a LifeArgs,
+    mode: Mode,
 }
 
 impl Template for JobTemplate<'_> {
     fn pod(&mut self, pod: &JobPod) -> Result<Start> {
         let said = crate::plan::job_pod(self.said, &self.plan, pod);
         let plan = plan_start(&said, self.given, &of_pods(&self.given.options), self.images, self.facts, self.data)?;
-        let first = first(self.given, &said, &plan, None, self.life)?;
+        let lasts = match self.mode {
+            Mode::Foreground => None,
+            Mode::Detached(..) => {
+                let facts = self.facts.without_node();
+                Some(plan_pod(&said, self.given, &of_pods(&self.given.options), self.images, &facts, self.data)?)
+            }
+        };
+        let mut first = first(self.given, &said, &plan, lasts.as_ref(), self.life)?;
+        // It is never started again: its Job starts another in its place.
+        first.inputs.clear();
         let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
         let volumes = hold_volumes(&plan, self.data, self.facts)?;
         // Their volumes stay as the Job was read: what it makes later must be what it made first.
         Ok(Start { plan, claim, first, follow: None, volumes })
+    }
+}
+
+/// How a Job is started, to be kept.
+fn first_of_job(
+    given: &Given,
+    said: &SaidJob,
+    plan: &JobPlan,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+    life: &LifeArgs,
+) -> Result<JobFirst> {
+    let object = &said.said.object;
+    let ttl = object.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
+    Ok(JobFirst {
+        boot_id: boot_id(),
+        name: plan.name.clone(),
+        namespace: ObjectKey::of(object).namespace,
+        uid: plan.uid.clone(),
+        started_at: crate::pod::now(),
+        fingerprint: job_fingerprint(given, said, plan, images, facts, data)?,
+        object: job_text(said)?,
+        inputs: given.inputs.clone(),
+        options: given.options.clone(),
+        time_scale: life.time_scale.to_string(),
+        ttl_seconds: ttl.and_then(|ttl| u64::try_from(ttl).ok()),
+        suspended: matches!(plan.start, JobStart::Suspended(_)),
+    })
+}
+
+fn job_text(said: &SaidJob) -> Result<String> {
+    serde_json::to_string(&said.said.object).map_err(|e| Error::new(e.to_string())).context(|| "the Job")
+}
+
+/// What tells two Jobs' pods apart, whatever uids the Jobs have.
+fn job_fingerprint(
+    given: &Given,
+    said: &SaidJob,
+    plan: &JobPlan,
+    images: &BTreeMap<String, Image>,
+    facts: &HostFacts,
+    data: &Path,
+) -> Result<String> {
+    let plan = JobPlan { uid: String::new(), ..plan.clone() };
+    crate::plan::fingerprint(&trial(said, &plan, given, images, &facts.without_node(), data)?)
+}
+
+impl Launch<'_> {
+    /// Whether the Job that was started as `first` says is the same as `plan`, the `n`th of the input.
+    ///
+    /// # Errors
+    /// A pod that cannot be planned.
+    pub fn is_same_job(
+        &self,
+        given: &Given,
+        planned: &Planned,
+        n: usize,
+        plan: &JobPlan,
+        first: &JobFirst,
+    ) -> Result<bool> {
+        let Some(said) = given.bundle.jobs.get(n) else { return Ok(false) };
+        Ok(first.object == job_text(said)?
+            && first.time_scale == self.life.time_scale.to_string()
+            && first.fingerprint == job_fingerprint(given, said, plan, &planned.images, self.facts, self.data)?)
     }
 }
 

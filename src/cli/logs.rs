@@ -12,6 +12,7 @@ use super::{asking, data, duration, say};
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::plan::Role;
+use crate::pod::job::{get_job, job_in, pod_names};
 use crate::pod::list;
 use crate::pod::log::{self, Lost, Neutral, Options, Progress, Source, Stamp, Timestamps, Watch};
 use crate::pod::status::{ContainerKind, ContainerState, ContainerSummary, Summary};
@@ -19,11 +20,11 @@ use crate::pod::{Connection, Reply, Request, connect};
 use crate::sys::Named;
 
 /// Show what a pod's containers have written
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = AFTER)]
 pub struct Args {
-    /// The pod's name
-    #[arg(add = super::complete::pods())]
+    /// The pod's name; job/NAME is all pods of that Job, in the order of their start
+    #[arg(add = super::complete::pods_or_jobs())]
     pub pod: String,
 
     /// The container; `-c` says the same
@@ -79,7 +80,8 @@ Examples:
   podling logs -f --tail 20 web
   podling logs --since 1h30m -t web -c proxy
   podling logs -p web                 what the run before the last restart wrote
-  podling logs --all-containers --prefix web";
+  podling logs --all-containers --prefix web
+  podling logs --prefix job/import";
 
 /// How much of the end is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +118,35 @@ pub struct PodLogs<'a> {
 /// There is no such pod, or those of [`show`].
 pub fn run(args: &Args) -> Result<u8> {
     let data = data::directory(&HostFacts::gather())?;
-    let found = list::get(&data, &args.pod)?;
+    if let Some(job) = job_in(&args.pod) {
+        return of_job(args, &data, job);
+    }
+    of_pod(args, &data)
+}
+
+/// Shows the logs of a Job's pods, one after the other.
+fn of_job(args: &Args, data: &Path, name: &str) -> Result<u8> {
+    let pods = pod_names(data, &get_job(data, name)?.first.uid);
+    if args.follow {
+        return Err(Error::new(format!("--follow follows one pod, and the Job {name:?} starts one after another"))
+            .mend("name the pod: podling ps lists those that run"));
+    }
+    let mut shown = Err(Error::new(format!("the Job {name:?} has no pods whose logs are kept"))
+        .mend(format!("see how it is with: podling inspect job/{name}")));
+    for (n, pod) in pods.into_iter().enumerate() {
+        // One that has not started yet, or is removed just now, does not hide the others.
+        match (of_pod(&Args { pod, ..args.clone() }, data), &shown) {
+            (Err(error), Ok(_)) => say(&error),
+            (Err(error), Err(_)) if n == 0 => shown = Err(error),
+            (Err(_), Err(_)) => {}
+            (Ok(code), _) => shown = Ok(code),
+        }
+    }
+    shown
+}
+
+fn of_pod(args: &Args, data: &Path) -> Result<u8> {
+    let found = list::get(data, &args.pod)?;
     let summary = asking::summary(&found)?;
     let object = asking::object(&found)?;
     let containers: Vec<Logged> = summary.containers.iter().map(logged).collect();

@@ -20,6 +20,7 @@ mod image;
 mod images;
 mod input;
 mod inspect;
+mod jobs;
 mod launch;
 mod limits;
 mod logs;
@@ -47,6 +48,7 @@ mod tunnel;
 mod up;
 mod volume;
 mod wait;
+mod wait_jobs;
 mod watches;
 mod yaml;
 

@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<u8> {
     }
     if args.diff {
         if let Some(job) = given.bundle.jobs.first() {
-            let why = "--diff is about pods that run in the background, where no Job runs";
+            let why = "--diff is about running pods, and of a Job's pods each is another";
             return Err(job.said.source.error("kind", why).mend("leave the Job out, or --diff"));
         }
         return differences(&plans, &data);

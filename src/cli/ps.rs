@@ -7,6 +7,7 @@ use super::stdout::Stdout;
 use super::table::{lasting, row, table};
 use super::{asking, data, objects};
 use crate::error::Result;
+use crate::pod::job::{FoundJob, jobs};
 use crate::pod::list::{self, Asked, Found};
 use crate::pod::status::{ContainerKind, ContainerSummary, Summary};
 
@@ -15,6 +16,7 @@ use crate::pod::status::{ContainerKind, ContainerSummary, Summary};
 #[command(after_help = "Examples:
   podling ps
   podling ps -a -o wide
+  podling ps --jobs
   podling ps -o json | jq '.items[].status.phase'
   podling rm $(podling ps -aq)")]
 pub struct Args {
@@ -25,6 +27,10 @@ pub struct Args {
     /// Show those that have ended, too
     #[arg(short, long)]
     all: bool,
+
+    /// List Jobs instead of pods, those that have ended, too
+    #[arg(long, conflicts_with = "pods")]
+    jobs: bool,
 
     /// Print names only
     #[arg(short, long, conflicts_with = "output")]
@@ -49,11 +55,38 @@ enum Output {
 /// A pod that is not there, or cannot be asked.
 pub fn run(args: &Args) -> Result<u8> {
     let data = data::of_pods()?;
+    if args.jobs {
+        return print_jobs(args, &data);
+    }
     match args.output {
         Some(Output::Json) => print_objects(args, &data, objects::Format::Json),
         Some(Output::Yaml) => print_objects(args, &data, objects::Format::Yaml),
         other => print_summaries(args, &summaries(args, &data)?, other),
     }
+}
+
+fn print_jobs(args: &Args, data: &Path) -> Result<u8> {
+    let jobs = jobs(data)?;
+    let format = match args.output {
+        Some(Output::Json) => objects::Format::Json,
+        Some(Output::Yaml) => objects::Format::Yaml,
+        other => {
+            let text = if args.quiet || other == Some(Output::Name) {
+                // They are words of other verbs as they are.
+                jobs.iter().map(|job| format!("job/{}\n", job.name)).collect()
+            } else if jobs.is_empty() {
+                super::say("no Jobs found; those in the foreground are not kept");
+                String::new()
+            } else {
+                super::jobs::listing(&jobs)
+            };
+            Stdout::lock().write_all(text.as_bytes())?;
+            return Ok(0);
+        }
+    };
+    let items = jobs.iter().map(FoundJob::object).collect::<Result<Vec<_>>>()?;
+    objects::print(&objects::list(items), format)?;
+    Ok(0)
 }
 
 /// Whether a pod has not ended yet.

@@ -54,7 +54,8 @@ enum Network {
 
 const AFTER: &str = "Ctrl-C asks the containers to end and waits for the pod's grace period; a second one kills them.
 
-A Job runs until it is complete or has failed, and starts its pods one after another.
+A Job runs until it is complete or has failed, and starts its pods one after another. With -d it goes on alone once the pods
+that it begins with run (with --wait: are ready), and is named job/NAME: podling wait --for=complete job/NAME.
 
 Exit code: 0 when every container succeeded and every Job is complete, else the code of the first that failed; 125 for podling's own errors, 126 for a command that cannot be executed, 127 for one that was not found.
 
@@ -74,7 +75,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let facts = HostFacts::gather();
     // Before standard input is read: this may begin the command anew.
     protect(&facts)?;
-    let given = if args.detach { args.pod.read_detached("podling run -d")? } else { args.pod.read()? };
+    let given = args.pod.read()?;
     trace.step("read");
     let data = data::directory(&facts)?;
     let store = args.images.store(&data, &facts)?;
@@ -89,14 +90,26 @@ pub fn run(args: &Args) -> Result<u8> {
     };
     let planned = launch.plan(&given)?;
     let names: Vec<String> = planned.plans.iter().map(|plan| plan.name.clone()).collect();
+    let jobs: Vec<String> = planned.jobs.iter().map(|(_, plan)| plan.name.clone()).filter(|_| args.detach).collect();
     if args.replace {
         for name in &names {
             super::down::remove_if_there(&data, &facts, name)?;
         }
+        for name in &jobs {
+            super::jobs::end_and_remove(&data, &facts, name, None)?;
+        }
     }
     let mode = if args.detach { args.wait.mode() } else { Mode::Foreground };
     let code = launch.run(&given, planned, mode, if args.replace { Kept::Goes } else { Kept::Stays })?;
-    if args.detach { started(&data, &names, args.life.trace, args.quiet, code) } else { Ok(code) }
+    if !args.detach {
+        return Ok(code);
+    }
+    let code = started(&data, &names, args.life.trace, args.quiet, code)?;
+    // Where a pod has failed no Job was started.
+    if code == 0 {
+        super::jobs::started(&data, &jobs, args.quiet)?;
+    }
+    Ok(code)
 }
 
 /// Says which pods run on, and where their start-up time went; or, where `code` says that one failed before it came so far, why. The exit

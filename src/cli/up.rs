@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::host::{HostFacts, protect};
 use crate::image::Store;
 use crate::image::store::acquire::PullPolicy;
+use crate::pod::job::{find_job, owner};
 use crate::pod::list::{self, Life};
 use crate::pod::record::read_first;
 use crate::pod::{Kept, Style};
@@ -21,6 +22,8 @@ use crate::pod::{Kept, Style};
 /// Make the pods that run be those that files describe: start what is missing, replace what has changed, leave the rest alone
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A pod whose plan is the same keeps running. `podling plan FILE` shows what is compared.
+A Job that is the same is left alone, whether it runs, is complete or has failed; one that has changed is stopped and started anew, and one that
+was stopped or lost its keeper is started anew, too.
 
 Examples:
   podling up pod.yaml config.yaml
@@ -83,7 +86,7 @@ pub fn up(args: &UpArgs) -> Result<u8> {
     let facts = HostFacts::gather();
     // Before standard input is read: this may begin the command anew.
     protect(&facts)?;
-    let given = args.pod.read_detached("podling up")?;
+    let given = args.pod.read()?;
     trace.step("read");
     let data = data::directory(&facts)?;
     let store = args.images.store(&data, &facts)?;
@@ -118,17 +121,47 @@ pub fn up(args: &UpArgs) -> Result<u8> {
         };
         words.push((plan.name.clone(), word));
     }
+    let mut jobs = Vec::new();
+    for (n, plan) in &planned.jobs {
+        let word = match find_job(&data, &plan.name)? {
+            None => "created",
+            Some(found) => {
+                let same = launch.is_same_job(&given, &planned, *n, plan, &found.first)?;
+                match same && !args.force {
+                    true if found.was_cut_short() => "started",
+                    true => "unchanged",
+                    false => "replaced",
+                }
+            }
+        };
+        jobs.push((plan.name.clone(), word));
+    }
+    for (name, _) in jobs.iter().filter(|(_, word)| matches!(*word, "replaced" | "started")) {
+        super::jobs::end_and_remove(&data, &facts, name, None)?;
+    }
     for (name, _) in words.iter().filter(|(_, word)| matches!(*word, "replaced" | "started")) {
         remove_if_there(&data, &facts, name)?;
     }
     let changed: Vec<String> = words.iter().filter(|(_, word)| *word != "unchanged").map(|(n, _)| n.clone()).collect();
     planned.plans.retain(|plan| changed.contains(&plan.name));
-    let code = if changed.is_empty() { 0 } else { launch.run(&given, planned, args.wait.mode(), Kept::Goes)? };
+    let new_jobs: Vec<String> = jobs.iter().filter(|(_, word)| *word != "unchanged").map(|(n, _)| n.clone()).collect();
+    planned.jobs.retain(|(_, plan)| new_jobs.contains(&plan.name));
+    let code = if changed.is_empty() && new_jobs.is_empty() {
+        0
+    } else {
+        launch.run(&given, planned, args.wait.mode(), Kept::Goes)?
+    };
     if !args.quiet && code == 0 {
         let mut out = Stdout::lock();
         for (name, word) in &words {
             writeln!(out, "pod/{name} {word}")?;
         }
+        for (name, word) in &jobs {
+            writeln!(out, "job/{name} {word}")?;
+        }
+    }
+    if code == 0 {
+        super::jobs::started(&data, &new_jobs, true)?;
     }
     started(&data, &changed, args.life.trace, true, code)
 }
@@ -149,6 +182,16 @@ pub fn restart(args: &RestartArgs) -> Result<u8> {
             return Err(Error::new(format!("pod {:?} runs in the foreground", found.name))
                 .mend("end it with Ctrl-C where it was started, and start it again there"));
         };
+        if let Some((job, _)) = owner(&first.object) {
+            return Err(Error::new(format!(
+                "pod {:?} is one of the Job {job:?}, which alone starts its pods",
+                found.name
+            ))
+            .mend(format!(
+                "`podling stop {}` has the Job start another in its place, where it needs one",
+                found.name
+            )));
+        }
         let given = Given::recorded(&first)?;
         let life = LifeArgs { time_scale: first.time_scale.parse().unwrap_or(1.0), trace: false };
         let registry = RegistryArgs::default();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::stdout::Stdout;
+use super::wait_jobs::JobCondition;
 use super::watches::{News, Watches};
 use super::{data, duration};
 use crate::error::{Error, Result};
@@ -21,16 +22,18 @@ that the condition cannot come any more; 125 for other errors, as a pod that is 
 
 Examples:
   podling wait web --for=ready
-  podling wait job --for=succeeded --timeout=10m
+  podling wait web --for=succeeded --timeout=10m
+  podling wait job/import --for=complete --timeout=10m
   podling wait web --for=condition=Initialized
   podling wait web --for=deleted --timeout=-1s"
 )]
 pub struct Args {
-    /// Pods
-    #[arg(value_name = "POD", required = true, add = super::complete::pods())]
+    /// Pods, or Jobs as job/NAME
+    #[arg(value_name = "POD|job/NAME", required = true, add = super::complete::pods_or_jobs())]
     pods: Vec<String>,
 
-    /// ready, running, succeeded, failed, deleted or condition=NAME[=VALUE], where VALUE is True unless written
+    /// ready, running, succeeded, failed, deleted or condition=NAME[=VALUE], where VALUE is True unless written; of Jobs complete, failed,
+    /// deleted
     #[arg(long = "for", value_name = "CONDITION", value_parser = condition)]
     condition: Condition,
 
@@ -52,6 +55,8 @@ enum Condition {
     Succeeded,
     Failed,
     Deleted,
+    /// What only a Job comes into: `Complete`.
+    Complete,
     /// One of `status.conditions`, and whether it is to be true.
     Named(Named, bool),
 }
@@ -79,12 +84,16 @@ fn condition(text: &str) -> std::result::Result<Condition, String> {
         "ready" => return Ok(Condition::Named(Named::Ready, true)),
         "running" => return Ok(Condition::Running),
         "succeeded" => return Ok(Condition::Succeeded),
-        "failed" => return Ok(Condition::Failed),
+        "failed" | "condition=failed" => return Ok(Condition::Failed),
+        "complete" | "condition=complete" => return Ok(Condition::Complete),
         "deleted" | "delete" => return Ok(Condition::Deleted),
         _ => {}
     }
     let Some(named) = text.strip_prefix("condition=") else {
-        return Err("there are ready, running, succeeded, failed, deleted and condition=NAME[=VALUE]".to_owned());
+        return Err(
+            "there are ready, running, succeeded, failed, deleted and condition=NAME[=VALUE], and complete for Jobs"
+                .to_owned(),
+        );
     };
     let (name, value) = named.split_once('=').unwrap_or((named, "True"));
     let Some((_, named)) = NAMED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
@@ -118,6 +127,17 @@ enum Verdict {
 }
 
 impl Condition {
+    /// The same of a Job.
+    fn of_job(self) -> Result<JobCondition> {
+        match self {
+            Condition::Complete => Ok(JobCondition::Complete),
+            Condition::Failed => Ok(JobCondition::Failed),
+            Condition::Deleted => Ok(JobCondition::Deleted),
+            _ => Err(Error::new("a Job is waited for with --for=complete, --for=failed or --for=deleted")
+                .mend("its pods can be waited for by their names: podling ps -a")),
+        }
+    }
+
     /// `Deleted` is not seen in a pod that there is.
     fn judge(self, pod: &Summary) -> Verdict {
         let has_ended = pod.ended_at.is_some() || pod.exit_code.is_some();
@@ -125,7 +145,7 @@ impl Condition {
             Condition::Running => !has_ended && pod.phase == Phase::Running,
             Condition::Succeeded => has_ended && pod.phase == Phase::Succeeded,
             Condition::Failed => has_ended && pod.phase == Phase::Failed,
-            Condition::Deleted => false,
+            Condition::Deleted | Condition::Complete => false,
             Condition::Named(named, value) => {
                 let holds = match named {
                     Named::PodScheduled => true,
@@ -168,6 +188,19 @@ pub fn run(args: &Args) -> Result<u8> {
         Timeout::After(length) => Instant::now().checked_add(length),
         Timeout::Never => None,
     };
+    let (jobs, names) = super::jobs::apart(&args.pods);
+    if !jobs.is_empty() {
+        if let Some(pod) = names.first() {
+            return Err(Error::new(format!("Jobs and pods are waited for by two commands, and {pod:?} is a pod")));
+        }
+        let condition = args.condition.of_job()?;
+        return Ok(u8::from(!super::wait_jobs::wait(&data, &jobs, condition, deadline)?));
+    }
+    if args.condition == Condition::Complete {
+        return Err(
+            Error::new("complete is what Jobs are").mend("write job/NAME, or wait for a pod with --for=succeeded")
+        );
+    }
     let mut watches = Watches::default();
     let mut pods = Vec::new();
     for (n, name) in args.pods.iter().enumerate() {
@@ -323,6 +356,9 @@ mod tests {
         assert_eq!(condition("delete"), Ok(Condition::Deleted));
         assert_eq!(condition("condition=initialized"), Ok(Condition::Named(Named::Initialized, true)));
         assert_eq!(condition("condition=Ready=false"), Ok(Condition::Named(Named::Ready, false)));
+        assert_eq!(condition("condition=Complete"), Ok(Condition::Complete));
+        assert_eq!(condition("Complete").unwrap().of_job().unwrap(), JobCondition::Complete);
+        assert!(condition("ready").unwrap().of_job().is_err());
         for (bad, why) in [
             ("read", "there are ready"),
             ("condition=Red", "it has PodScheduled"),

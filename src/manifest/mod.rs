@@ -142,14 +142,8 @@ impl Examined {
         }
     }
 
-    /// Sorts the problems, and makes them the answers of their fields. What an API server refuses needs no other answer.
+    /// Sorts the problems, and makes them the answers of their fields.
     pub fn settle(&mut self) {
-        let invalid = |problem: &&Problem| problem.class == Class::Invalid && !problem.path.is_empty();
-        let fields = self.problems.iter().filter(invalid).map(|problem| (problem.object, problem.path.clone()));
-        let fields: BTreeSet<(Option<Place>, String)> = fields.collect();
-        self.problems.retain(|problem| {
-            problem.class == Class::Invalid || !fields.contains(&(problem.object, problem.path.clone()))
-        });
         self.problems.sort_by_key(Problem::order);
         for object in &mut self.objects {
             let own = self.problems.iter().filter(|problem| problem.object == Some(object.place));
@@ -232,7 +226,7 @@ pub fn examine(inputs: &[Input]) -> Examined {
             Object::ConfigMap(_) | Object::Secret(_) | Object::Claim(_) => None,
         };
         let pods = objects.into_iter().filter_map(pod).collect();
-        return Examined { objects: said, problems: problems.into_sorted(), bundle: None, pods };
+        return Examined { objects: said, problems: told(problems), bundle: None, pods };
     }
     for object in &objects {
         check::check(object, &mut problems);
@@ -245,7 +239,18 @@ pub fn examine(inputs: &[Input]) -> Examined {
     } else {
         (Some(bundle), Vec::new())
     };
-    Examined { objects: said, problems: problems.into_sorted(), bundle, pods }
+    Examined { objects: said, problems: told(problems), bundle, pods }
+}
+
+/// What reading has found. What an API server refuses needs no refusal of podling's own besides; a policy's comes later, and stays.
+fn told(problems: Problems) -> Vec<Problem> {
+    let mut problems = problems.into_sorted();
+    let invalid = |problem: &&Problem| problem.class == Class::Invalid && !problem.path.is_empty();
+    let fields = problems.iter().filter(invalid).map(|problem| (problem.object, problem.path.clone()));
+    let fields: BTreeSet<(Option<Place>, String)> = fields.collect();
+    problems
+        .retain(|problem| problem.class == Class::Invalid || !fields.contains(&(problem.object, problem.path.clone())));
+    problems
 }
 
 fn examined(kind: Kind, source: &Source) -> ExaminedObject {

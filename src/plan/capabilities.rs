@@ -5,6 +5,7 @@ use std::str::FromStr;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
 
 use super::scope::Subject;
+use super::security::bare;
 use super::{Namespace, Verdict, sandbox, security};
 use crate::error::Result;
 
@@ -133,12 +134,6 @@ fn known(subject: &Subject, field: &str, name: &str) -> Result<Capability> {
             .error(field, format!("{name:?} is not a capability"))
             .mend("capabilities(7) lists them, as in NET_BIND_SERVICE")
     })
-}
-
-/// A capability's name as Kubernetes writes it: upper case, without `CAP_`.
-pub(super) fn bare(name: &str) -> String {
-    let upper = name.to_ascii_uppercase();
-    upper.strip_prefix("CAP_").map(str::to_owned).unwrap_or(upper)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::{JobSpec, PodFailurePolicyRule};
 use k8s_openapi::api::core::v1::{EnvVar, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use super::{Emulation, Operator, Options, RestartPolicy, placement};
 use crate::error::Result;
@@ -257,6 +258,14 @@ pub fn job_pod(job: &SaidJob, plan: &JobPlan, pod: &JobPod) -> Said<Pod> {
     let mut said = job.template.clone();
     let metadata = &mut said.object.metadata;
     metadata.name = Some(pod.name.clone());
+    metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "batch/v1".to_owned(),
+        kind: "Job".to_owned(),
+        name: plan.name.clone(),
+        uid: plan.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }]);
     let labels = metadata.labels.get_or_insert_default();
     if plan.selector == Selector::Generated {
         for (name, value) in [("controller-uid", &plan.uid), ("job-name", &plan.name)] {
@@ -382,6 +391,8 @@ mod tests {
             "batch.kubernetes.io/job-index-failure-count": "1",
         });
         assert_eq!(pod["metadata"]["annotations"], annotations);
+        let owner = &pod["metadata"]["ownerReferences"][0];
+        assert_eq!((&owner["kind"], &owner["name"], &owner["uid"]), (&"Job".into(), &"j".into(), &"u-1".into()));
         assert_eq!(pod["spec"]["hostname"], "j-2");
         assert_eq!(
             pod["spec"]["containers"][0]["env"][0],

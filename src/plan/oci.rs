@@ -14,9 +14,6 @@ use super::user::Identity;
 use super::{Late, Namespace, Processes, SecretStrings, Verdict, command, env, mounts, sandbox, seccomp, security};
 use crate::error::{Error, Result};
 
-/// Processes and threads of one pod at any time.
-pub(super) const PIDS: u64 = 2048;
-
 /// The spec of a container that runs as `identity` and holds `held`, which of its strings hold values of Secrets, and which are known
 /// only later.
 pub(super) fn spec(
@@ -66,7 +63,8 @@ fn process(
         .set_additional_gids(Some(identity.groups.clone()).filter(|groups| !groups.is_empty()));
     // The kernel counts RLIMIT_NPROC for each user namespace and its descendants (since 5.14), so set before the
     // container's last user namespace is made, it bounds the whole pod.
-    let pids = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNproc).hard(PIDS).soft(PIDS).build();
+    let pids =
+        PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNproc).hard(sandbox::PIDS).soft(sandbox::PIDS).build();
     let pids = pids.map_err(|e| Error::new(e.to_string()))?;
     let mut process = Process::default();
     process

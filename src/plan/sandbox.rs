@@ -5,9 +5,12 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Sysctl};
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::scope::Scope;
-use super::{ContainerPlan, Namespace, SandboxOwner, SandboxPlan, Sysfs, Verdict, oci};
+use super::{ContainerPlan, Namespace, SandboxOwner, SandboxPlan, Sysfs, Verdict};
 use crate::error::Result;
 use crate::host::Detail;
+
+/// Processes and threads of one pod at any time.
+pub(super) const PIDS: u64 = 2048;
 
 /// What a plan of `pod` has to know about the host besides what every plan does.
 pub fn wanted(pod: &Pod) -> Vec<Detail> {
@@ -89,7 +92,7 @@ pub(super) fn owner<'a>(containers: impl IntoIterator<Item = &'a ContainerPlan>)
     let namespaces =
         containers.into_iter().filter_map(|container| container.spec.linux().as_ref()?.namespaces().as_ref());
     match namespaces.flatten().any(joins) {
-        true => SandboxOwner::Containers { pids: oci::PIDS },
+        true => SandboxOwner::Containers { pids: PIDS },
         false => SandboxOwner::Supervisor,
     }
 }

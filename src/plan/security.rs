@@ -1,7 +1,6 @@
 //! What a container may do beyond its capabilities: privileges that it has or may gain, its root, and what the policy lets it ask for.
 
 use super::Verdict;
-use super::capabilities::bare;
 use super::scope::{Scope, Subject};
 
 /// `securityContext.privileged`.
@@ -75,6 +74,12 @@ pub(super) fn report_host_users(scope: &Scope, report: &mut Vec<Verdict>) {
                    subordinate ids (of real root: a range that no user of the host has)";
         report.push(scope.verdict("spec.hostUsers", how));
     }
+}
+
+/// A capability's name as Kubernetes writes it: upper case, without `CAP_`.
+pub(super) fn bare(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    upper.strip_prefix("CAP_").map(str::to_owned).unwrap_or(upper)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The client's life: it claims the pods' names, makes their supervisors, forwards the user's wish to stop, and clears up.
 
 mod attend;
+mod desk;
 mod detach;
+mod keeper;
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -41,7 +43,7 @@ use crate::sys::{Named, packet};
 pub struct Run<'a> {
     /// The pods, each with the claim on its name.
     pub pods: Vec<Start>,
-    /// The Jobs, which are for the foreground.
+    /// The Jobs. Each that is detached gets a keeper.
     pub jobs: Vec<StartJob<'a>>,
     /// This host.
     pub facts: &'a HostFacts,
@@ -117,7 +119,8 @@ pub fn run(mut run: Run) -> Result<u8> {
         SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).named(|| "signalfd()")?;
     let mut pods: Vec<Pod> = Vec::new();
     let mut all_labels = labels(container_names(&run), &run.style, 0).into_iter();
-    let locks: Vec<RawFd> = run.pods.iter().flat_map(Start::locks).collect();
+    let records = run.jobs.iter().filter_map(|job| job.record.as_ref()).map(|(claim, _)| claim.descriptor());
+    let locks: Vec<RawFd> = run.pods.iter().flat_map(Start::locks).chain(records).collect();
     for start in std::mem::take(&mut run.pods) {
         let own = all_labels.by_ref().take(start.plan.init_containers.len() + start.plan.containers.len()).collect();
         // Those that are still to be started are claimed already.
@@ -133,11 +136,12 @@ pub fn run(mut run: Run) -> Result<u8> {
         && pods.iter().all(|p| matches!(p.state, State::Running { .. }))
     {
         let timeout = timeout.map(|timeout| run.begun + timeout);
-        return detach(pods, &signals, until, timeout, &run);
+        let jobs = std::mem::take(&mut run.jobs);
+        return detach(pods, jobs, &signals, until, timeout, &run);
     }
     let notices = if run.style.quiet { job::Notices::LeftOut } else { job::Notices::Said };
     let mut crew = Crew::new(std::mem::take(&mut run.jobs), run.time_scale, notices);
-    attend(&mut pods, &mut crew, &signals, &run)?;
+    attend(&mut pods, &mut crew, &signals, &run, None)?;
     let code = finish(pods, run.facts);
     crew.finish().into_iter().fold(code, |code, (name, outcome)| worse(code, outcome, "job", &name))
 }
@@ -145,6 +149,13 @@ pub fn run(mut run: Run) -> Result<u8> {
 /// The descriptors that the supervisor of the pod `own` must not hold: it would tell the others' that their client lives, and keep their
 /// names and volumes taken.
 fn others(pods: &[Pod], locks: &[RawFd], own: &[RawFd]) -> Vec<RawFd> {
+    let mut others = all_descriptors(pods, locks);
+    others.retain(|fd| !own.contains(fd));
+    others
+}
+
+/// What makes a process hold on to `pods`, and to `locks`.
+fn all_descriptors(pods: &[Pod], locks: &[RawFd]) -> Vec<RawFd> {
     let links = pods.iter().filter_map(|p: &Pod| match &p.state {
         State::Running { link, .. } => Some(link.as_raw_fd()),
         State::Ended(_) => None,
@@ -152,7 +163,6 @@ fn others(pods: &[Pod], locks: &[RawFd], own: &[RawFd]) -> Vec<RawFd> {
     let mut others: Vec<RawFd> = locks.iter().copied().chain(pods.iter().flat_map(Pod::locks)).chain(links).collect();
     others.sort_unstable();
     others.dedup();
-    others.retain(|fd| !own.contains(fd));
     others
 }
 

@@ -23,9 +23,11 @@ pub(super) enum Fact {
     ContainerEnded(Ended, u8, String),
     /// Supervisor of a Job's pod, at its end: the pod's condition `Initialized` holds.
     PodInitialized,
+    /// Keeper of a detached Job: its first pods were started, by these names.
+    JobBegun(Vec<String>),
     /// Supervisor: every container has ended; the pod's exit code.
     PodEnded(u8),
-    /// Supervisor: the pod could not run.
+    /// Supervisor: the pod could not run. Keeper: the Job could not.
     PodFailed(Error),
 }
 
@@ -62,6 +64,7 @@ fn bytes(fact: &Fact) -> Vec<u8> {
             [&[b'x', kind, *code], name.as_bytes()].concat()
         }
         Fact::PodInitialized => b"i".to_vec(),
+        Fact::JobBegun(pods) => [b"b".as_slice(), pods.join("\n").as_bytes()].concat(),
         Fact::PodEnded(code) => vec![b'e', *code],
         Fact::PodFailed(e) => [b"f".as_slice(), &e.encode()].concat(),
     };
@@ -84,6 +87,7 @@ pub(super) fn hear(from: impl AsFd) -> Result<Option<Fact>, SysError> {
             Some(Fact::ContainerEnded(kind, *code, String::from_utf8_lossy(name).into_owned()))
         }
         [b'i', ..] => Some(Fact::PodInitialized),
+        [b'b', pods @ ..] => Some(Fact::JobBegun(String::from_utf8_lossy(pods).lines().map(str::to_owned).collect())),
         [b'e', code, ..] => Some(Fact::PodEnded(*code)),
         [b'f', rest @ ..] => Some(Fact::PodFailed(Error::decode(rest))),
         _ => None,
@@ -103,6 +107,8 @@ mod tests {
             Fact::ContainerEnded(Ended::Init, 3, "first".to_owned()),
             Fact::ContainerEnded(Ended::Regular, 255, String::new()),
             Fact::PodInitialized,
+            Fact::JobBegun(vec!["j-a".to_owned(), "j-b".to_owned()]),
+            Fact::JobBegun(Vec::new()),
             Fact::PodEnded(7),
             Fact::PodFailed(Error::new("why")),
         ] {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::control::{Connection, Reply, Request, connect};
+use super::job::job_in;
 use super::lost;
 use super::record::{First, Last, read_first, read_last};
 use super::state::{is_locked, pod_dir};
@@ -71,6 +72,11 @@ pub fn find(data: &Path, name: &str) -> Result<Option<Found>> {
 pub fn get(data: &Path, name: &str) -> Result<Found> {
     if let Some(found) = find(data, name)? {
         return Ok(found);
+    }
+    if let Some(job) = job_in(name) {
+        return Err(Error::new(format!("{name:?} names a Job, and this verb is about pods")).mend(format!(
+            "name one of its pods, which podling ps -a lists as {job}-…; Jobs have inspect, logs, wait, stop, rm, down and ps --jobs"
+        )));
     }
     let names = names(data);
     let error = Error::new(format!("there is no pod {name:?}"));

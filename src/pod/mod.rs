@@ -14,7 +14,7 @@ mod events;
 mod follow;
 mod happenings;
 mod host_path;
-mod job;
+pub mod job;
 mod leaving;
 mod link;
 pub mod list;

@@ -151,7 +151,11 @@ pub fn new_uid() -> Result<String> {
     Ok(uuid.trim().to_owned())
 }
 
-fn write(dir: impl AsFd, name: &str, value: &impl Serialize) -> Result<()> {
+/// Writes a file of JSON into `dir`, all of it or nothing.
+///
+/// # Errors
+/// The failed call.
+pub(super) fn write(dir: impl AsFd, name: &str, value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_vec(value).map_err(|e| Error::new(format!("writing {name}: {e}")))?;
     let new = format!(".{name}.new");
     let mut file = open_new(&dir, &new)?;
@@ -168,7 +172,11 @@ fn open_new(dir: impl AsFd, new: &str) -> Result<File> {
     Ok(File::from(file))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+/// Reads what [`write`] wrote; `None` where it is not there.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let mut json = Vec::new();
     match File::open(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

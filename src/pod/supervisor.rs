@@ -440,7 +440,10 @@ impl<'a> Supervisor<'a> {
             _ => {
                 self.events.forget(&self.link);
                 self.client = Client::Gone;
-                self.about.keep = Keep::Nothing;
+                // A pod that had not been let go is none yet; one of a detached Job is never let go, and what it wrote stays with the Job.
+                if self.about.tells == Tells::PodsEnd {
+                    self.about.keep = Keep::Nothing;
+                }
                 self.stop(ending::Why::Asked, Some(Duration::ZERO))?;
                 self.kill_all()
             }

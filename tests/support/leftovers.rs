@@ -95,7 +95,7 @@ pub fn look(place: &Place) -> Vec<String> {
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     left.extend(mounts.lines().filter(|line| line.contains(directory)).map(|line| format!("a mount: {line}")));
-    for state in ["pods", "staging"] {
+    for state in ["pods", "jobs", "staging"] {
         left.extend(entries(&place.data().join(state)).map(|path| format!("a directory: {path}")));
     }
     left

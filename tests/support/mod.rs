@@ -4,6 +4,7 @@
 
 pub mod detached;
 pub mod feature;
+pub mod job;
 pub mod leftovers;
 pub mod registry;
 pub mod running;

@@ -81,7 +81,10 @@ pub(super) const JOB: &[Field] = &[
         "spec.successPolicy.rules[].succeededIndexes",
         Enforced("these indexes must have succeeded, or as many of them as succeededCount says"),
     ),
-    ("spec.suspend", Enforced("true: nothing of the Job is started, and podling says so")),
+    (
+        "spec.suspend",
+        Enforced("true: nothing of the Job is started, and podling says so; detached, it is recorded as suspended"),
+    ),
     ("spec.template", Group),
     ("spec.template.metadata", Group),
     ("spec.template.metadata.generateName", NAMED_BY_JOB),
@@ -90,7 +93,9 @@ pub(super) const JOB: &[Field] = &[
     ("spec.template.spec", Group),
     (
         "spec.ttlSecondsAfterFinished",
-        Trivial("a Job runs in the foreground, and nothing of it is kept when it has ended"),
+        Enforced(
+            "of a detached Job, what is kept of it and of its pods is removed so long after its end; of one in the foreground nothing is kept",
+        ),
     ),
     ("status", Trivial("it is what another system last saw")),
 ];

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::manifest::decode::decode;
 use crate::manifest::fields::{self, Rule};
 use crate::manifest::kind::Kind;
-use crate::manifest::{Class, Input, examine};
+use crate::manifest::problems::Problems;
+use crate::manifest::{Class, Input, Problem};
 
 /// The paths in the `// shows:` comments of all tests, with the file that has them. `PATH.**` is everything below PATH, too; paths of
 /// kinds other than Pod begin with the kind, `Secret:type`.
@@ -113,22 +115,16 @@ fn object_with(kind: Kind, pattern: &str) -> String {
 fn every_refusal_says_where_and_why() {
     for kind in Kind::ALL {
         for (pattern, rule) in fields::rows(kind) {
-            let (why, text) = match rule {
-                Rule::Refused(why) => (*why, object_with(kind, pattern)),
-                // A switch is refused as the other of its two values.
-                Rule::Only(taken, why) if *taken == ["false"] => {
-                    (*why, object_with(kind, pattern).replace("some-text", "true"))
-                }
-                Rule::Only(_, why) => (*why, object_with(kind, pattern)),
-                _ => continue,
-            };
-            let examined =
-                examine(&[Input { name: "a.yaml".to_owned(), bytes: text.clone().into_bytes(), path: None }]);
+            let (Rule::Refused(why) | Rule::Only(_, why)) = rule else { continue };
+            // A switch is refused as the other of its two values.
+            let value = if matches!(rule, Rule::Only(["false"], _)) { "true" } else { "some-text" };
+            let text = object_with(kind, pattern).replace("some-text", value);
+            let mut problems = Problems::default();
+            decode(&[Input { name: "a.yaml".to_owned(), bytes: text.into_bytes(), path: None }], &mut problems);
             let path = pattern.replace("[]", "[0]").replace('*', "some");
-            let refusal =
-                examined.problems.iter().find(|problem| problem.class == Class::Refused && problem.path == path);
-            let refusal =
-                refusal.unwrap_or_else(|| panic!("{pattern} is not refused in\n{text}{:#?}", examined.problems));
+            let found = |problem: &Problem| problem.class == Class::Refused && problem.path == path;
+            let refusal = problems.into_sorted().into_iter().find(found);
+            let refusal = refusal.unwrap_or_else(|| panic!("{pattern} is not refused"));
             assert_eq!(refusal.at, "a.yaml:3");
             assert!(refusal.why.ends_with(why), "{refusal:?}");
         }

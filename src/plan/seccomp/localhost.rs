@@ -13,8 +13,8 @@ use super::{CHANGE_OWNER, architecture, value};
 use crate::error::Result;
 use crate::host::HostFacts;
 use crate::plan::Verdict;
-use crate::plan::capabilities::bare;
 use crate::plan::scope::Subject;
+use crate::plan::security::bare;
 
 /// The profile `name`, for a container that holds `capabilities`.
 ///

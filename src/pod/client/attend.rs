@@ -7,7 +7,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
-use super::{Pod, Run, State, others};
+use super::desk::{Desk, Wish};
+use super::{Mode, Pod, Run, State, others};
 use crate::error::Result;
 use crate::pod::job::{Crew, Order, PodEnd};
 use crate::pod::link::Fact;
@@ -16,14 +17,27 @@ use crate::pod::output::labels;
 use crate::sys::Named;
 
 /// Waits until every supervisor has ended and every Job, does what the Jobs want, and forwards the user's signals: the first asks, the
-/// second insists, and a third does not depend on the supervisors' answer.
-pub(super) fn attend(pods: &mut Vec<Pod>, crew: &mut Crew, signals: &SignalFd, run: &Run) -> Result<()> {
+/// second insists, and a third does not depend on the supervisors' answer. A keeper is asked at its `desk`, too.
+pub(super) fn attend(
+    pods: &mut Vec<Pod>,
+    crew: &mut Crew,
+    signals: &SignalFd,
+    run: &Run,
+    mut desk: Option<&mut Desk>,
+) -> Result<()> {
     let mut asked = 0;
     loop {
         take_leave(pods, crew, run);
-        while obey(pods, crew, run) == Obeyed::Something {
+        let private = desk.as_ref().map(|desk| desk.descriptors()).unwrap_or_default();
+        while obey(pods, crew, &private, run) == Obeyed::Something {
             // What could not even be started has ended, too.
             take_leave(pods, crew, run);
+        }
+        if let Some(desk) = &mut desk
+            && let wish @ (Wish::Stop | Wish::Kill) = desk.note(crew, pods)
+        {
+            asked = asked.max(wish as usize);
+            insist(asked, pods, crew);
         }
         let running: Vec<usize> =
             pods.iter().enumerate().filter(|(_, p)| matches!(p.state, State::Running { .. })).map(|(n, _)| n).collect();
@@ -36,34 +50,49 @@ pub(super) fn attend(pods: &mut Vec<Pod>, crew: &mut Crew, signals: &SignalFd, r
                 fds.push(PollFd::new(link.as_fd(), PollFlags::POLLIN));
             }
         }
-        // No events are asked for, but the end of whoever reads is told.
+        // No events are asked for, but the end of whoever reads is told. A keeper's pods are read in their logs.
         let stdout = std::io::stdout();
-        let watched = crew.may_start().then(|| PollFd::new(stdout.as_fd(), PollFlags::empty()));
-        fds.extend(watched.clone());
+        let watched = desk.is_none() && crew.may_start();
+        fds.extend(watched.then(|| PollFd::new(stdout.as_fd(), PollFlags::empty())));
+        fds.extend(desk.iter().flat_map(|desk| desk.polled()));
         match poll(&mut fds, until_then(crew.due())) {
             Err(Errno::EINTR) => continue,
             polled => polled.named(|| "poll()")?,
         };
         let ready: Vec<bool> = fds.iter().map(|f| f.any() == Some(true)).collect();
+        drop(fds);
         if ready.first() == Some(&true) {
             while let Ok(Some(_)) = signals.read_signal() {
                 asked += 1;
-                crew.interrupt();
-                match asked {
-                    1 => pods.iter().for_each(|p| p.request(&Fact::StopRequested)),
-                    2 => pods.iter().for_each(|p| p.request(&Fact::KillRequested)),
-                    _ => pods.iter().for_each(Pod::kill),
-                }
+                insist(asked, pods, crew);
             }
         }
-        if watched.is_some() && ready.last() == Some(&true) {
+        let (of_pods, others) = ready.get(1..).and_then(|r| r.split_at_checked(running.len())).unwrap_or_default();
+        if watched && others.first() == Some(&true) {
             crew.abandon();
         }
-        for (n, _) in running.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
+        if let Some(desk) = &mut desk {
+            let wish = desk.serve(others) as usize;
+            if wish > asked {
+                asked = wish;
+                insist(asked, pods, crew);
+            }
+        }
+        for (n, _) in running.iter().zip(of_pods).filter(|(_, ready)| **ready) {
             if let Some(pod) = pods.get_mut(*n) {
                 pod.advance(crew)?;
             }
         }
+    }
+}
+
+/// Asks all pods to end, for the `asked`th time.
+fn insist(asked: usize, pods: &[Pod], crew: &mut Crew) {
+    crew.interrupt();
+    match asked {
+        1 => pods.iter().for_each(|p| p.request(&Fact::StopRequested)),
+        2 => pods.iter().for_each(|p| p.request(&Fact::KillRequested)),
+        _ => pods.iter().for_each(Pod::kill),
     }
 }
 
@@ -74,8 +103,8 @@ enum Obeyed {
     Something,
 }
 
-/// Does what the Jobs want now.
-fn obey(pods: &mut Vec<Pod>, crew: &mut Crew, run: &Run) -> Obeyed {
+/// Does what the Jobs want now; no supervisor may hold the descriptors `private`.
+fn obey(pods: &mut Vec<Pod>, crew: &mut Crew, private: &[RawFd], run: &Run) -> Obeyed {
     let orders = crew.orders();
     if orders.is_empty() {
         return Obeyed::Nothing;
@@ -91,7 +120,7 @@ fn obey(pods: &mut Vec<Pod>, crew: &mut Crew, run: &Run) -> Obeyed {
                 let plans = start.plan.init_containers.iter().chain(&start.plan.containers);
                 let names = plans.map(|c| format!("{}/{}", start.plan.name, c.name)).collect();
                 let labels = labels(names, &run.style, of.number());
-                let others = others(pods, &locks, &start.locks());
+                let others = others(pods, &[&locks, private].concat(), &start.locks());
                 pods.push(Pod::start(*start, labels, &others, Some(of), run));
             }
         }
@@ -104,7 +133,10 @@ fn take_leave(pods: &mut Vec<Pod>, crew: &mut Crew, run: &Run) {
     let is_left = |pod: &mut Pod| pod.of.is_some() && matches!(pod.state, State::Ended(_));
     for pod in pods.extract_if(.., is_left) {
         let (Some((of, end)), State::Ended(outcome)) = (pod.of, pod.state) else { continue };
-        let cleared = pod.claim.release(run.facts);
+        let cleared = match run.mode {
+            Mode::Foreground => pod.claim.release(run.facts),
+            Mode::Detached(..) => pod.claim.keep(run.facts),
+        };
         let end = outcome.and_then(|code| cleared.map(|()| PodEnd { code, ..end }));
         crew.ended(of, &pod.name, end);
     }

@@ -60,6 +60,21 @@ pub(super) enum Action {
     Stop(usize),
 }
 
+/// The counters of a Job's status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Pods that run.
+    pub active: usize,
+    /// Pods that have succeeded; of an Indexed Job, indexes.
+    pub succeeded: u32,
+    /// Pods that have failed.
+    pub failed: u32,
+    /// Of an Indexed Job: the indexes that have succeeded.
+    pub completed_indexes: Option<String>,
+    /// Where each index has a limit of its own: those that have failed.
+    pub failed_indexes: Option<String>,
+}
+
 /// What the failure of a pod means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -117,6 +132,31 @@ impl Controller {
         self.outcome.as_ref().filter(|_| self.active.is_empty())
     }
 
+    /// How it ends, as soon as that is decided.
+    pub(super) fn decided(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// Why it is complete: a condition's reason and message (job_controller.go, `JobReasonCompletionsReached`, `JobReasonSuccessPolicy`).
+    pub(super) fn success(&self) -> (&'static str, String) {
+        match self.indexes.as_ref().and_then(|indexes| indexes.met(&self.plan.success_rules)) {
+            Some(rule) => ("SuccessPolicy", format!("Matched rules at index {rule}")),
+            None => ("CompletionsReached", "Reached expected number of succeeded pods".to_owned()),
+        }
+    }
+
+    /// How far it has come.
+    pub(super) fn counts(&self) -> Counts {
+        let indexes = self.indexes.as_ref();
+        Counts {
+            active: self.active.len(),
+            succeeded: indexes.map_or(self.succeeded, Indexes::succeeded),
+            failed: self.failed,
+            completed_indexes: indexes.map(Indexes::completed),
+            failed_indexes: indexes.filter(|_| self.plan.backoff_limit_per_index.is_some()).map(Indexes::to_string),
+        }
+    }
+
     /// Whether its end is decided.
     pub(super) fn is_ending(&self) -> bool {
         self.outcome.is_some()
@@ -154,6 +194,13 @@ impl Controller {
     pub(super) fn pod_ended(&mut self, pod: usize, name: &str, end: &PodEnd, now: Instant) -> Option<Failure> {
         let active = self.active.remove(&pod)?;
         if self.outcome.is_some() {
+            // It decides nothing any more, and is counted.
+            let count = if end.code == 0 { &mut self.succeeded } else { &mut self.failed };
+            *count = count.saturating_add(1);
+            if let Some((index, indexes)) = active.index.zip(self.indexes.as_mut()).filter(|_| end.code == 0) {
+                indexes.end(index);
+                indexes.succeed(index);
+            }
             return None;
         }
         let index = active.index.zip(self.indexes.as_mut());

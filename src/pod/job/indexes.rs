@@ -71,6 +71,11 @@ impl Indexes {
         u32::try_from(self.succeeded.len()).unwrap_or(u32::MAX)
     }
 
+    /// Those that have succeeded, as the status lists them.
+    pub(super) fn completed(&self) -> String {
+        ranges(&self.succeeded)
+    }
+
     /// How many have failed.
     pub(super) fn failed(&self) -> u32 {
         u32::try_from(self.failed.len()).unwrap_or(u32::MAX)

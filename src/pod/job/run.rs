@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use super::controller::{Action, Controller, Outcome};
 use super::policy::PodEnd;
+use super::record::{JobClaim, JobFirst};
+use super::status::{End, EndKind, Progress};
 use crate::error::{Context, Error, Result};
 use crate::plan::{CompletionMode, FailureAction, JobPlan, JobPod};
 use crate::pod::client::Start;
@@ -19,6 +21,8 @@ pub struct StartJob<'a> {
     pub namespace: String,
     /// What its pods are made of.
     pub template: Box<dyn Template + 'a>,
+    /// Where it is kept, and how it was started; `None` in the foreground, where nothing is kept.
+    pub record: Option<(JobClaim, JobFirst)>,
 }
 
 /// What a Job's pods are made of.
@@ -90,7 +94,7 @@ struct Running<'a> {
 /// The exit code of a Job that took too long, as timeout(1) has it and a pod with such a deadline.
 const TIMED_OUT: u8 = 124;
 /// As the shell reports a process that Ctrl-C ended.
-const STOPPED: u8 = 130;
+pub(in crate::pod) const STOPPED: u8 = 130;
 
 /// The letters of a made-up name, as the API server takes them: none that could make a word.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -101,7 +105,7 @@ impl<'a> Crew<'a> {
     /// The Jobs begin now, on a clock that is stretched by `scale`.
     pub(in crate::pod) fn new(jobs: Vec<StartJob<'a>>, scale: f64, notices: Notices) -> Crew<'a> {
         let now = Instant::now();
-        let running = |StartJob { plan, namespace, template }| Running {
+        let running = |StartJob { plan, namespace, template, .. }| Running {
             controller: Controller::new(plan, namespace, scale, now),
             template,
             failure: None,
@@ -183,6 +187,16 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// How far the only Job has come.
+    pub(in crate::pod) fn progress(&self) -> Option<Progress> {
+        self.jobs.first().map(Running::progress)
+    }
+
+    /// podling's own failure, which ends the only Job.
+    pub(in crate::pod) fn error(&self) -> Option<&Error> {
+        self.jobs.first()?.error.as_ref()
+    }
+
     /// How the Jobs have ended, one after the other; why one failed is said.
     pub(in crate::pod) fn finish(self) -> Vec<(String, Result<u8>)> {
         let notices = self.notices;
@@ -196,6 +210,23 @@ impl Running<'_> {
         let index = index.filter(|_| plan.mode == CompletionMode::Indexed);
         let pod = JobPod { name: pod_name(&plan.name, index)?, index, failures };
         self.template.pod(&pod).context(|| format!("pod {:?}", pod.name))
+    }
+
+    fn progress(&self) -> Progress {
+        let end = |kind, reason: &str, message: String| End { kind, reason: reason.to_owned(), message };
+        let end = match (self.controller.decided(), &self.error) {
+            (None, _) => None,
+            (_, Some(error)) => Some(end(EndKind::Failed, "PodNotRun", error.to_string())),
+            (Some(Outcome::Complete), _) => {
+                let (reason, message) = self.controller.success();
+                Some(end(EndKind::Complete, reason, message))
+            }
+            (Some(Outcome::Failed { reason, message }), _) => Some(end(EndKind::Failed, reason, message.clone())),
+            (Some(Outcome::Interrupted), _) => {
+                Some(end(EndKind::Failed, "Stopped", "the Job was stopped before it was complete".to_owned()))
+            }
+        };
+        Progress { counts: self.controller.counts(), end, is_over: self.controller.outcome().is_some() }
     }
 
     /// A pod could not be run: that is no failure of the pod's, and no other would fare better.

@@ -61,7 +61,7 @@ impl Supervisor<'_> {
             exit_code: self.ended_at.map(|_| self.exit_code()),
             reason: verdict.map(|(reason, _)| (*reason).to_owned()),
             message: verdict.map(|(_, message)| message.clone()),
-            detached: self.client == Client::LetGo,
+            detached: self.about.keep == Keep::Record,
             time_scale: self.about.time_scale,
             containers: self.containers.iter().map(|c| container_summary(c, self.unstarted())).collect(),
             trace: self.about.trace.clone(),
