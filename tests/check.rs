@@ -167,7 +167,7 @@ fn a_claim_answers_for_itself() {
 }
 
 #[test]
-fn what_no_option_allows_is_told_once() {
+fn no_option_is_named_for_what_none_allows() {
     let place = Place::with(&["busybox"]);
     place.write(&POD.replace("priority: 3", "hostPID: true"));
     let output = place.podling(&["check", "--quiet", "pod.yaml"]);

@@ -163,9 +163,11 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
     Ok(())
 }
 
-/// Adds those `objections` whose field nothing stands against yet: no `--allow` mends what is refused under every policy, such as hostPID.
+/// Adds `objections`, without the mend where something else stands against the field: no `--allow` mends what every policy refuses.
 fn refuse(examined: &mut Examined, source: &Source, mut objections: Vec<Objection>) {
-    objections.retain(|objection| !examined.stands_against(source, &objection.path));
+    for objection in objections.iter_mut().filter(|objection| examined.stands_against(source, &objection.path)) {
+        objection.mend = None;
+    }
     examined.refuse(source, objections);
 }
 
