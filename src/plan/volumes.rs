@@ -24,7 +24,7 @@ const SHARED_MEMORY_LIMIT: u64 = 64 << 20;
 /// Every tmpfs of the pod: its `/etc` files and its containers' last messages, its shared memory, then the volumes in the order of the YAML.
 ///
 /// # Errors
-/// For kinds of volumes that are not honoured yet, and for ConfigMaps, Secrets and keys that are not there.
+/// For kinds of volumes that cannot be honoured, and for ConfigMaps, Secrets and keys that are not there.
 pub(super) fn volumes(
     scope: &Scope,
     images: &BTreeMap<String, Image>,
