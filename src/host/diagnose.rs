@@ -23,7 +23,7 @@ const SWITCHES: [(&str, &str, &str); 3] = [
 ];
 
 /// What else a failed call may mean: the call (its name and arguments' beginning), its errnos, and the mend. The first match counts.
-const CAUSES: [(&str, &[&str], &str); 12] = [
+const CAUSES: [(&str, &[&str], &str); 13] = [
     (
         "clone3",
         &["ENOSPC"],
@@ -55,6 +55,11 @@ const CAUSES: [(&str, &[&str], &str); 12] = [
         &["EPERM"],
         "a part of /sys is hidden here, as in a container, so the kernel forbids a new one; with docker or podman: \
          --security-opt systempaths=unconfined",
+    ),
+    (
+        "for a mount",
+        &["EROFS"],
+        "what is mounted around it is read-only and lacks this place: choose another mountPath, or make the place where that comes from",
     ),
     (", where the image has", &["EISDIR", "ENOTDIR"], "choose another mountPath: look at what the image has there"),
     (
@@ -133,6 +138,7 @@ mod tests {
             ("write(standard output) = ENOSPC (No space left on device)", "own output"),
             ("execve(\"/usr/bin/newuidmap\") = EAGAIN (Try again)", "ulimit -u"),
             ("mkdir(\"/x\") = EROFS (Read-only file system)", "XDG_DATA_HOME"),
+            ("create(\"/v/x\") for a mount = EROFS (Read-only file system)", "another mountPath"),
         ] {
             assert!(mend(what, &|_| None).is_some_and(|mend| mend.contains(expected)), "{what}");
         }

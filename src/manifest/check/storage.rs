@@ -96,7 +96,7 @@ impl Check<'_> {
         if let Some(ephemeral) = &volume.ephemeral {
             let path = format!("{path}.ephemeral.volumeClaimTemplate");
             match &ephemeral.volume_claim_template {
-                Some(template) => self.template(&path, template, &format!("{pod}-{}", volume.name)),
+                Some(template) => self.template(&path, template, pod, &volume.name),
                 None => {
                     self.problem(&path, "required");
                 }
@@ -128,9 +128,11 @@ impl Check<'_> {
         self.one_of(&format!("{path}.pullPolicy"), policy, &["Always", "IfNotPresent", "Never"]);
     }
 
-    /// `name` is what the claim would be called.
-    fn template(&mut self, path: &str, template: &PersistentVolumeClaimTemplate, name: &str) {
-        if let Err(why) = names::dns_subdomain(name) {
+    /// The claim would be called after the `pod` and the `volume`. A Job's pods get their names when they start, so none is judged here.
+    fn template(&mut self, path: &str, template: &PersistentVolumeClaimTemplate, pod: &str, volume: &str) {
+        if let Err(why) = names::dns_subdomain(&format!("{pod}-{volume}"))
+            && !pod.is_empty()
+        {
             self.problem(path, format!("the claim has the name of the pod and that of the volume, and {why}"));
         }
         if let Some(metadata) = &template.metadata {

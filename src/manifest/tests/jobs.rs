@@ -26,6 +26,14 @@ fn a_job_and_its_template() {
 }
 
 #[test]
+fn a_templates_claims_are_named_when_its_pods_are() {
+    let spec = "{accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}";
+    let volume = format!("      volumes: [{{name: v, ephemeral: {{volumeClaimTemplate: {{spec: {spec}}}}}}}]\n");
+    let text = job("completions: 1", &format!("{POD}{volume}"));
+    read(&[Input { name: "x".into(), bytes: text.into_bytes(), path: None }]).unwrap();
+}
+
+#[test]
 fn what_an_api_server_would_refuse() {
     let indexed = |more: &str| format!("completionMode: Indexed\ncompletions: 5\n{more}");
     let rule = |rule: &str| format!("podFailurePolicy:\n  rules:\n  - {rule}");
