@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::{Pid, ttyname};
 use support::running::{PATIENCE, output_of};
-use support::{Output, Place, Running, container_yaml, pod};
+use support::{Output, Place, Running, container_yaml, detached, pod};
 
 /// A detached pod, which goes when the test does, however that ends.
 struct Pod {
@@ -503,6 +503,24 @@ fn a_debugger_sees_the_processes_of_its_target() {
         OnTerminal::spawn(&pod, &["debug", "-itq", "p", "--image", "busybox", "--", "sh", "-c", "stty size; exit 4"]);
     terminal.wait_for("33 101");
     assert_eq!(terminal.finish(), 4);
+}
+
+/// Nothing of a Secret is kept, so the debugger's own plan must do without it, but with what the pod was allowed.
+#[test]
+fn a_pod_with_secrets_and_claims_can_be_debugged() {
+    let place = Place::with(&["busybox"]);
+    let objects = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: hush}\n---\n\
+        apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: d}\n\
+        spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n---\n";
+    let spec = "volumes: [{name: s, secret: {secretName: s, items: [{key: k, path: k}]}}, {name: d, persistentVolumeClaim: {claimName: d}}]";
+    let fields = "env: [{name: K, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n\
+        securityContext: {capabilities: {add: [SYS_PTRACE]}}\n\
+        volumeMounts: [{name: s, mountPath: /s}, {name: d, mountPath: /d}]";
+    let container = container_yaml("c", "busybox", "exec sleep 1000", fields);
+    let yaml = format!("{objects}{}", pod("p", &format!("terminationGracePeriodSeconds: 0\n{spec}"), &[container]));
+    detached::start_with(&place, &yaml, &["--allow", "capabilities"]);
+    place.podling(&["debug", "p", "--quiet", "--image", "busybox", "--", "hostname"]).expect_success();
+    detached::end_all(&place).expect_success();
 }
 
 #[test]

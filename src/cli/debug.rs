@@ -13,7 +13,7 @@ use super::{data, say};
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, Input, Said, read};
-use crate::plan::{ContainerPlan, Options, PodPaths, ephemeral};
+use crate::plan::{ContainerPlan, PodPaths, ephemeral};
 use crate::pod::list::{self, Found};
 use crate::pod::record::{new_uid, read_first};
 use crate::pod::{Request, pod_dir};
@@ -94,61 +94,30 @@ pub fn run(args: &Args) -> Result<u8> {
 
 /// What the pod was started from: its record where it has one, else what its supervisor says of it.
 fn given(found: &Found) -> Result<Given> {
-    if let Some(first) = read_first(&found.dir)?.filter(|first| first.inputs.iter().all(|input| input.text.is_some())) {
-        return Given::recorded(&first);
+    let first = read_first(&found.dir)?;
+    if let Some(first) = first.as_ref().filter(|first| first.inputs.iter().all(|input| input.text.is_some())) {
+        return Given::recorded(first);
     }
     let mut object = object(found)?;
-    if let Some(object) = object.as_object_mut() {
-        object.remove("status");
-    }
+    strip(&mut object);
     let input = Input { name: format!("pod {:?}", found.name), bytes: object.to_string().into_bytes(), path: None };
-    let bundle = read_alone(input, &object)?;
-    Ok(Given { bundle, options: Options::default(), inputs: Vec::new() })
+    let bundle = read(&[input])?;
+    let (options, inputs) = first.map(|first| (first.options, first.inputs)).unwrap_or_default();
+    Ok(Given { bundle, options, inputs })
 }
 
-/// A pod without the ConfigMaps and Secrets that it was started with: nothing of the new container can name them, so they may be empty.
-fn read_alone(input: Input, object: &Value) -> Result<Bundle> {
-    let namespace = object["metadata"]["namespace"].as_str().unwrap_or("default");
-    let mut inputs = vec![input];
-    for (kind, names) in references(object) {
-        for name in names {
-            let metadata = serde_json::json!({ "name": name, "namespace": namespace });
-            let empty = serde_json::json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata });
-            inputs.push(Input { name: format!("{kind} {name}"), bytes: empty.to_string().into_bytes(), path: None });
+/// Takes away what leads to ConfigMaps, Secrets and claims, which are not kept: nothing of the new container can name them.
+fn strip(pod: &mut Value) {
+    let remove = |value: &mut Value, fields: &[&str]| {
+        let Some(object) = value.as_object_mut() else { return };
+        fields.iter().for_each(|field| drop(object.remove(*field)));
+    };
+    remove(pod, &["status"]);
+    remove(&mut pod["spec"], &["volumes", "imagePullSecrets", "ephemeralContainers"]);
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            remove(container, &["env", "envFrom", "volumeMounts", "volumeDevices"]);
         }
-    }
-    read(&inputs)
-}
-
-/// The names of the ConfigMaps and Secrets that an object refers to.
-fn references(object: &Value) -> [(&'static str, Vec<String>); 2] {
-    let mut found = [("ConfigMap", Vec::new()), ("Secret", Vec::new())];
-    collect(object, &mut found);
-    for (_, names) in &mut found {
-        names.sort_unstable();
-        names.dedup();
-    }
-    found
-}
-
-fn collect(value: &Value, found: &mut [(&'static str, Vec<String>); 2]) {
-    match value {
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                let [maps, secrets] = found;
-                let names = match key.as_str() {
-                    "configMap" | "configMapRef" | "configMapKeyRef" => &mut maps.1,
-                    "secret" | "secretRef" | "secretKeyRef" => &mut secrets.1,
-                    _ => {
-                        collect(field, found);
-                        continue;
-                    }
-                };
-                names.extend(field["name"].as_str().or(field["secretName"].as_str()).map(str::to_owned));
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
-        _ => {}
     }
 }
 
