@@ -175,12 +175,12 @@ mod tests {
     fn a_relative_path_needs_a_file_to_be_beside() {
         let refusal = fixture(&["hostPath"], json!({ "path": "data" })).refusal();
         assert!(refusal.contains("standard input") && refusal.contains("absolute"), "{refusal}");
-        let mut beside = fixture(&["hostPath=/work/app"], json!({ "path": "./data" }));
-        beside.file = Some(PathBuf::from("/work/app/pod.yaml"));
+        let mut beside = fixture(&["hostPath=/srv/app"], json!({ "path": "./data" }));
+        beside.file = Some(PathBuf::from("/srv/app/pod.yaml"));
         let plan = planned(&beside);
-        assert_eq!((plan.beneath.as_deref(), plan.path.as_path()), (Some(Path::new("/work/app")), Path::new("data")));
+        assert_eq!((plan.beneath.as_deref(), plan.path.as_path()), (Some(Path::new("/srv/app")), Path::new("data")));
         let report = beside.plan().unwrap().report;
-        assert!(report.iter().any(|v| v.path == "spec.volumes[0].hostPath.path" && v.how.contains("/work/app/data")));
+        assert!(report.iter().any(|v| v.path == "spec.volumes[0].hostPath.path" && v.how.contains("/srv/app/data")));
     }
 
     #[test]
