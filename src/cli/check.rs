@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::data;
 use super::images;
-use super::input::{PodArgs, facts_for, pod_paths};
-use super::launch::first_pod;
+use super::input::{PodArgs, pod_paths};
 use super::objects::{self, Format};
+use super::planner::{facts_for, first_pod, of_pods};
 use super::say;
 use super::stdout::Stdout;
 use super::table::{fitting_table, one_line, row};
@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Result<u8> {
         );
     }
     if let Some(bundle) = examined.bundle.take() {
-        judge(&bundle, &args.pod, &options, &mut examined)?;
+        judge(&bundle, &options, &mut examined)?;
     }
     // A policy judges whatever can be read, so that all of it is told at once.
     for pod in std::mem::take(&mut examined.pods) {
@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<u8> {
 }
 
 /// What the host, the policy and the options say of each pod.
-fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Examined) -> Result<()> {
+fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<()> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let facts = facts.with_node(&data);
@@ -125,9 +125,7 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
         } else if let Err(e) = crate::plan::job(job, new_uid()?, &facts, options) {
             examined.refuse(source, vec![objection(&e, source)]);
         }
-        // What `--name` says is the Job's.
-        let options = Options { name: None, ..options.clone() };
-        pods.push((Cow::Owned(first_pod(job, &plan)), Cow::Owned(options)));
+        pods.push((Cow::Owned(first_pod(job, &plan)), Cow::Owned(of_pods(options))));
     }
     let is_strict = options.emulation == Emulation::Refused;
     for claim in bundle.claims.values().filter(|_| is_strict) {
@@ -136,7 +134,7 @@ fn judge(bundle: &Bundle, args: &PodArgs, options: &Options, examined: &mut Exam
     }
     for (pod, options) in &pods {
         let (pod, options) = (pod.as_ref(), &Options { emulation: Emulation::Reported, ..options.as_ref().clone() });
-        let facts = facts_for(pod, args.beside(pod.source.file()).as_deref(), &facts);
+        let facts = facts_for(pod, &facts);
         refuse(examined, &pod.source, crate::plan::objections(pod, bundle, &facts, options));
         let paths = pod_paths(pod, &data, options)?;
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::asking::object;
 use super::images::{ImageArgs, have};
-use super::input::{Given, beside, facts_for, pod_paths};
+use super::input::{Given, pod_paths};
+use super::planner::facts_for;
 use super::session::{CommandArgs, OnSignal, session};
 use super::terminal::user_size;
 use super::{data, say};
@@ -69,7 +70,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let facts = HostFacts::gather();
     let data = data::directory(&facts)?;
     let (found, connection) = list::live(&data, &args.pod)?;
-    let Given { bundle, options, inputs } = given(&found)?;
+    let Given { bundle, options, .. } = given(&found)?;
     let pod = bundle.pods.first().ok_or_else(|| Error::new(format!("nothing is known of pod {:?}", found.name)))?;
 
     let container = container(args)?;
@@ -80,7 +81,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let _held = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
 
     let paths = PodPaths { state_dir: pod_dir(&data, &found.name), ..pod_paths(pod, &data, &options)? };
-    let facts = facts_for(pod, beside(&inputs, pod.source.file()).as_deref(), &facts);
+    let facts = facts_for(pod, &facts);
     let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
     if args.given.tty {
         set_size(&mut plan)?;
@@ -102,8 +103,7 @@ fn given(found: &Found) -> Result<Given> {
     strip(&mut object);
     let input = Input { name: format!("pod {:?}", found.name), bytes: object.to_string().into_bytes(), path: None };
     let bundle = read(&[input])?;
-    let (options, inputs) = first.map(|first| (first.options, first.inputs)).unwrap_or_default();
-    Ok(Given { bundle, options, inputs })
+    Ok(Given { bundle, options: first.map(|first| first.options).unwrap_or_default(), inputs: Vec::new() })
 }
 
 /// Takes away what leads to ConfigMaps, Secrets and claims, which are not kept: nothing of the new container can name them.

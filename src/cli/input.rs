@@ -1,6 +1,5 @@
 //! From the command line's files to plans: what `run` and `plan` share.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -8,11 +7,9 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::error::{Context, Error, Result};
-use crate::host::HostFacts;
-use crate::image::Image;
 use crate::manifest::{self, Bundle, Input, Said};
-use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PodPlan, PolicyLevel};
-use crate::pod::record::{First, RecordedInput, new_uid};
+use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PolicyLevel};
+use crate::pod::record::{First, RecordedInput};
 use crate::pod::{base_layer, local, pod_dir};
 
 /// What the user may say about the pod beside the YAML.
@@ -74,12 +71,6 @@ impl PodArgs {
     /// One that cannot be read.
     pub fn inputs(&self) -> Result<Vec<Input>> {
         self.files.iter().map(|file| read_file(file)).collect()
-    }
-
-    /// The directory of the file that was read as the input called `name`; `None` for standard input.
-    pub fn beside(&self, name: &str) -> Option<PathBuf> {
-        let file = self.files.iter().find(|file| *file != Path::new("-") && file.display().to_string() == name)?;
-        std::path::absolute(file).ok()?.parent().map(Path::to_owned)
     }
 
     /// What the options say.
@@ -188,60 +179,6 @@ fn refuse_same_names(bundle: &Bundle) -> Result<()> {
 
 /// The pod's directory in its supervisor's own root, where nothing of the host is.
 const RUN_DIR: &str = "/pod";
-
-/// `facts`, and what else of this host the plan of `pod` depends on; what it names relative to its file is `beside` that.
-pub fn facts_for<'a>(pod: &Said<Pod>, beside: Option<&Path>, facts: &'a HostFacts) -> Cow<'a, HostFacts> {
-    let wanted = crate::plan::wanted(&pod.object);
-    if wanted.is_empty() { Cow::Borrowed(facts) } else { Cow::Owned(facts.with(&wanted, beside)) }
-}
-
-/// The directory of the input called `name`; `None` where it was read from no file.
-pub fn beside(inputs: &[RecordedInput], name: &str) -> Option<PathBuf> {
-    inputs.iter().find(|input| input.name == name)?.path.as_deref()?.parent().map(Path::to_owned)
-}
-
-/// Plans one start of a pod of the `given` ones, whose files on disk are below `data`, with a uid of its own.
-///
-/// # Errors
-/// An image that is not in the store, or a field that cannot be honoured here.
-pub fn plan_start(
-    pod: &Said<Pod>,
-    given: &Given,
-    options: &Options,
-    images: &BTreeMap<String, Image>,
-    facts: &HostFacts,
-    data: &Path,
-) -> Result<PodPlan> {
-    let paths = PodPaths { uid: new_uid()?, ..pod_paths(pod, data, options)? };
-    plan_at(pod, given, options, images, facts, &paths)
-}
-
-/// Plans a pod as [`plan_start`] does, but without what each start has of its own: the same input always gives the same plan.
-///
-/// # Errors
-/// Those of [`plan_start`].
-pub fn plan_pod(
-    pod: &Said<Pod>,
-    given: &Given,
-    options: &Options,
-    images: &BTreeMap<String, Image>,
-    facts: &HostFacts,
-    data: &Path,
-) -> Result<PodPlan> {
-    plan_at(pod, given, options, images, facts, &pod_paths(pod, data, options)?)
-}
-
-fn plan_at(
-    pod: &Said<Pod>,
-    given: &Given,
-    options: &Options,
-    images: &BTreeMap<String, Image>,
-    facts: &HostFacts,
-    paths: &PodPaths,
-) -> Result<PodPlan> {
-    let facts = facts_for(pod, beside(&given.inputs, pod.source.file()).as_deref(), facts);
-    crate::plan::plan(pod, &given.bundle, images, &facts, paths, options)
-}
 
 /// Where the files of `pod` are, whose place on disk is below `data`. It has no uid yet.
 ///

@@ -1,6 +1,5 @@
 //! From read input to running pods: what `run`, `up` and `restart` share.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -11,19 +10,20 @@ use k8s_openapi::api::core::v1::Pod;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::images::{Having, have};
-use super::input::{Given, plan_pod, plan_start};
+use super::input::Given;
+use super::launch_job::{JobTemplate, first_of_job};
+use super::planner::{Planner, first_pod};
 use super::say;
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
-use crate::image::Image;
 use crate::image::Store;
-use crate::manifest::{ObjectKey, Said, SaidJob, Source};
-use crate::plan::{CompletionMode, JobPlan, JobPod, JobStart, Options, PodPlan, VolumeSource};
-use crate::pod::job::{JobClaim, JobFirst, sweep_jobs};
+use crate::manifest::{ObjectKey, Said, Source};
+use crate::plan::{JobPlan, JobStart, PodPlan, VolumeSource};
+use crate::pod::job::{JobClaim, sweep_jobs};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
 use crate::pod::{
-    Claim, Follow, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Template, Until, local, make_base_layer, sweep,
+    Claim, Follow, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Until, local, make_base_layer, sweep,
 };
 use crate::sys::Named;
 
@@ -104,24 +104,21 @@ impl Trace {
     }
 }
 
-impl Launch<'_> {
+impl<'a> Launch<'a> {
     /// Gets the images that the input needs, and decides everything.
     ///
     /// # Errors
     /// An image that cannot be had, or a field that cannot be honoured here.
-    pub fn plan(&mut self, given: &Given) -> Result<Planned> {
+    pub fn plan(&mut self, given: &'a Given) -> Result<Planned<'a>> {
         let images = have(&given.bundle, self.store, self.facts, &self.having)?;
         self.trace.step("images: pull, unpack");
-        let facts = self.facts.with_node(self.data);
-        let mut plans = Vec::new();
-        for pod in &given.bundle.pods {
-            plans.push(plan_start(pod, given, &given.options, &images, &facts, self.data)?);
-        }
+        let planner = Planner::new(given, images, self.facts, self.data);
+        let plans = given.bundle.pods.iter().map(|pod| planner.start(pod)).collect::<Result<Vec<_>>>()?;
         let (mut jobs, mut notes) = (Vec::new(), Vec::new());
         for said in &given.bundle.jobs {
-            let plan = crate::plan::job(said, new_uid()?, &facts, &given.options)?;
+            let plan = crate::plan::job(said, new_uid()?, self.facts, &given.options)?;
             // Whatever stands against its pods is told before anything is started.
-            let pod = trial(said, &plan, given, &images, &facts, self.data)?;
+            let pod = planner.trial(&first_pod(said, &plan))?;
             let own = plan.emulated.iter().map(|(path, how)| (&said.said.source, path.as_str(), how.as_str()));
             let pods = pod.report.iter().map(|v| (&said.template.source, v.path.as_str(), v.how.as_str()));
             let note = |(source, path, how): (&Source, &str, &str)| {
@@ -131,22 +128,14 @@ impl Launch<'_> {
             jobs.push((jobs.len(), plan));
         }
         self.trace.step("plan");
-        Ok(Planned { plans, jobs, notes, images, facts })
-    }
-
-    /// One of the plans without what this start has of its own, to be compared with others.
-    ///
-    /// # Errors
-    /// The pod is not in the input.
-    pub fn lasting(&self, given: &Given, planned: &Planned, plan: &PodPlan) -> Result<PodPlan> {
-        lasting(given, &planned.images, plan, self.facts, self.data)
+        Ok(Planned { plans, jobs, notes, planner })
     }
 
     /// Runs the planned pods; the exit code is theirs.
     ///
     /// # Errors
     /// What could not be made, or a pod that could not run.
-    pub fn run(self, given: &Given, planned: Planned, mode: Mode, kept: Kept) -> Result<u8> {
+    pub fn run(self, planned: Planned<'_>, mode: Mode, kept: Kept) -> Result<u8> {
         let Launch { facts, data, store, style, life, mut trace, .. } = self;
         if !style.quiet {
             facts.notices.iter().for_each(say);
@@ -166,21 +155,18 @@ impl Launch<'_> {
             say(left);
         }
         make_base_layer(data, facts)?;
-        for claim in given.bundle.claims.values() {
+        let Planned { plans, jobs, planner, .. } = planned;
+        for claim in planner.given.bundle.claims.values() {
             local::ensure(data, &claim.object, facts)?;
         }
-        let Planned { plans, jobs, images, facts: as_node, .. } = planned;
-        let holds = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
+        let holds = planner.images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
         let pods = plans
             .into_iter()
             .map(|plan| {
-                let lasts = match mode {
-                    Mode::Foreground => None,
-                    Mode::Detached(..) => Some(lasting(given, &images, &plan, facts, data)?),
-                };
-                let first = first(given, said_pod(given, &plan)?, &plan, lasts.as_ref(), life)?;
+                let said = planner.said(&plan)?;
+                let first = first(&planner, said, &plan, mode, life)?;
                 let claim = Claim::new(data, &plan.name, facts, kept)?;
-                let follow = follow(given, &plan, &as_node)?;
+                let follow = follow(&planner, said)?;
                 let volumes = hold_volumes(&plan, data, facts)?;
                 Ok(Start { plan, claim, first, follow, volumes })
             })
@@ -188,7 +174,7 @@ impl Launch<'_> {
         trace.step("claim");
         let mut started = Vec::new();
         for (n, plan) in jobs {
-            let said = given.bundle.jobs.get(n).ok_or_else(|| Error::new("a Job is not in the input"))?;
+            let said = planner.given.bundle.jobs.get(n).ok_or_else(|| Error::new("a Job is not in the input"))?;
             if let JobStart::Suspended(at) = &plan.start
                 && !style.quiet
             {
@@ -197,7 +183,7 @@ impl Launch<'_> {
             let record = match mode {
                 Mode::Foreground => None,
                 Mode::Detached(..) => {
-                    let first = first_of_job(given, said, &plan, &images, facts, data, life)?;
+                    let first = first_of_job(&planner, said, &plan, life)?;
                     Some((JobClaim::new(data, &plan.name, kept)?, first))
                 }
             };
@@ -208,8 +194,7 @@ impl Launch<'_> {
                 continue;
             }
             let namespace = ObjectKey::of(&said.said.object).namespace;
-            let template =
-                JobTemplate { said, plan: plan.clone(), given, images: &images, facts: &as_node, data, life, mode };
+            let template = JobTemplate { said, plan: plan.clone(), planner: &planner, facts, data, life, mode };
             started.push(StartJob { plan, namespace, template: Box::new(template), record });
         }
         let jobs = started;
@@ -234,157 +219,25 @@ impl Launch<'_> {
 
 /// What was decided.
 #[derive(Debug)]
-pub struct Planned {
+pub struct Planned<'a> {
     /// The pods.
     pub plans: Vec<PodPlan>,
     /// The Jobs, with their places in the input.
     pub jobs: Vec<(usize, JobPlan)>,
     /// What is emulated of the Jobs.
     notes: Vec<String>,
-    images: BTreeMap<String, Image>,
-    /// This host, as a node, too.
-    facts: HostFacts,
-}
-
-/// What the pods of a Job are made of.
-#[derive(Debug)]
-struct JobTemplate<'a> {
-    said: &'a SaidJob,
-    plan: JobPlan,
-    given: &'a Given,
-    images: &'a BTreeMap<String, Image>,
-    facts: &'a HostFacts,
-    data: &'a Path,
-    life: &'a LifeArgs,
-    mode: Mode,
-}
-
-impl Template for JobTemplate<'_> {
-    fn pod(&mut self, pod: &JobPod) -> Result<Start> {
-        let said = crate::plan::job_pod(self.said, &self.plan, pod);
-        let plan = plan_start(&said, self.given, &of_pods(&self.given.options), self.images, self.facts, self.data)?;
-        let lasts = match self.mode {
-            Mode::Foreground => None,
-            Mode::Detached(..) => {
-                let facts = self.facts.without_node();
-                Some(plan_pod(&said, self.given, &of_pods(&self.given.options), self.images, &facts, self.data)?)
-            }
-        };
-        let mut first = first(self.given, &said, &plan, lasts.as_ref(), self.life)?;
-        // It is never started again: its Job starts another in its place.
-        first.inputs.clear();
-        let claim = Claim::new(self.data, &plan.name, self.facts, Kept::Stays)?;
-        let volumes = hold_volumes(&plan, self.data, self.facts)?;
-        // Their volumes stay as the Job was read: what it makes later must be what it made first.
-        Ok(Start { plan, claim, first, follow: None, volumes })
-    }
-}
-
-/// How a Job is started, to be kept.
-fn first_of_job(
-    given: &Given,
-    said: &SaidJob,
-    plan: &JobPlan,
-    images: &BTreeMap<String, Image>,
-    facts: &HostFacts,
-    data: &Path,
-    life: &LifeArgs,
-) -> Result<JobFirst> {
-    let object = &said.said.object;
-    let ttl = object.spec.as_ref().and_then(|spec| spec.ttl_seconds_after_finished);
-    Ok(JobFirst {
-        boot_id: boot_id(),
-        name: plan.name.clone(),
-        namespace: ObjectKey::of(object).namespace,
-        uid: plan.uid.clone(),
-        started_at: crate::pod::now(),
-        fingerprint: job_fingerprint(given, said, plan, images, facts, data)?,
-        object: job_text(said)?,
-        inputs: given.inputs.clone(),
-        options: given.options.clone(),
-        time_scale: life.time_scale.to_string(),
-        ttl_seconds: ttl.and_then(|ttl| u64::try_from(ttl).ok()),
-        suspended: matches!(plan.start, JobStart::Suspended(_)),
-    })
-}
-
-fn job_text(said: &SaidJob) -> Result<String> {
-    serde_json::to_string(&said.said.object).map_err(|e| Error::new(e.to_string())).context(|| "the Job")
-}
-
-/// What tells two Jobs' pods apart, whatever uids the Jobs have.
-fn job_fingerprint(
-    given: &Given,
-    said: &SaidJob,
-    plan: &JobPlan,
-    images: &BTreeMap<String, Image>,
-    facts: &HostFacts,
-    data: &Path,
-) -> Result<String> {
-    let plan = JobPlan { uid: String::new(), ..plan.clone() };
-    crate::plan::fingerprint(&trial(said, &plan, given, images, &facts.without_node(), data)?)
-}
-
-impl Launch<'_> {
-    /// Whether the Job that was started as `first` says is the same as `plan`, the `n`th of the input.
-    ///
-    /// # Errors
-    /// A pod that cannot be planned.
-    pub fn is_same_job(
-        &self,
-        given: &Given,
-        planned: &Planned,
-        n: usize,
-        plan: &JobPlan,
-        first: &JobFirst,
-    ) -> Result<bool> {
-        let Some(said) = given.bundle.jobs.get(n) else { return Ok(false) };
-        Ok(first.object == job_text(said)?
-            && first.time_scale == self.life.time_scale.to_string()
-            && first.fingerprint == job_fingerprint(given, said, plan, &planned.images, self.facts, self.data)?)
-    }
-}
-
-/// The plan of a pod as the Job's first one would be.
-///
-/// # Errors
-/// A field that cannot be honoured here.
-pub fn trial(
-    said: &SaidJob,
-    plan: &JobPlan,
-    given: &Given,
-    images: &BTreeMap<String, Image>,
-    facts: &HostFacts,
-    data: &Path,
-) -> Result<PodPlan> {
-    plan_pod(&first_pod(said, plan), given, &of_pods(&given.options), images, facts, data)
-}
-
-/// A Job's first pod, under the Job's own name.
-pub fn first_pod(said: &SaidJob, plan: &JobPlan) -> Said<Pod> {
-    let index = (plan.mode == CompletionMode::Indexed).then_some(0);
-    crate::plan::job_pod(said, plan, &JobPod { name: plan.name.clone(), index, failures: 0 })
-}
-
-/// The options for a Job's pods: what `--name` says is the Job's.
-fn of_pods(options: &Options) -> Options {
-    Options { name: None, ..options.clone() }
-}
-
-/// What the input says of the pod that `plan` is of.
-fn said_pod<'a>(given: &'a Given, plan: &PodPlan) -> Result<&'a Said<Pod>> {
-    let mut pods = given.bundle.pods.iter();
-    pods.find(|pod| given.options.name.is_some() || pod.object.metadata.name.as_deref() == Some(&plan.name))
-        .ok_or_else(|| Error::new(format!("pod {:?} is not in the input", plan.name)))
+    /// What they were made by.
+    pub planner: Planner<'a>,
 }
 
 /// What the pod's volumes follow: all files of the input, since one that says nothing about them now may do so later.
-fn follow(given: &Given, plan: &PodPlan, facts: &HostFacts) -> Result<Option<Follow>> {
+fn follow(planner: &Planner, said: &Said<Pod>) -> Result<Option<Follow>> {
+    let Planner { given, node, .. } = planner;
     let files = given.inputs.iter().filter_map(|input| Some((input.name.clone(), input.path.clone()?)));
-    let Some(constant) = crate::plan::constant(said_pod(given, plan)?, &given.bundle) else { return Ok(None) };
+    let Some(constant) = crate::plan::constant(said, &given.bundle) else { return Ok(None) };
     let failed = |e: serde_json::Error| Error::new(e.to_string()).context("what the pod's volumes keep");
     let constant = memory(&serde_json::to_vec(&constant).map_err(failed)?)?;
-    Ok(Some(Follow { files: files.collect(), constant, facts: facts.clone(), options: given.options.clone() }))
+    Ok(Some(Follow { files: files.collect(), constant, facts: node.clone(), options: given.options.clone() }))
 }
 
 /// Memory that holds `bytes` and belongs to no process.
@@ -396,7 +249,7 @@ fn memory(bytes: &[u8]) -> Result<OwnedFd> {
 }
 
 /// Keeps the local volumes of a pod for it.
-fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<File>> {
+pub fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<File>> {
     let mut held = Vec::new();
     for volume in &plan.volumes {
         let VolumeSource::Claim(claim) = &volume.source else { continue };
@@ -407,34 +260,29 @@ fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<Fi
     Ok(held)
 }
 
-/// How a pod is started, and, where it goes on alone, `lasts`: the plan that later ones are compared with.
-fn first(given: &Given, said: &Said<Pod>, plan: &PodPlan, lasts: Option<&PodPlan>, life: &LifeArgs) -> Result<First> {
+/// How a pod is started; where it goes on alone, with what later ones are compared with.
+///
+/// # Errors
+/// The pod cannot be planned or written as JSON.
+pub fn first(planner: &Planner, said: &Said<Pod>, plan: &PodPlan, mode: Mode, life: &LifeArgs) -> Result<First> {
+    let lasts = match mode {
+        Mode::Foreground => None,
+        Mode::Detached(..) => Some(planner.lasting(said)?),
+    };
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
-    let namespace = said.object.metadata.namespace.clone().filter(|n| !n.is_empty());
     let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
     Ok(First {
-        boot_id: lasts.map(|_| boot_id()).unwrap_or_default(),
+        boot_id: lasts.as_ref().map(|_| boot_id()).unwrap_or_default(),
         name: plan.name.clone(),
-        namespace: namespace.unwrap_or_else(|| "default".to_owned()),
+        namespace: ObjectKey::of(&said.object).namespace,
         uid: plan.uid.clone(),
         started_at: crate::pod::now(),
-        fingerprint: lasts.map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
-        plan: lasts.map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
+        fingerprint: lasts.as_ref().map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
+        plan: lasts.as_ref().map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
         object,
-        inputs: lasts.map(|_| given.inputs.clone()).unwrap_or_default(),
-        options: given.options.clone(),
+        inputs: lasts.map(|_| planner.given.inputs.clone()).unwrap_or_default(),
+        options: planner.given.options.clone(),
         time_scale: life.time_scale.to_string(),
         containers: names.collect(),
     })
-}
-
-/// `plan` without what its start has of its own.
-fn lasting(
-    given: &Given,
-    images: &BTreeMap<String, Image>,
-    plan: &PodPlan,
-    facts: &HostFacts,
-    data: &Path,
-) -> Result<PodPlan> {
-    plan_pod(said_pod(given, plan)?, given, &given.options, images, &facts.without_node(), data)
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::data;
 use super::images::{Having, have};
-use super::input::{PodArgs, plan_pod};
-use super::launch::trial;
+use super::input::PodArgs;
 use super::plan_diff::{Hidden, diff};
+use super::planner::{Planner, first_pod};
 use super::registry::RegistryArgs;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
@@ -51,11 +51,11 @@ pub fn run(args: &Args) -> Result<u8> {
     // A plan changes nothing, so it pulls nothing.
     let having = Having { registry: &RegistryArgs::default(), policy: Some(PullPolicy::Never), quiet: true };
     let images = have(&given.bundle, &store, &facts, &having)?;
-    // What runs was planned at another time, and is compared by what lasts.
-    let facts = if args.diff { facts.without_node() } else { facts.with_node(&data) };
+    let planner = Planner::new(&given, images, &facts, &data);
     let mut plans = Vec::new();
     for pod in &given.bundle.pods {
-        plans.push(plan_pod(pod, &given, &given.options, &images, &facts, &data)?);
+        // What runs was planned at another time, and is compared by what lasts.
+        plans.push(if args.diff { planner.lasting(pod)? } else { planner.trial(pod)? });
     }
     if args.diff {
         if let Some(job) = given.bundle.jobs.first() {
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<u8> {
     }
     for job in &given.bundle.jobs {
         let plan = crate::plan::job(job, NO_UID.to_owned(), &facts, &given.options)?;
-        plans.push(trial(job, &plan, &given, &images, &facts, &data)?);
+        plans.push(planner.trial(&first_pod(job, &plan))?);
     }
     let mut plans = plans.iter().map(crate::plan::render).collect::<Result<Vec<_>>>()?;
     let value = if plans.len() == 1 { plans.swap_remove(0) } else { serde_json::Value::Array(plans) };

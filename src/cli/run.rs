@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> Result<u8> {
         }
     }
     let mode = if args.detach { args.wait.mode() } else { Mode::Foreground };
-    let code = launch.run(&given, planned, mode, if args.replace { Kept::Goes } else { Kept::Stays })?;
+    let code = launch.run(planned, mode, if args.replace { Kept::Goes } else { Kept::Stays })?;
     if !args.detach {
         return Ok(code);
     }

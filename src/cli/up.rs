@@ -7,6 +7,7 @@ use super::down::remove_if_there;
 use super::images::{Having, ImageArgs};
 use super::input::{Given, PodArgs};
 use super::launch::{Launch, LifeArgs, Trace, WaitArgs};
+use super::launch_job::is_same_job;
 use super::registry::RegistryArgs;
 use super::run::started;
 use super::stdout::Stdout;
@@ -112,7 +113,8 @@ pub fn up(args: &UpArgs) -> Result<u8> {
                         .mend("end it first, or give this one another name with --name"));
                 }
                 Some(first) => {
-                    let lasting = launch.lasting(&given, &planned, plan)?;
+                    let planner = &planned.planner;
+                    let lasting = planner.lasting(planner.said(plan)?)?;
                     let same = first.fingerprint == crate::plan::fingerprint(&lasting)?
                         && first.time_scale == args.life.time_scale.to_string();
                     if same && !args.force { "unchanged" } else { "replaced" }
@@ -126,7 +128,7 @@ pub fn up(args: &UpArgs) -> Result<u8> {
         let word = match find_job(&data, &plan.name)? {
             None => "created",
             Some(found) => {
-                let same = launch.is_same_job(&given, &planned, *n, plan, &found.first)?;
+                let same = is_same_job(&planned.planner, *n, plan, &found.first, &args.life)?;
                 match same && !args.force {
                     true if found.was_cut_short() => "started",
                     true => "unchanged",
@@ -149,7 +151,7 @@ pub fn up(args: &UpArgs) -> Result<u8> {
     let code = if changed.is_empty() && new_jobs.is_empty() {
         0
     } else {
-        launch.run(&given, planned, args.wait.mode(), Kept::Goes)?
+        launch.run(planned, args.wait.mode(), Kept::Goes)?
     };
     if !args.quiet && code == 0 {
         let mut out = Stdout::lock();
@@ -208,7 +210,7 @@ pub fn restart(args: &RestartArgs) -> Result<u8> {
         // What cannot be started again is not stopped.
         let planned = launch.plan(&given)?;
         remove_if_there(&data, &facts, &found.name)?;
-        let code = launch.run(&given, planned, args.wait.mode(), Kept::Goes)?;
+        let code = launch.run(planned, args.wait.mode(), Kept::Goes)?;
         if started(&data, &[found.name], false, args.quiet, code)? != 0 {
             return Ok(code);
         }

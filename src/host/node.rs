@@ -49,11 +49,6 @@ impl HostFacts {
     pub fn with_node(&self, data: &Path) -> HostFacts {
         HostFacts { node: Node::gather(data), ..self.clone() }
     }
-
-    /// The same facts without what may be otherwise at the next start.
-    pub fn without_node(&self) -> HostFacts {
-        HostFacts { node: Node::default(), ..self.clone() }
-    }
 }
 
 fn cpus() -> u64 {

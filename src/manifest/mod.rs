@@ -392,11 +392,6 @@ impl Source {
         self.path.as_deref()
     }
 
-    /// The name of the input that it was read from.
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
     /// An error about the field at `path`: `file:line: path: why`.
     pub fn error(&self, path: &str, why: impl std::fmt::Display) -> Error {
         let (at, path) = (self.at(path), self.full_path(path));
