@@ -116,6 +116,11 @@ fn an_image_that_is_not_here_is_said_and_keeps_nothing_from_being_checked() {
     output.expect_success();
     assert!(output.stderr.contains("spec.containers[0].image: \"busybox\" is not in the store"), "{output}");
     assert!(output.stdout.contains("spec.volumes[0].emptyDir"), "{output}");
+    // One that is never pulled cannot come.
+    place.write(&POD.replace("image: busybox", "image: busybox\n    imagePullPolicy: Never"));
+    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    assert!(output.stdout.contains("refused: pod.yaml:10: spec.containers[0].image: image \"busybox\""), "{output}");
 }
 
 #[test]
@@ -164,6 +169,7 @@ fn a_claim_answers_for_itself() {
         let text = format!("refused: {text}--strict refuses what is emulated: ");
         assert_eq!(output.stdout.matches(&text).count(), 1, "{output}");
     }
+    place.podling(&["run", "--strict", "pod.yaml"]).expect_refusal(&["pod.yaml:5: spec.accessModes: --strict refuses"]);
 }
 
 #[test]

@@ -11,13 +11,14 @@ use super::data;
 use super::images;
 use super::input::{PodArgs, pod_paths};
 use super::objects::{self, Format};
-use super::planner::{facts_for, first_pod, of_pods};
+use super::planner::{emulated_always, facts_for, first_pod, of_pods};
 use super::say;
 use super::stdout::Stdout;
 use super::table::{fitting_table, one_line, row};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::store::Found;
+use crate::image::store::acquire::PullPolicy;
 use crate::image::{Accounts, Image, Store};
 use crate::manifest::{
     self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Said, Source, Verdict,
@@ -102,12 +103,19 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
     let facts = facts.with_node(&data);
     let store = Store::open(&data, &facts.ids)?;
     let mut found = BTreeMap::new();
-    for (name, at) in images::names(bundle) {
+    for (name, wanted) in images::wanted(bundle) {
         let image = match store.find(&name) {
             Ok(Found::Ready(image)) => *image,
+            Err(e) if wanted.policy == PullPolicy::Never => {
+                let mend = e.hint().map(str::to_owned);
+                let objection = Objection { path: wanted.path.clone(), why: e.what().to_owned(), mend };
+                examined.refuse(&wanted.pod.source, vec![objection]);
+                stand_in(&name)?
+            }
             _ => {
                 say(format_args!(
-                    "{at}: {name:?} is not in the store, so what depends on it (its user, command and directory) is not checked"
+                    "{}: {name:?} is not in the store, so what depends on it (its user, command and directory) is not checked",
+                    wanted.at()
                 ));
                 stand_in(&name)?
             }
@@ -129,25 +137,18 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
     }
     let is_strict = options.emulation == Emulation::Refused;
     for claim in bundle.claims.values().filter(|_| is_strict) {
-        let fields = claim.source.emulated().iter();
-        examined.refuse(&claim.source, fields.map(|(path, how)| crate::plan::strictly(path, how)).collect());
+        examined.refuse(&claim.source, emulated_always(&claim.source));
     }
     for (pod, options) in &pods {
-        let (pod, options) = (pod.as_ref(), &Options { emulation: Emulation::Reported, ..options.as_ref().clone() });
+        let (pod, options) = (pod.as_ref(), options.as_ref());
         let facts = facts_for(pod, &facts);
         refuse(examined, &pod.source, crate::plan::objections(pod, bundle, &facts, options));
         let paths = pod_paths(pod, &data, options)?;
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {
-            Ok(mut plan) => {
-                // A plan tells of its claims, too, which answer for themselves.
-                plan.report.retain(|verdict| verdict.at == pod.source.at(&verdict.path));
-                if is_strict {
-                    examined.refuse(&pod.source, crate::plan::emulated(&plan));
-                } else {
-                    let answer =
-                        |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());
-                    examined.answer(&pod.source, plan.report.iter().map(answer).collect());
-                }
+            Ok(plan) if is_strict => examined.refuse(&pod.source, crate::plan::emulated(&plan)),
+            Ok(plan) => {
+                let answer = |v: &crate::plan::Verdict| pod.source.answer(&v.path, Verdict::Emulated, v.how.clone());
+                examined.answer(&pod.source, plan.report.iter().map(answer).collect());
             }
             Err(e) => {
                 let objection = objection(&e, &pod.source);

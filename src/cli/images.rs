@@ -19,11 +19,21 @@ use crate::manifest::{Bundle, ObjectKey, Said};
 
 /// An image as pods write it.
 #[derive(Debug)]
-struct Wanted {
-    /// Where it is first written.
-    at: String,
+pub struct Wanted<'a> {
+    /// The pod that first names it.
+    pub pod: &'a Said<Pod>,
+    /// The field that does.
+    pub path: String,
     /// The strictest policy of the containers that use it.
-    policy: PullPolicy,
+    pub policy: PullPolicy,
+}
+
+impl Wanted<'_> {
+    /// Where it is first written: `file:line: path`.
+    pub fn at(&self) -> String {
+        let source = &self.pod.source;
+        format!("{}: {}", source.at(&self.path), source.full_path(&self.path))
+    }
 }
 
 /// The options of every verb that may need images: `run`, `up`, `debug`.
@@ -102,7 +112,7 @@ pub fn have(bundle: &Bundle, store: &Store, facts: &HostFacts, having: &Having<'
         let progress = Shown::new(having.quiet, "pulled");
         let source = Source { registries: &get, target: Target::host(), namespace: facts, progress: &progress };
         let policy = having.policy.unwrap_or(wanted.policy);
-        let acquired = store.acquire(&name, policy, &source).context(|| wanted.at)?;
+        let acquired = store.acquire(&name, policy, &source).context(|| wanted.at())?;
         drop(progress);
         if !having.quiet {
             report(&acquired);
@@ -122,14 +132,9 @@ fn report(acquired: &Acquired) {
     }
 }
 
-/// The images of all pods as the YAML calls them, each with where it is first written.
-pub fn names(bundle: &Bundle) -> Vec<(String, String)> {
-    wanted(bundle).into_iter().map(|(name, wanted)| (name, wanted.at)).collect()
-}
-
 /// The images of all pods by what the YAML calls them.
-fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
-    let mut images: BTreeMap<String, Wanted> = BTreeMap::new();
+pub fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted<'_>> {
+    let mut images: BTreeMap<String, Wanted<'_>> = BTreeMap::new();
     for pod in bundle.templates() {
         let Some(spec) = &pod.object.spec else { continue };
         for (i, volume) in spec.volumes.iter().flatten().enumerate() {
@@ -152,8 +157,14 @@ fn wanted(bundle: &Bundle) -> BTreeMap<String, Wanted> {
     images
 }
 
-fn want(pod: &Said<Pod>, images: &mut BTreeMap<String, Wanted>, path: &str, image: &str, policy: PullPolicy) {
-    let first = || Wanted { at: format!("{}: {}", pod.source.at(path), pod.source.full_path(path)), policy };
+fn want<'a>(
+    pod: &'a Said<Pod>,
+    images: &mut BTreeMap<String, Wanted<'a>>,
+    path: &str,
+    image: &str,
+    policy: PullPolicy,
+) {
+    let first = || Wanted { pod, path: path.to_owned(), policy };
     let entry = images.entry(image.to_owned()).or_insert_with(first);
     entry.policy = entry.policy.max(policy);
 }

@@ -112,18 +112,21 @@ impl<'a> Launch<'a> {
     pub fn plan(&mut self, given: &'a Given) -> Result<Planned<'a>> {
         let images = have(&given.bundle, self.store, self.facts, &self.having)?;
         self.trace.step("images: pull, unpack");
-        let planner = Planner::new(given, images, self.facts, self.data);
+        let planner = Planner::new(given, images, self.facts, self.data)?;
         let plans = given.bundle.pods.iter().map(|pod| planner.start(pod)).collect::<Result<Vec<_>>>()?;
-        let (mut jobs, mut notes) = (Vec::new(), Vec::new());
+        let note = |(source, path, how): (&Source, &str, &str)| {
+            format!("{}: {}: emulated: {how}", source.at(path), source.full_path(path))
+        };
+        let claims = given.bundle.claims.values().map(|claim| &claim.source);
+        let of_claims =
+            claims.flat_map(|source| source.emulated().iter().map(move |(path, how)| (source, path.as_str(), *how)));
+        let (mut jobs, mut notes): (Vec<_>, Vec<_>) = (Vec::new(), of_claims.map(note).collect());
         for said in &given.bundle.jobs {
             let plan = crate::plan::job(said, new_uid()?, self.facts, &given.options)?;
             // Whatever stands against its pods is told before anything is started.
             let pod = planner.trial(&first_pod(said, &plan))?;
             let own = plan.emulated.iter().map(|(path, how)| (&said.said.source, path.as_str(), how.as_str()));
             let pods = pod.report.iter().map(|v| (&said.template.source, v.path.as_str(), v.how.as_str()));
-            let note = |(source, path, how): (&Source, &str, &str)| {
-                format!("{}: {}: emulated: {how}", source.at(path), source.full_path(path))
-            };
             notes.extend(own.chain(pods).map(note));
             jobs.push((jobs.len(), plan));
         }
@@ -224,7 +227,7 @@ pub struct Planned<'a> {
     pub plans: Vec<PodPlan>,
     /// The Jobs, with their places in the input.
     pub jobs: Vec<(usize, JobPlan)>,
-    /// What is emulated of the Jobs.
+    /// What is emulated of claims and Jobs.
     notes: Vec<String>,
     /// What they were made by.
     pub planner: Planner<'a>,

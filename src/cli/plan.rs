@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<u8> {
     // A plan changes nothing, so it pulls nothing.
     let having = Having { registry: &RegistryArgs::default(), policy: Some(PullPolicy::Never), quiet: true };
     let images = have(&given.bundle, &store, &facts, &having)?;
-    let planner = Planner::new(&given, images, &facts, &data);
+    let planner = Planner::new(&given, images, &facts, &data)?;
     let mut plans = Vec::new();
     for pod in &given.bundle.pods {
         // What runs was planned at another time, and is compared by what lasts.

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    EmptyDirVolumeSource, ImageVolumeSource, PersistentVolumeClaim, PersistentVolumeClaimSpec,
-    PersistentVolumeClaimVolumeSource,
+    EmptyDirVolumeSource, ImageVolumeSource, PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource,
 };
 
 use super::scope::{Scope, plain_name};
-use super::{ClaimPlan, Emulation, Sharing, Verdict, VolumePlan, VolumeSource, groups};
+use super::{ClaimPlan, Sharing, Verdict, VolumePlan, VolumeSource, groups};
 use crate::error::Result;
 use crate::image::Image;
-use crate::manifest::{Quantity, Said};
+use crate::manifest::Quantity;
 
 /// What every directory is that podling makes for a volume: anybody in the pod may write there, as in a cluster.
 const MODE: u32 = 0o777;
@@ -72,20 +71,11 @@ pub(super) fn image(
 }
 
 /// A named local volume: that of a claim of the input, or one that is there already.
-pub(super) fn claim(
-    scope: &Scope,
-    at: &str,
-    said: &PersistentVolumeClaimVolumeSource,
-    report: &mut Vec<Verdict>,
-) -> Result<VolumeSource> {
+pub(super) fn claim(scope: &Scope, at: &str, said: &PersistentVolumeClaimVolumeSource) -> Result<VolumeSource> {
     // It becomes the name of a directory.
     let name = plain_name(scope, &format!("{at}.claimName"), &said.claim_name)?;
     let key = scope.key(name);
-    let claim = scope.bundle.claims.get(&key);
-    if let Some(claim) = claim {
-        emulated(claim, scope.options.emulation, report)?;
-    }
-    let of_input = claim.map(|said| said.object.spec.as_ref().map(sharing).unwrap_or_default());
+    let of_input = scope.bundle.claims.get(&key).map(|said| said.object.spec.as_ref().map(sharing).unwrap_or_default());
     let Some(sharing) = of_input.or_else(|| scope.paths.volumes.known.get(&key).copied()) else {
         let why = format!(
             "there is no PersistentVolumeClaim {:?} in the input, and no local volume of that name in the namespace {:?}",
@@ -100,21 +90,6 @@ pub(super) fn claim(
     let path = scope.paths.volumes.dir.join(&key.namespace).join(&key.name).join("data");
     let change = groups::change(scope)?;
     Ok(VolumeSource::Claim(ClaimPlan { namespace: key.namespace, name: key.name, path, sharing, change }))
-}
-
-/// What of the claim itself is emulated, whatever its value. It has a place of its own in the input.
-fn emulated(claim: &Said<PersistentVolumeClaim>, emulation: Emulation, report: &mut Vec<Verdict>) -> Result<()> {
-    let fields = claim.source.emulated();
-    if emulation == Emulation::Refused {
-        claim.source.refuse(fields.iter().map(|(path, how)| super::strictly(path, how)).collect())?;
-    }
-    let verdict = |(path, how): &(String, &str)| Verdict {
-        at: claim.source.at(path),
-        path: path.clone(),
-        how: (*how).to_owned(),
-    };
-    report.extend(fields.iter().map(verdict));
-    Ok(())
 }
 
 /// Who else may use a volume that is claimed so.

@@ -52,10 +52,7 @@ pub(super) fn volumes(
         } else if let Some(source) = &volume.image {
             VolumePlan { source: storage::image(scope, &format!("{at}.image"), source, images)?, ..plan }
         } else if let Some(source) = &volume.persistent_volume_claim {
-            VolumePlan {
-                source: storage::claim(scope, &format!("{at}.persistentVolumeClaim"), source, report)?,
-                ..plan
-            }
+            VolumePlan { source: storage::claim(scope, &format!("{at}.persistentVolumeClaim"), source)?, ..plan }
         } else if volume.ephemeral.is_some() {
             storage::ephemeral(scope, plan)
         } else if let Some(files) = files(scope, &at, volume, report)? {
