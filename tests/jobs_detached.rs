@@ -11,7 +11,7 @@ use serde_json::Value;
 use support::job::{FAST, job, job_with};
 use support::leftovers::{self, Process};
 use support::running::on_a_terminal;
-use support::{Feature, Output, Place, Running, binary, detached, require};
+use support::{Feature, Output, Place, Running, binary, detached, dying, require};
 
 /// What ends when it is asked to, and not before.
 const WAITS: &str = "trap 'echo asked; exit 3' TERM; echo ready; sleep 1000 & wait";
@@ -307,6 +307,25 @@ fn a_killed_keeper_takes_its_pods_with_it_and_the_record_says_so() {
     signal(&detached::supervisor(&place), Signal::SIGKILL);
     wait_for(&place, "failed");
     assert_eq!(reason(&status(&place), "Failed").as_deref(), Some("PodNotRun"));
+    remove(&place);
+}
+
+#[test]
+fn a_keeper_that_is_dying_is_as_a_killed_one() {
+    let place = place();
+    start(&place, &job("", WAITS), &[]).expect_success();
+    until_ready(&place, 1);
+    signal(&keeper(&place), Signal::SIGKILL);
+    while !keepers(&place).is_empty() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for connections in 1..4 {
+        let dying = dying::start(&place.data().join("jobs/j"), connections);
+        let output = place.podling(&["wait", "job/j", "--for=complete", "--timeout=60s"]);
+        dying.end();
+        output.expect_code(1);
+        assert!(output.stderr.contains("KeeperKilled"), "{output}");
+    }
     remove(&place);
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use support::running::PATIENCE;
-use support::{Output, Place, Running, container_yaml, leftovers, pod, shell};
+use support::{Output, Place, Running, container_yaml, dying, leftovers, pod, shell};
 
 const FOREVER: &str = "trap 'exit 0' TERM; while true; do sleep 1 & wait $!; done";
 
@@ -362,6 +362,31 @@ fn kill_supervisor(place: &Place) {
     assert_eq!(found.len(), 1, "{found:?}");
     kill(Pid::from_raw(found[0].pid), Signal::SIGKILL).unwrap();
     until("the supervisor's end", || (!found[0].is_alive()).then_some(()));
+}
+
+#[test]
+fn a_supervisor_that_is_dying_is_as_a_killed_one() {
+    let place = Place::with(&["busybox"]);
+    start(&place, &lasting("p"), &[]);
+    kill_supervisor(&place);
+    let dir = place.data().join("pods/p");
+    let told = |args: &[&str], connections| {
+        let dying = dying::start(&dir, connections);
+        let output = place.podling(args);
+        dying.end();
+        output
+    };
+    for connections in 1..4 {
+        let output = told(&["wait", "p", "--for=succeeded", "--timeout=60s"], connections);
+        output.expect_code(1);
+        assert!(output.stderr.contains("pod \"p\" has ended (SupervisorKilled, exit code 137)"), "{output}");
+        for args in [["ps", "-a"].as_slice(), &["ps", "p"], &["inspect", "p"], &["describe", "p"]] {
+            let output = told(args, connections);
+            assert!(output.expect_success().stdout.contains("SupervisorKilled"), "{output}");
+        }
+    }
+    place.podling(&["rm", "--all"]).expect_success();
+    place.assert_nothing_left();
 }
 
 #[test]

@@ -19,10 +19,7 @@ pub fn object(found: &Found) -> Result<Value> {
             Some(_) => {
                 return Err(Error::new(format!("the supervisor of pod {:?} answered something else", found.name)));
             }
-            None => match crate::pod::record::read_last(&found.dir)? {
-                Some(last) => last.object,
-                None => return Err(gone(&found.name)),
-            },
+            None => return again(found)?.map_or_else(|| Err(gone(&found.name)), |now| object(&now)),
         },
         Life::Ended(last) => last.object.clone(),
         Life::Lost(first) => return lost::object(first),
@@ -42,7 +39,7 @@ pub fn summary(found: &Found) -> Result<Summary> {
                 let found = Found { name: found.name.clone(), dir: found.dir.clone(), life: Life::Live(connection) };
                 list::summary(&found, Asked::No)?.ok_or_else(|| gone(&found.name))
             }
-            None => Err(gone(&found.name)),
+            None => again(found)?.map_or_else(|| Err(gone(&found.name)), |now| summary(&now)),
         },
         _ => list::summary(found, Asked::No)?.ok_or_else(|| gone(&found.name)),
     }
@@ -71,6 +68,10 @@ pub fn events(found: &Found) -> Result<Vec<Event>> {
         Life::Ended(last) => Ok(last.events.clone()),
         Life::Lost(_) => Ok(Vec::new()),
     }
+}
+
+fn again(found: &Found) -> Result<Option<Found>> {
+    list::again(&found.dir, &found.name)
 }
 
 fn last_events(found: &Found) -> Result<Vec<Event>> {

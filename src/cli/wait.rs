@@ -272,10 +272,9 @@ impl Waited {
     /// Its supervisor says nothing more.
     fn end(&mut self, condition: Condition) -> Result<()> {
         // One that was killed has not said how it ended.
-        let data = self.dir.as_deref().and_then(Path::parent).and_then(Path::parent);
-        let again = data.map(|data| list::get(data, &self.name));
+        let again = self.dir.as_deref().map_or(Ok(None), |dir| list::again(dir, &self.name))?;
         let last = match again {
-            Some(Ok(again)) if !matches!(again.life, Life::Live(_)) => list::summary(&again, list::Asked::No)?,
+            Some(again) if !matches!(again.life, Life::Live(_)) => list::summary(&again, list::Asked::No)?,
             _ => self.last.take(),
         };
         self.end_as(last, condition)

@@ -118,12 +118,17 @@ impl Waited {
             }
             return Ok(());
         }
-        // A keeper that has gone without a word was killed, as the record says now.
+        // A keeper that has gone without a word was killed, as the record says now. Its socket may be there for a moment more than the
+        // connection: then the new one will end, too.
         if self.keeper.is_none()
             && !ended(&self.job.status)
             && let Some(now) = find_job(data, &name)?.filter(|now| now.first.uid == self.job.first.uid)
         {
             self.job.status = now.status;
+            if let Some(keeper) = now.keeper {
+                keeper.ask(&Request::Watch, &[])?;
+                self.keeper = Some(keeper);
+            }
         }
         let status = &self.job.status;
         let (wanted, other) = match condition {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::control::{Connection, Reply, Request, connect};
 use super::job::job_in;
@@ -106,26 +107,65 @@ pub fn live(data: &Path, name: &str) -> Result<(Found, Connection)> {
 }
 
 fn look(data: &Path, name: &str) -> Result<Option<Found>> {
-    let dir = pod_dir(data, name);
+    look_into(&pod_dir(data, name), name)
+}
+
+fn look_into(dir: &Path, name: &str) -> Result<Option<Found>> {
     // Whoever cannot be read must not hide the others, and can be removed like them.
-    let last = || read_last(&dir).map_err(|_| ());
-    let damaged = || Life::Lost(Box::new(First::damaged(name, &dir)));
-    let life = match connect(&dir)? {
-        Some(connection) => Life::Live(connection),
-        None => match (last(), read_first(&dir)) {
-            (Ok(Some(last)), _) => Life::Ended(Box::new(last)),
-            // Between its claim and its socket, or between its socket and its record, a pod is neither here nor there.
-            (_, Ok(None)) => return Ok(None),
-            _ if is_locked(&dir) => return Ok(None),
-            (Err(()), _) | (_, Err(_)) => damaged(),
-            (Ok(None), Ok(Some(first))) => match last() {
-                Ok(Some(last)) => Life::Ended(Box::new(last)),
-                Ok(None) => Life::Lost(Box::new(first)),
-                Err(()) => damaged(),
+    let last = || read_last(dir).map_err(|_| ());
+    let damaged = || Life::Lost(Box::new(First::damaged(name, dir)));
+    let found = |life| Ok(Some(Found { name: name.to_owned(), dir: dir.to_owned(), life }));
+    let mut pauses = pauses();
+    loop {
+        return match connect(dir)? {
+            Some(connection) => found(Life::Live(connection)),
+            None => match (last(), read_first(dir)) {
+                (Ok(Some(last)), _) => found(Life::Ended(Box::new(last))),
+                // Between its claim and its socket, or between its socket and its record, a pod is neither here nor there.
+                (_, Ok(None)) => Ok(None),
+                // A killed supervisor may hold the lock for a moment longer than its socket.
+                _ if is_locked(dir) => match pauses.next() {
+                    Some(pause) => {
+                        std::thread::sleep(pause);
+                        continue;
+                    }
+                    None => Ok(None),
+                },
+                (Err(()), _) | (_, Err(_)) => found(damaged()),
+                (Ok(None), Ok(Some(first))) => match last() {
+                    Ok(Some(last)) => found(Life::Ended(Box::new(last))),
+                    Ok(None) => found(Life::Lost(Box::new(first))),
+                    Err(()) => found(damaged()),
+                },
             },
-        },
-    };
-    Ok(Some(Found { name: name.to_owned(), dir, life }))
+        };
+    }
+}
+
+/// The pod with this directory and name, looked at once more, since its supervisor has closed its connection; `None` where nothing is kept of
+/// it. It runs still, or again, only where somebody answers.
+///
+/// The kernel closes the descriptors of a killed process in no certain order, so that whoever has seen the end of a connection may still find
+/// the socket of nobody for a moment.
+///
+/// # Errors
+/// As [`all`].
+pub fn again(dir: &Path, name: &str) -> Result<Option<Found>> {
+    for pause in pauses() {
+        let now = look_into(dir, name)?;
+        match now.as_ref().map(|now| &now.life) {
+            Some(Life::Live(connection)) if connection.call(&Request::Summary, &[])?.is_none() => {}
+            _ => return Ok(now),
+        }
+        std::thread::sleep(pause);
+    }
+    Ok(None)
+}
+
+/// The pauses between looks at what can last for a moment only: a third of a second in all.
+fn pauses() -> impl Iterator<Item = Duration> {
+    let doubled = |pause: &Duration| Some((*pause * 2).min(Duration::from_millis(10)));
+    std::iter::successors(Some(Duration::from_micros(200)), doubled).take(40)
 }
 
 /// The summaries of all pods; those of running ones are asked for at the same time. A pod that ends meanwhile is left out if nothing is
@@ -173,7 +213,7 @@ pub fn summary(pod: &Found, asked: Asked) -> Result<Option<Summary>> {
             match reply {
                 Some((Reply::Summary(summary), _)) => Ok(Some(*summary)),
                 Some(_) => Err(Error::new(format!("the supervisor of pod {:?} answered something else", pod.name))),
-                None => Ok(read_last(&pod.dir)?.map(|last| last.summary)),
+                None => again(&pod.dir, &pod.name)?.map_or(Ok(None), |now| summary(&now, Asked::No)),
             }
         }
         Life::Ended(last) => Ok(Some(last.summary.clone())),

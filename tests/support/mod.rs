@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod detached;
+pub mod dying;
 pub mod feature;
 pub mod job;
 pub mod leftovers;
