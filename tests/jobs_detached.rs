@@ -419,23 +419,160 @@ fn names_are_taken_and_up_leaves_alone_what_is_the_same() {
     );
     let jobs = place.podling(&["ps", "--jobs", "-o", "name"]);
     assert_eq!(jobs.expect_success().stdout, "job/j\njob/k\n");
-    for verb in [
-        &["exec", "job/j", "--", "true"][..],
-        &["describe", "job/j"],
-        &["kill", "job/j"],
-        &["restart", "job/j"],
-        &["top", "job/j"],
-    ] {
-        place.podling(verb).expect_refusal(&["names a Job", "inspect, logs, wait, stop, rm, down and ps --jobs"]);
+    for verb in [&["exec", "job/j", "--", "true"][..], &["kill", "job/j"], &["restart", "job/j"], &["top", "job/j"]] {
+        place
+            .podling(verb)
+            .expect_refusal(&["names a Job", "describe, inspect, logs, wait, stop, rm, down and ps --jobs"]);
     }
-    place.podling(&["logs", "-f", "job/k"]).expect_refusal(&["--follow follows one pod"]);
     place.podling(&["wait", "job/k", "p", "--for=deleted"]).expect_refusal(&["two commands"]);
     place.podling(&["wait", "job/k", "--for=ready"]).expect_refusal(&["--for=complete, --for=failed or --for=deleted"]);
     place.podling(&["wait", "p", "--for=complete"]).expect_refusal(&["complete is what Jobs are"]);
-    place.podling(&["inspect", "job/l"]).expect_refusal(&["there is no Job \"l\"", "did you mean job/"]);
+    for verb in [&["inspect", "job/l"][..], &["describe", "job/l"], &["logs", "-f", "job/l"]] {
+        place.podling(verb).expect_refusal(&["there is no Job \"l\"", "did you mean job/"]);
+    }
     place.podling(&["down", "--ignore", "job/l"]).expect_success();
     assert_eq!(place.podling(&["down", "pod.yaml"]).expect_success().stdout, "job/j\njob/k\np\n");
     place.assert_nothing_left();
+}
+
+/// Whether the description has this line, however many spaces are in it.
+#[track_caller]
+fn expect_described(described: &Output, line: &str) {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let there = described.expect_success().stdout.lines().any(|l| words(l).ends_with(&words(line)));
+    assert!(there, "{line:?} is not in {described}");
+}
+
+#[test]
+fn a_job_is_described_as_kubectl_does() {
+    let place = place();
+    start(&place, &job("completions: 3\nparallelism: 2\ncompletionMode: Indexed", WAITS), &[]).expect_success();
+    until_ready(&place, 2);
+    let described = place.podling(&["describe", "job/j"]);
+    for line in [
+        "Name: j",
+        "Namespace: default",
+        "Labels: of=job",
+        "Parallelism: 2",
+        "Completions: 3",
+        "Completion Mode: Indexed",
+        "Pods Statuses: 2 Active (2 Ready) / 0 Succeeded / 0 Failed",
+        "Completed Indexes: <none>",
+        "batch.kubernetes.io/job-name=j",
+        "Image: busybox",
+        "Conditions: <none>",
+    ] {
+        expect_described(&described, line);
+    }
+    // Its selector is what its pods have.
+    let selector = described.stdout.lines().find_map(|line| line.strip_prefix("Selector:")).unwrap().trim().to_owned();
+    for pod in pods(&place) {
+        expect_described(&described, &format!("podling Created pod: {pod}"));
+        expect_described(&place.podling(&["describe", &pod]), &selector);
+    }
+    assert!(!described.stdout.contains("Completed At:"), "{described}");
+    place.podling(&["stop", "job/j"]).expect_success();
+    let described = place.podling(&["describe", "job/j"]);
+    expect_described(&described, "Pods Statuses: 0 Active (0 Ready) / 0 Succeeded / 2 Failed");
+    assert!(described.stdout.contains("Failed          True     Stopped"), "{described}");
+    assert!(described.stdout.contains("Warning   Stopped"), "{described}");
+    remove(&place);
+    start(&place, &job("", "echo done"), &[]).expect_success();
+    wait_for(&place, "complete");
+    let described = place.podling(&["describe", "jobs/j"]);
+    expect_described(&described, "Pods Statuses: 0 Active (0 Ready) / 1 Succeeded / 0 Failed");
+    expect_described(&described, "podling Job completed");
+    assert!(described.stdout.contains("Completed At:") && described.stdout.contains("Duration:"), "{described}");
+    remove(&place);
+}
+
+/// `podling logs -f` of the Job, going on.
+fn follow(place: &Place, options: &[&str]) -> Running {
+    Running::spawn(place, place.command(&[&["logs", "-f"], options, &["job/j"]].concat()))
+}
+
+#[test]
+fn logs_are_followed_from_pod_to_pod_until_the_job_has_ended() {
+    let place = place();
+    let script = "echo first; echo second; while ! test -e /tmp/go; do sleep 0.05; done; echo third; exit $((JOB_COMPLETION_INDEX == 1))";
+    let spec = "completions: 3\ncompletionMode: Indexed\nbackoffLimitPerIndex: 0";
+    start(&place, &job(spec, script), &FAST).expect_success();
+    // The readers come while the first pod is in the middle.
+    for _ in 0..3000 {
+        if place.podling(&["logs", "job/j"]).stdout.contains("second") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let plain = follow(&place, &[]);
+    let named = follow(&place, &["--tail", "1", "--prefix", "-c", "c"]);
+    let timed = follow(&place, &["-t", "--since", "1h"]);
+    let late = follow(&place, &["--since-time", "2100-01-01T00:00:00Z"]);
+    let interrupted = follow(&place, &[]);
+    let started: Vec<String> = (0..3)
+        .map(|n| {
+            let pod = plain.wait_until("the next pod", || {
+                pods(&place).into_iter().find(|pod| pod.starts_with(&format!("j-{n}-")))
+            });
+            // Each reader has come to this pod before it goes on.
+            named.wait_for(&format!("[pod/{pod}/c] second"));
+            for reader in [&plain, &timed, &interrupted] {
+                reader.wait_until("this pod's lines", || {
+                    (reader.stdout().matches("second").count() == n + 1).then_some(())
+                });
+            }
+            if n == 2 {
+                let output = Running::spawn(&place, place.command(&["logs", "-f", "job/j"]));
+                output.wait_until("all lines", || (output.stdout().matches("second").count() == 3).then_some(()));
+                let output = output.stop();
+                assert!(output.signal == Some(2) || output.code == Some(130), "{output}");
+            }
+            place.podling(&["exec", &pod, "--", "touch", "/tmp/go"]).expect_success();
+            pod
+        })
+        .collect();
+    for reader in [plain, interrupted] {
+        assert_eq!(reader.finish().expect_success().stdout, "first\nsecond\nthird\n".repeat(3));
+    }
+    let words = ["second", "third", "first", "second", "third", "first", "second", "third"];
+    let pods = [0, 0, 1, 1, 1, 2, 2, 2].map(|n| &started[n]);
+    let lines: Vec<String> = pods.iter().zip(words).map(|(pod, word)| format!("[pod/{pod}/c] {word}")).collect();
+    assert_eq!(named.finish().expect_success().stdout.lines().collect::<Vec<_>>(), lines);
+    let timed = timed.finish();
+    let stamped = timed.expect_success().stdout.lines().filter(|line| line.starts_with("20") && line.contains("Z "));
+    assert_eq!(stamped.count(), 9, "{timed}");
+    assert_eq!(late.finish().expect_success().stdout, "");
+    // One has failed, which is the Job's end and no reader's.
+    wait_for(&place, "failed");
+    assert_eq!(follow(&place, &[]).finish().expect_success().stdout, "first\nsecond\nthird\n".repeat(3));
+    follow(&place, &["-c", "other"]).finish().expect_refusal(&["has no container \"other\"", "it has: c"]);
+    remove(&place);
+}
+
+#[test]
+fn whoever_follows_a_job_is_let_go_when_that_is_stopped_or_its_keeper_killed() {
+    let place = place();
+    start(&place, &job("completions: 4\nparallelism: 2", WAITS), &[]).expect_success();
+    let reader = follow(&place, &[]);
+    reader.wait_until("both pods", || (reader.stdout().matches("ready").count() == 2).then_some(()));
+    place.podling(&["stop", "job/j"]).expect_success();
+    let output = reader.finish();
+    assert_eq!(output.expect_success().stdout.matches("asked").count(), 2, "{output}");
+    remove(&place);
+    start(&place, &job("completions: 4\nparallelism: 2", WAITS), &[]).expect_success();
+    let reader = follow(&place, &[]);
+    reader.wait_until("both pods", || (reader.stdout().matches("ready").count() == 2).then_some(()));
+    signal(&keeper(&place), Signal::SIGKILL);
+    assert_eq!(reader.finish().expect_success().stdout.matches("ready").count(), 2);
+    remove(&place);
+    // Many pods, which are gone as soon as they have come: nothing of them is missing.
+    start(&place, &job("completions: 40\nparallelism: 8", "echo one; echo two"), &FAST).expect_success();
+    let output = follow(&place, &["--prefix"]).finish();
+    assert_eq!(output.expect_success().stdout.lines().count(), 80, "{output}");
+    remove(&place);
+    start(&place, &job("suspend: true", "echo never"), &[]).expect_success();
+    follow(&place, &[]).finish().expect_refusal(&["no pods whose logs are kept", "podling describe job/j"]);
+    remove(&place);
 }
 
 #[test]

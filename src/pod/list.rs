@@ -76,7 +76,7 @@ pub fn get(data: &Path, name: &str) -> Result<Found> {
     }
     if let Some(job) = job_in(name) {
         return Err(Error::new(format!("{name:?} names a Job, and this verb is about pods")).mend(format!(
-            "name one of its pods, which podling ps -a lists as {job}-…; Jobs have inspect, logs, wait, stop, rm, down and ps --jobs"
+            "name one of its pods, which podling ps -a lists as {job}-…; Jobs have describe, inspect, logs, wait, stop, rm, down and ps --jobs"
         )));
     }
     let names = names(data);

@@ -2,37 +2,39 @@
 
 use serde_json::Value;
 
-use super::{Fields, array, string, time, truth};
+use super::{Fields, Of, array, string, time, truth};
 
 /// All containers of one list, below their title; nothing where there are none.
-pub(super) fn all(title: &str, containers: &[Value], statuses: &[Value]) -> String {
+pub(super) fn all(of: Of, title: &str, containers: &[Value], statuses: &[Value]) -> String {
     if containers.is_empty() && statuses.is_empty() {
         return String::new();
     }
     let mut fields = Fields::default();
-    fields.heading(0, title);
+    fields.title(of, title);
     let none = Value::Null;
     for container in containers {
         let status = statuses.iter().find(|status| status["name"] == container["name"]).unwrap_or(&none);
-        one(&mut fields, container, status);
+        one(&mut fields, of, container, status);
     }
     // What `podling debug` has added is in the status only.
     for status in statuses.iter().filter(|s| !containers.iter().any(|c| c["name"] == s["name"])) {
-        one(&mut fields, &none, status);
+        one(&mut fields, of, &none, status);
     }
     fields.text()
 }
 
-fn one(fields: &mut Fields, container: &Value, status: &Value) {
+fn one(fields: &mut Fields, of: Of, container: &Value, status: &Value) {
     let name = if status["name"].is_null() { &container["name"] } else { &status["name"] };
-    fields.heading(1, &string(name));
+    fields.name(of, &string(name));
     let id = string(&status["containerID"]);
     if !id.is_empty() {
         fields.field(2, "Container ID", id);
     }
     let image = if container["image"].is_null() { &status["image"] } else { &container["image"] };
     fields.field(2, "Image", string(image));
-    fields.field(2, "Image ID", string(&status["imageID"]));
+    if of == Of::Pod {
+        fields.field(2, "Image ID", string(&status["imageID"]));
+    }
     ports(fields, array(&container["ports"]));
     for (title, list) in [("Command", "command"), ("Args", "args")] {
         let words = array(&container[list]);
@@ -43,16 +45,9 @@ fn one(fields: &mut Fields, container: &Value, status: &Value) {
             }
         }
     }
-    state(fields, "State", &status["state"]);
-    if status["lastState"].as_object().is_some_and(|last| !last.is_empty()) {
-        state(fields, "Last State", &status["lastState"]);
+    if of == Of::Pod {
+        life(fields, status);
     }
-    fields.field(2, "Ready", truth(&status["ready"]));
-    fields.field(
-        2,
-        "Restart Count",
-        if status["restartCount"].is_null() { "0".to_owned() } else { string(&status["restartCount"]) },
-    );
     for (title, list) in [("Limits", "limits"), ("Requests", "requests")] {
         let amounts = container["resources"][list].as_object();
         if let Some(amounts) = amounts.filter(|amounts| !amounts.is_empty()) {
@@ -70,6 +65,16 @@ fn one(fields: &mut Fields, container: &Value, status: &Value) {
     mounts(fields, array(&container["volumeMounts"]));
 }
 
+fn life(fields: &mut Fields, status: &Value) {
+    state(fields, "State", &status["state"]);
+    if status["lastState"].as_object().is_some_and(|last| !last.is_empty()) {
+        state(fields, "Last State", &status["lastState"]);
+    }
+    fields.field(2, "Ready", truth(&status["ready"]));
+    let restarts = &status["restartCount"];
+    fields.field(2, "Restart Count", if restarts.is_null() { "0".to_owned() } else { string(restarts) });
+}
+
 fn ports(fields: &mut Fields, ports: &[Value]) {
     let all = |field: &str| -> Vec<String> {
         let one = |port: &Value| {
@@ -83,7 +88,8 @@ fn ports(fields: &mut Fields, ports: &[Value]) {
         ports.iter().map(one).collect()
     };
     if ports.is_empty() {
-        return fields.field(2, "Port", "<none>");
+        fields.field(2, "Port", "<none>");
+        return fields.field(2, "Host Port", "<none>");
     }
     let ending = if ports.len() > 1 { "s" } else { "" };
     fields.field(2, &format!("Port{ending}"), all("containerPort").join(", "));

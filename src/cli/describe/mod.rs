@@ -1,6 +1,7 @@
-//! `podling describe`: everything about pods, for people, in the layout of `kubectl describe pod`.
+//! `podling describe`: everything about pods and Jobs, for people, in the layout of `kubectl describe`.
 
 mod container;
+mod job;
 mod volumes;
 
 use std::fmt::Write as _;
@@ -14,34 +15,50 @@ use super::table::{lasting, one_line, row};
 use super::{asking, data, harmless};
 use crate::error::Result;
 use crate::image::timestamp;
+use crate::pod::job::{get_job, job_in};
 use crate::pod::list;
 use crate::pod::status::Event;
 
-/// Show everything about pods, for people
+/// Show everything about pods or Jobs, for people
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   podling describe web
-  podling describe pod/web pod/db")]
+  podling describe pod/web pod/db
+  podling describe job/import")]
 pub struct Args {
-    /// Pods
-    #[arg(value_name = "POD", required = true, add = super::complete::pods())]
+    /// Pods, or Jobs as job/NAME
+    #[arg(value_name = "POD|job/NAME", required = true, add = super::complete::pods_or_jobs())]
     pods: Vec<String>,
 }
 
 /// Runs the verb.
 ///
 /// # Errors
-/// A pod that is not there, or cannot be asked.
+/// A pod or Job that is not there, or cannot be asked.
 pub fn run(args: &Args) -> Result<u8> {
     let data = data::of_pods()?;
     let now = crate::pod::now();
     let mut texts = Vec::new();
     for name in &args.pods {
+        if let Some(job) = job_in(name) {
+            let found = get_job(&data, job)?;
+            texts.push(job::text(&found.object()?, &job::pods(&data, &found)?, now));
+            continue;
+        }
         let found = list::get(&data, name)?;
         texts.push(text(&asking::object(&found)?, &asking::events(&found)?, now));
     }
     Stdout::lock().write_all(texts.join("\n\n").as_bytes())?;
     Ok(0)
+}
+
+/// What containers and volumes are described of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// A pod: it has a status.
+    Pod,
+    /// A Job's template, which is below a title of its own, and has none.
+    Template,
 }
 
 /// Names and values below each other; the values of those on one level line up.
@@ -66,6 +83,17 @@ impl Fields {
     /// A name whose value is below it.
     fn heading(&mut self, level: usize, name: &str) {
         self.lines.push(Line::Text(level, format!("{}:", one_line(name))));
+    }
+
+    /// The title of a list of containers or volumes.
+    fn title(&mut self, of: Of, name: &str) {
+        self.heading(usize::from(of == Of::Template), name);
+    }
+
+    /// The name of one of them; kubectl moves those of a template by one column.
+    fn name(&mut self, of: Of, name: &str) {
+        let column = if of == Of::Template { " " } else { "" };
+        self.lines.push(Line::Text(1, format!("{column}{}:", one_line(name))));
     }
 
     fn line(&mut self, level: usize, text: impl AsRef<str>) {
@@ -128,7 +156,7 @@ fn text(object: &Value, events: &[Event], now: i64) -> String {
         ("Containers", "containers", "containerStatuses"),
         ("Ephemeral Containers", "ephemeralContainers", "ephemeralContainerStatuses"),
     ] {
-        text.push_str(&container::all(title, array(&spec[list]), array(&status[statuses])));
+        text.push_str(&container::all(Of::Pod, title, array(&spec[list]), array(&status[statuses])));
     }
     let mut rest = Fields::default();
     rest.heading(0, "Conditions");
@@ -136,7 +164,7 @@ fn text(object: &Value, events: &[Event], now: i64) -> String {
     rows.extend(array(&status["conditions"]).iter().map(|c| row([&string(&c["type"]), &string(&c["status"])])));
     rest.table(1, &rows);
     text.push_str(&rest.text());
-    text.push_str(&volumes::all(array(&spec["volumes"])));
+    text.push_str(&volumes::all(Of::Pod, array(&spec["volumes"])));
     let mut rest = Fields::default();
     rest.field(0, "QoS Class", string(&status["qosClass"]));
     text.push_str(&rest.text());

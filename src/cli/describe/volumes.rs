@@ -2,22 +2,22 @@
 
 use serde_json::Value;
 
-use super::{Fields, array, string, truth};
+use super::{Fields, Of, array, string, truth};
 
 /// All volumes, below their title.
-pub(super) fn all(volumes: &[Value]) -> String {
+pub(super) fn all(of: Of, volumes: &[Value]) -> String {
     let mut fields = Fields::default();
     if volumes.is_empty() {
-        fields.field(0, "Volumes", "<none>");
+        fields.field(usize::from(of == Of::Template), "Volumes", "<none>");
         return fields.text();
     }
-    fields.heading(0, "Volumes");
-    volumes.iter().for_each(|volume| one(&mut fields, volume));
+    fields.title(of, "Volumes");
+    volumes.iter().for_each(|volume| one(&mut fields, of, volume));
     fields.text()
 }
 
-fn one(fields: &mut Fields, volume: &Value) {
-    fields.heading(1, &string(&volume["name"]));
+fn one(fields: &mut Fields, of: Of, volume: &Value) {
+    fields.name(of, &string(&volume["name"]));
     let or = |value: &Value, default: &str| if value.is_null() { default.to_owned() } else { string(value) };
     if volume["emptyDir"].is_object() {
         let dir = &volume["emptyDir"];

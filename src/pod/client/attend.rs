@@ -29,9 +29,16 @@ pub(super) fn attend(
     loop {
         take_leave(pods, crew, run);
         let private = desk.as_ref().map(|desk| desk.descriptors()).unwrap_or_default();
+        let mut obeyed = Obeyed::Nothing;
         while obey(pods, crew, &private, run) == Obeyed::Something {
+            obeyed = Obeyed::Something;
             // What could not even be started has ended, too.
             take_leave(pods, crew, run);
+        }
+        if let Some(desk) = &desk
+            && obeyed == Obeyed::Something
+        {
+            desk.pods_started();
         }
         if let Some(desk) = &mut desk
             && let wish @ (Wish::Stop | Wish::Kill) = desk.note(crew, pods)

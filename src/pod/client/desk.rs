@@ -1,6 +1,6 @@
 //! Where a keeper is spoken to, and what it writes down: its socket, its record, and the client that started it, as long as that waits.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -23,7 +23,7 @@ const MOST: usize = 256;
 pub(super) struct Desk {
     claim: JobClaim,
     listener: OwnedFd,
-    peers: Vec<OwnedFd>,
+    peers: Vec<Peer>,
     /// The client, until it has been told that the Job has begun.
     client: Option<OwnedFd>,
     uid: String,
@@ -31,6 +31,28 @@ pub(super) struct Desk {
     last: Option<Progress>,
     /// The Job's last status, once it has ended.
     finished: Option<Value>,
+}
+
+/// Somebody who has connected.
+#[derive(Debug)]
+struct Peer {
+    socket: OwnedFd,
+    listens: Listens,
+}
+
+/// What somebody wants to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listens {
+    /// The Job's end, as whoever is connected.
+    ForTheEnd,
+    /// That pods were started, too.
+    ForPods,
+}
+
+impl AsFd for Peer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
 }
 
 /// What somebody wants of the Job, the stronger the later.
@@ -61,13 +83,13 @@ impl Desk {
     pub(super) fn descriptors(&self) -> Vec<RawFd> {
         let client = self.client.iter().map(AsRawFd::as_raw_fd);
         let own = [self.claim.descriptor(), self.listener.as_raw_fd()];
-        self.peers.iter().map(AsRawFd::as_raw_fd).chain(client).chain(own).collect()
+        self.peers.iter().map(|peer| peer.socket.as_raw_fd()).chain(client).chain(own).collect()
     }
 
     /// What is polled; [`Desk::serve`] takes the outcome in the same order.
     pub(super) fn polled(&self) -> impl Iterator<Item = PollFd<'_>> {
-        let all = std::iter::once(&self.listener).chain(&self.peers);
-        all.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
+        let all = std::iter::once(self.listener.as_fd()).chain(self.peers.iter().map(AsFd::as_fd));
+        all.map(|fd| PollFd::new(fd, PollFlags::POLLIN))
     }
 
     /// Hears whoever has something to say.
@@ -75,17 +97,25 @@ impl Desk {
         let mut wish = Wish::Nothing;
         let finished = self.finished.as_ref();
         let mut peers = ready.iter().skip(1);
-        self.peers.retain(|peer| peers.next() != Some(&true) || hear(peer, finished, &mut wish));
+        self.peers.retain_mut(|peer| peers.next() != Some(&true) || hear(peer, finished, &mut wish));
         if ready.first() == Some(&true) {
-            while let Ok(peer) = packet::accept(&self.listener) {
+            while let Ok(socket) = packet::accept(&self.listener) {
                 // The directory keeps all others out already.
-                let is_own = getsockopt(&peer, PeerCredentials).is_ok_and(|who| who.uid() == geteuid().as_raw());
-                if is_own && self.peers.len() < MOST && hear(&peer, finished, &mut wish) {
+                let is_own = getsockopt(&socket, PeerCredentials).is_ok_and(|who| who.uid() == geteuid().as_raw());
+                let mut peer = Peer { socket, listens: Listens::ForTheEnd };
+                if is_own && self.peers.len() < MOST && hear(&mut peer, finished, &mut wish) {
                     self.peers.push(peer);
                 }
             }
         }
         wish
+    }
+
+    /// Tells whoever listens that pods were started. Where there is no room for that, the same has been said before and not been heard yet.
+    pub(super) fn pods_started(&self) {
+        for peer in self.peers.iter().filter(|peer| peer.listens == Listens::ForPods) {
+            let _ = send(peer, &Reply::PodsStarted, &[]);
+        }
     }
 
     /// Writes down how far the Job has come, if that has changed, and tells the client once that it has begun. The client may be gone: then the
@@ -131,14 +161,14 @@ impl Desk {
 }
 
 /// Hears one connection; whether it goes on.
-fn hear(peer: &OwnedFd, finished: Option<&Value>, wish: &mut Wish) -> bool {
+fn hear(peer: &mut Peer, finished: Option<&Value>, wish: &mut Wish) -> bool {
     loop {
-        let request = match receive(peer) {
+        let request = match receive(&*peer) {
             Ok(Received::Value(request, _)) => request,
             Ok(Received::Nothing) => return true,
             Ok(Received::End) => return false,
             Err(error) => {
-                let _ = send(peer, &Reply::Refused(error.encode()), &[]);
+                let _ = send(&*peer, &Reply::Refused(error.encode()), &[]);
                 return false;
             }
         };
@@ -146,19 +176,22 @@ fn hear(peer: &OwnedFd, finished: Option<&Value>, wish: &mut Wish) -> bool {
             Request::Stop { grace_seconds: Some(0) } => Wish::Kill,
             Request::Stop { .. } => Wish::Stop,
             Request::Watch => match finished {
-                None => continue,
+                None => {
+                    peer.listens = Listens::ForPods;
+                    continue;
+                }
                 Some(status) => {
-                    let _ = send(peer, &Reply::Object(status.to_string()), &[]);
+                    let _ = send(&*peer, &Reply::Object(status.to_string()), &[]);
                     return false;
                 }
             },
             _ => {
                 let why = Error::new("the keeper of a Job takes Stop and Watch, and its pods' supervisors the rest");
-                let _ = send(peer, &Reply::Refused(why.encode()), &[]);
+                let _ = send(&*peer, &Reply::Refused(why.encode()), &[]);
                 return false;
             }
         };
         *wish = asked.max(*wish);
-        let _ = send(peer, &Reply::Done, &[]);
+        let _ = send(&*peer, &Reply::Done, &[]);
     }
 }

@@ -17,7 +17,8 @@ pub enum Request {
     Summary,
     /// The pod as a Kubernetes object with its status: answered by [`Reply::Object`].
     Object,
-    /// The summary and all events now, and whenever something has changed, until the connection ends.
+    /// The summary and all events now, and whenever something has changed, until the connection ends. A Job's keeper answers with
+    /// [`Reply::PodsStarted`] whenever it has started pods, and at its end with [`Reply::Object`].
     Watch,
     /// End the pod, within this many seconds or else its own grace period. Answered by [`Reply::Done`] at once.
     Stop {
@@ -90,6 +91,8 @@ pub enum Reply {
     Events(Vec<Event>),
     /// A Kubernetes Pod as JSON text.
     Object(String),
+    /// There are pods that the watcher of a Job may not have seen. One such word may stand for several.
+    PodsStarted,
     /// It is done.
     Done,
     /// The command or container is on its way; a terminal's master comes along.

@@ -16,7 +16,8 @@ mod tests;
 pub(super) use policy::PodEnd;
 pub(super) use record::remove_pods;
 pub use record::{
-    FoundJob, JobClaim, JobFirst, find_job, get_job, job_in, job_names, jobs, owner, pod_names, sweep_jobs,
+    FoundJob, JobClaim, JobFirst, find_job, get_job, job_in, job_names, jobs, new_pod_names, owner, pod_names,
+    sweep_jobs,
 };
 pub(super) use run::{Crew, Notices, Of, Order, STOPPED};
 pub use run::{StartJob, Template};

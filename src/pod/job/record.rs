@@ -1,6 +1,7 @@
 //! What is kept of a detached Job in `jobs/NAME`: how it was started (`job.json`), how far it has come (`status.json`), and its keeper's
 //! socket. The keeper has the directory locked; the kernel drops the lock with it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -197,12 +198,21 @@ pub(in crate::pod) fn remove_pods(data: &Path, uid: &str, facts: &HostFacts) -> 
 
 /// The names of the pods of the Job with this uid, in the order in which they were started.
 pub fn pod_names(data: &Path, uid: &str) -> Vec<String> {
+    new_pod_names(data, uid, &mut BTreeSet::new())
+}
+
+/// As [`pod_names`], without those in `known`, to which everything is added that was looked at, so that no record is read twice.
+pub fn new_pod_names(data: &Path, uid: &str, known: &mut BTreeSet<String>) -> Vec<String> {
     let mut pods = Vec::new();
     for name in list::names(data) {
-        if let Ok(Some(first)) = read_first(&pod_dir(data, &name))
-            && owner(&first.object).is_some_and(|(_, owner)| owner == uid)
+        // One without a record is being made.
+        if !known.contains(&name)
+            && let Ok(Some(first)) = read_first(&pod_dir(data, &name))
         {
-            pods.push((first.started_at, name));
+            known.insert(name.clone());
+            if owner(&first.object).is_some_and(|(_, owner)| owner == uid) {
+                pods.push((first.started_at, name));
+            }
         }
     }
     pods.sort_unstable();

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
 use super::cri::Header;
 use super::files::runs;
@@ -23,6 +23,8 @@ use crate::sys::{Named, SysError};
 /// One container's log.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// The pod's name, for messages.
+    pub pod: String,
     /// The container's name.
     pub container: String,
     /// The run to read, or to begin with.
@@ -79,6 +81,30 @@ pub trait Watch {
     fn state(&mut self) -> Result<Progress>;
 }
 
+/// What tells of pods whose logs are to be followed, too.
+pub trait Arrivals<W> {
+    /// Becomes readable when there may be another; `None` once none will come.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// The next of those that have come, `None` where there is none now. It is asked for at first, whenever the descriptor is readable and whenever
+    /// there is room for more, never waits for a pod to come, and takes away what made the descriptor readable.
+    ///
+    /// # Errors
+    /// Ends the following.
+    fn next(&mut self) -> Result<Option<Arrival<W>>>;
+}
+
+/// A pod whose logs are to be followed.
+#[derive(Debug)]
+pub struct Arrival<W> {
+    /// The pod's directory.
+    pub dir: PathBuf,
+    /// Its containers, each with what tells of its restarts and end.
+    pub sources: Vec<(Source, W)>,
+    /// Only so many of each container's last lines.
+    pub tail: Option<usize>,
+}
+
 /// What was removed before it could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lost {
@@ -101,6 +127,10 @@ pub enum Lost {
 /// How often files are looked at where the kernel has no inotify instance to spare (`fs.inotify.max_user_instances`).
 const LOOK_EVERY_MILLISECONDS: u8 = 100;
 
+/// How many logs are read at once at most where pods come and go; each takes some descriptors, of which 1024 are the usual limit. Others wait until
+/// some have ended.
+const MOST_AT_ONCE: usize = 200;
+
 /// How often, and how long apart, an entry that is just being written is read again before a piece of it is printed.
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(1);
@@ -111,13 +141,15 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(1);
 /// A file could not be read, or `out` not be written for another reason than that its reader is gone.
 pub fn print(dir: &Path, sources: &[Source], options: &Options, out: &mut dyn Write) -> Result<Outcome> {
     let sources = sources.iter().map(|source| (source.clone(), None::<Never>)).collect();
-    outcome(Session::new(dir, sources, options, out, &mut |_, _| {}).and_then(Session::run))
+    let mut lost = |_: &Source, _| {};
+    let mut session = Session::new(None, None, options, out, &mut lost);
+    outcome(session.open(dir, sources, options.tail).and_then(|()| session.run()))
 }
 
 /// Prints the logs, and what is written to them, until all containers have ended.
 ///
 /// A container that restarts is followed into its next run, as docker does; kubectl would end. What was lost because files were removed
-/// before they could be read is told to `lost`, with the container's name.
+/// before they could be read is told to `lost`.
 ///
 /// # Errors
 /// As [`print`], or a watch failed.
@@ -126,10 +158,25 @@ pub fn follow<W: Watch>(
     sources: Vec<(Source, W)>,
     options: &Options,
     out: &mut dyn Write,
-    lost: &mut dyn FnMut(&str, Lost),
+    lost: &mut dyn FnMut(&Source, Lost),
 ) -> Result<Outcome> {
     let sources = sources.into_iter().map(|(source, watch)| (source, Some(watch))).collect();
-    outcome(Session::new(dir, sources, options, out, lost).and_then(Session::run))
+    let mut session = Session::new(None, inotify(), options, out, lost);
+    outcome(session.open(dir, sources, options.tail).and_then(|()| session.run()))
+}
+
+/// Prints the logs of the pods that `arrivals` names, and what is written to them, until all have ended and no other comes. Each says for itself how
+/// much of its end is shown; what is printed at the same time is merged by time.
+///
+/// # Errors
+/// As [`follow`], or no more can be heard of arrivals.
+pub fn follow_arrivals<W: Watch>(
+    arrivals: &mut dyn Arrivals<W>,
+    options: &Options,
+    out: &mut dyn Write,
+    lost: &mut dyn FnMut(&Source, Lost),
+) -> Result<Outcome> {
+    outcome(Session::new(Some(arrivals), inotify(), options, out, lost).run())
 }
 
 /// The watch of a log that is not followed.
@@ -179,17 +226,22 @@ fn outcome(stopped: std::result::Result<(), Stop>) -> Result<Outcome> {
 }
 
 struct Session<'a, W> {
-    dir: Rc<OwnedFd>,
     readings: Vec<Reading<W>>,
     printer: Printer<'a>,
-    /// Tells of changes in the directory; `None` where nothing is followed, or where the kernel has none to spare.
+    arrivals: Option<&'a mut dyn Arrivals<W>>,
+    /// Tells of changes in the directories; `None` where nothing is followed, or where the kernel has none to spare.
     changes: Option<Inotify>,
-    lost: &'a mut dyn FnMut(&str, Lost),
+    lost: &'a mut dyn FnMut(&Source, Lost),
 }
 
 /// One container's log while it is read.
 struct Reading<W> {
-    container: String,
+    source: Source,
+    /// Its number for the printer.
+    number: usize,
+    dir: Rc<OwnedFd>,
+    /// What tells of changes in the directory, which the pod's containers have in common.
+    changes: Option<WatchDescriptor>,
     log: RunLog,
     watch: Option<W>,
     /// The latest run that is known.
@@ -225,43 +277,104 @@ impl<W: Watch> Reading<W> {
 
 impl<'a, W: Watch> Session<'a, W> {
     fn new(
-        dir: &Path,
-        sources: Vec<(Source, Option<W>)>,
+        arrivals: Option<&'a mut dyn Arrivals<W>>,
+        changes: Option<Inotify>,
         options: &Options,
         out: &'a mut dyn Write,
-        lost: &'a mut dyn FnMut(&str, Lost),
-    ) -> std::result::Result<Self, Stop> {
+        lost: &'a mut dyn FnMut(&Source, Lost),
+    ) -> Self {
+        let printer = Printer::new(out, options.timestamps, options.since);
+        Session { readings: Vec::new(), printer, arrivals, changes, lost }
+    }
+
+    /// Begins to read a pod's logs.
+    fn open(
+        &mut self,
+        dir: &Path,
+        sources: Vec<(Source, Option<W>)>,
+        tail: Option<usize>,
+    ) -> std::result::Result<(), Stop> {
         // Before the first look at the files, so that no change falls between.
-        let changes = sources.iter().any(|(_, watch)| watch.is_some()).then(|| watch_changes(dir)).flatten();
+        let changes = self.watch_changes(dir);
         let dir = Rc::new(OwnedFd::from(File::open(dir).named(|| format!("open({dir:?})"))?));
-        let prefixes = sources.iter().map(|(source, _)| source.prefix.clone()).collect();
-        let printer = Printer::new(out, prefixes, options.timestamps, options.since);
-        let mut readings = Vec::new();
-        for (Source { container, run, .. }, watch) in sources {
+        for (source, watch) in sources {
             let life = if watch.is_some() { Life::Goes } else { Life::Ended };
-            let mut reading = Reading { log: RunLog::new(&dir, &container, run), container, watch, latest: run, life };
+            let log = RunLog::new(&dir, &source.container, source.run);
+            let (number, latest) = (self.printer.add(source.prefix.clone()), source.run);
+            let dir = Rc::clone(&dir);
+            let mut reading = Reading { source, number, dir, changes, log, watch, latest, life };
             // Asked before the files are opened: what it says was written is in them.
             reading.ask()?;
             reading.log.open_oldest()?;
-            if let Some(lines) = options.tail {
+            if let Some(lines) = tail {
                 skip_to_tail(&mut reading.log, lines)?;
             }
-            readings.push(reading);
+            self.readings.push(reading);
         }
-        let mut session = Session { dir, readings, printer, changes, lost };
-        session.refresh_followed()?;
-        Ok(session)
+        self.refresh_followed()
     }
 
-    fn run(mut self) -> std::result::Result<(), Stop> {
+    /// Has changes in the directory told. Where the kernel does not watch one more, all are looked at every now and then.
+    fn watch_changes(&mut self, dir: &Path) -> Option<WatchDescriptor> {
+        let flags = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_ONLYDIR;
+        let watched = self.changes.as_ref()?.add_watch(dir, flags).ok();
+        if watched.is_none() {
+            self.changes = None;
+        }
+        watched
+    }
+
+    fn run(&mut self) -> std::result::Result<(), Stop> {
         loop {
+            self.admit()?;
             self.drain()?;
             self.printer.idle()?;
-            if self.readings.iter().all(|reading| reading.life == Life::Read) {
+            if self.close() && self.arrivals.is_some() {
+                // There is room for others.
+                continue;
+            }
+            if self.readings.is_empty() && self.arrivals.as_ref().is_none_or(|arrivals| arrivals.fd().is_none()) {
                 return Ok(());
             }
             self.wait()?;
         }
+    }
+
+    /// Begins to read the logs of pods that have come, as far as there is room for them.
+    fn admit(&mut self) -> std::result::Result<(), Stop> {
+        while self.has_room()
+            && let Some(arrivals) = &mut self.arrivals
+            && let Some(Arrival { dir, sources, tail }) = arrivals.next()?
+        {
+            let sources = sources.into_iter().map(|(source, watch)| (source, Some(watch))).collect();
+            match self.open(&dir, sources, tail) {
+                // One that was removed meanwhile does not end the others'.
+                Err(_) if !dir.exists() => {}
+                opened => opened?,
+            }
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.readings.len() < MOST_AT_ONCE
+    }
+
+    /// Lets go of what was read to its end; whether there was any.
+    fn close(&mut self) -> bool {
+        let closed: Vec<Reading<W>> = self.readings.extract_if(.., |reading| reading.life == Life::Read).collect();
+        for descriptor in closed.iter().filter_map(|reading| reading.changes) {
+            if let Some(changes) = &self.changes
+                && !self.readings.iter().any(|reading| reading.changes == Some(descriptor))
+            {
+                // The pod may have been removed, and its directory with it.
+                let _ = changes.rm_watch(descriptor);
+            }
+        }
+        !closed.is_empty()
     }
 
     /// Prints all there is, the earliest entry of all logs first.
@@ -277,7 +390,7 @@ impl<'a, W: Watch> Session<'a, W> {
             }
             let Some((n, until)) = self.earliest() else { return Ok(()) };
             let Some(reading) = self.readings.get_mut(n) else { return Ok(()) };
-            let used = self.printer.print(n, reading.log.entries(), until.as_ref())?;
+            let used = self.printer.print(reading.number, reading.log.entries(), until.as_ref())?;
             reading.log.consume(used);
         }
     }
@@ -314,7 +427,7 @@ impl<'a, W: Watch> Session<'a, W> {
             let Some(reading) = self.readings.get_mut(n) else { return Ok(false) };
             match reading.log.fill()? {
                 Fill::Entries => return Ok(true),
-                Fill::Piece => self.printer.print_piece(n, reading.log.piece())?,
+                Fill::Piece => self.printer.print_piece(reading.number, reading.log.piece())?,
                 Fill::End if reading.log.is_behind() => {}
                 Fill::End if reading.log.run() < reading.latest => self.next_run(n)?,
                 Fill::End if reading.life == Life::Goes => return Ok(false),
@@ -324,7 +437,7 @@ impl<'a, W: Watch> Session<'a, W> {
                     std::thread::sleep(BETWEEN_TRIES);
                 }
                 Fill::End => {
-                    self.printer.print_piece(n, reading.log.piece())?;
+                    self.printer.print_piece(reading.number, reading.log.piece())?;
                     reading.life = Life::Read;
                 }
             }
@@ -335,15 +448,15 @@ impl<'a, W: Watch> Session<'a, W> {
     fn next_run(&mut self, n: usize) -> std::result::Result<(), Stop> {
         let Some(reading) = self.readings.get_mut(n) else { return Ok(()) };
         let (read, latest) = (reading.log.run(), reading.latest);
-        let there = runs(&self.dir, &reading.container)?;
+        let there = runs(&reading.dir, &reading.source.container)?;
         let next = there.into_iter().find(|run| (read + 1..=latest).contains(run)).unwrap_or(latest);
         // The one before the latest is kept; if it has no file it said nothing.
         let last_forgotten = (next - 1).min(latest.saturating_sub(2));
         if last_forgotten > read {
-            (self.lost)(&reading.container, Lost::Runs { first: read + 1, last: last_forgotten });
+            (self.lost)(&reading.source, Lost::Runs { first: read + 1, last: last_forgotten });
         }
-        reading.log = RunLog::new(&self.dir, &reading.container, next);
-        self.printer.restart(n)?;
+        reading.log = RunLog::new(&reading.dir, &reading.source.container, next);
+        self.printer.restart(reading.number)?;
         self.refresh(n)
     }
 
@@ -351,7 +464,7 @@ impl<'a, W: Watch> Session<'a, W> {
         let Some(reading) = self.readings.get_mut(n) else { return Ok(()) };
         let count = reading.log.refresh()?;
         if count > 0 {
-            (self.lost)(&reading.container, Lost::Files { run: reading.log.run(), count });
+            (self.lost)(&reading.source, Lost::Files { run: reading.log.run(), count });
         }
         Ok(())
     }
@@ -385,7 +498,7 @@ impl<'a, W: Watch> Session<'a, W> {
         if is_new { self.refresh_followed() } else { Ok(()) }
     }
 
-    /// Waits until something is written, or a watch has something to tell.
+    /// Waits until something is written, a watch has something to tell, or a pod has come that there is room for.
     fn wait(&mut self) -> std::result::Result<(), Stop> {
         let watched: Vec<usize> = (0..self.readings.len())
             .filter(|n| self.readings.get(*n).is_some_and(|reading| reading.life == Life::Goes))
@@ -393,6 +506,8 @@ impl<'a, W: Watch> Session<'a, W> {
         let fds = watched.iter().filter_map(|n| self.readings.get(*n)?.watch.as_ref().map(Watch::fd));
         let mut fds: Vec<PollFd> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         fds.extend(self.changes.iter().map(|changes| PollFd::new(changes.as_fd(), PollFlags::POLLIN)));
+        let arrivals = self.arrivals.as_ref().filter(|_| self.has_room()).and_then(|arrivals| arrivals.fd());
+        fds.extend(arrivals.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let timeout =
             if self.changes.is_some() { PollTimeout::NONE } else { PollTimeout::from(LOOK_EVERY_MILLISECONDS) };
         match poll(&mut fds, timeout) {
@@ -410,11 +525,7 @@ impl<'a, W: Watch> Session<'a, W> {
     }
 }
 
-/// An inotify instance for the directory, if there is one to be had.
-fn watch_changes(dir: &Path) -> Option<Inotify> {
-    let changes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
-    let flags =
-        AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONLYDIR;
-    changes.add_watch(dir, flags).ok()?;
-    Some(changes)
+/// An inotify instance, if there is one to be had.
+fn inotify() -> Option<Inotify> {
+    Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()
 }

@@ -19,7 +19,7 @@ mod writer;
 
 pub use cri::LogStream;
 pub use files::{forget_before, runs};
-pub use follow::{Lost, Options, Outcome, Progress, Source, Watch, follow, print};
+pub use follow::{Arrival, Arrivals, Lost, Options, Outcome, Progress, Source, Watch, follow, follow_arrivals, print};
 pub use neutral::Neutral;
 pub use printer::Timestamps;
 pub use stamp::Stamp;

@@ -59,17 +59,16 @@ enum Line {
 }
 
 impl<'a> Printer<'a> {
-    /// Prints to `out`, each line of source number n behind the n-th of `prefixes`. Lines that began before `since` are left out.
-    pub(super) fn new(
-        out: &'a mut dyn Write,
-        prefixes: Vec<String>,
-        timestamps: Timestamps,
-        since: Option<Stamp>,
-    ) -> Printer<'a> {
-        let source = |prefix| Source { prefix, lines: [Line::Begins; 2] };
-        let sources = prefixes.into_iter().map(source).collect();
+    /// Prints to `out`. Lines that began before `since` are left out.
+    pub(super) fn new(out: &'a mut dyn Write, timestamps: Timestamps, since: Option<Stamp>) -> Printer<'a> {
         let waiting = Vec::with_capacity(FULL);
-        Printer { out, waiting, timestamps, since, sources, open: None, held: Vec::new(), held_bytes: 0 }
+        Printer { out, waiting, timestamps, since, sources: Vec::new(), open: None, held: Vec::new(), held_bytes: 0 }
+    }
+
+    /// One more source, each line of which is printed behind `prefix`: its number.
+    pub(super) fn add(&mut self, prefix: String) -> usize {
+        self.sources.push(Source { prefix, lines: [Line::Begins; 2] });
+        self.sources.len() - 1
     }
 
     /// Prints entries, each with its newline, of source number `source`, up to the first that is later than `until`. Returns how many
@@ -249,7 +248,10 @@ mod tests {
         let several = entries.iter().any(|(source, _)| *source > 0);
         let prefixes = ["[a] ", "[b] "].map(|p| if several { p.to_owned() } else { String::new() });
         let mut out = Vec::new();
-        let mut printer = Printer::new(&mut out, prefixes.to_vec(), timestamps, since.and_then(Stamp::parse));
+        let mut printer = Printer::new(&mut out, timestamps, since.and_then(Stamp::parse));
+        for prefix in prefixes {
+            printer.add(prefix);
+        }
         for (source, text) in entries {
             assert_eq!(printer.print(*source, text.as_bytes(), None).unwrap(), text.len());
         }
@@ -320,7 +322,8 @@ mod tests {
     fn printing_stops_at_a_time() {
         let text = entry(TIME, "stdout", 'F', "a") + "broken\n" + &entry(LATER, "stdout", 'F', "b");
         let mut out = Vec::new();
-        let mut printer = Printer::new(&mut out, vec![String::new()], Timestamps::Hidden, None);
+        let mut printer = Printer::new(&mut out, Timestamps::Hidden, None);
+        printer.add(String::new());
         let used = printer.print(0, text.as_bytes(), Stamp::parse(TIME).as_ref()).unwrap();
         assert!(text[used..].starts_with(LATER));
     }

@@ -25,7 +25,7 @@ fn writer(dir: &Path, container: &str, run: u32, max_size: u64, max_files: u32) 
 }
 
 fn source(container: &str, run: u32) -> Source {
-    Source { container: container.to_owned(), run, prefix: String::new() }
+    Source { pod: "p".to_owned(), container: container.to_owned(), run, prefix: String::new() }
 }
 
 fn printed(dir: &Path, sources: &[Source], options: &Options) -> Vec<u8> {
@@ -115,6 +115,77 @@ fn following_sees_rotations_restarts_and_the_end() {
     let (text, lost) = followed(dir.path(), &told, &EVERYTHING, steps);
     assert_eq!(text, "zero\none\ntwo\nthree\nunfinished\nagain\nlast");
     assert_eq!(lost, []);
+}
+
+/// Pods that the test lets come.
+struct Coming<'a> {
+    told: Told,
+    last: Progress,
+    pods: &'a RefCell<Vec<Option<Arrival<Told>>>>,
+}
+
+impl Arrivals<Told> for Coming<'_> {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        matches!(self.last, Progress::Running { .. }).then(|| self.told.fd())
+    }
+
+    fn next(&mut self) -> Result<Option<Arrival<Told>>> {
+        self.last = self.told.state()?;
+        Ok(self.pods.borrow_mut().pop().flatten())
+    }
+}
+
+#[test]
+fn pods_that_come_later_are_followed_too_until_the_last_has_ended() {
+    let places: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let logs: Vec<_> = places.iter().map(|dir| RefCell::new(writer(dir.path(), "a", 0, 100, 3))).collect();
+    let told: Vec<_> = places.iter().map(|_| Told::new(Progress::Running { run: 0 })).collect();
+    let write = |n: usize, text: &str| logs[n].borrow_mut().write(LogStream::Stdout, text.as_bytes());
+    let arrival = |n: usize, tail| {
+        let source = Source { pod: format!("p{n}"), prefix: format!("[{n}] "), ..source("a", 0) };
+        Some(Arrival { dir: places[n].path().to_owned(), sources: vec![(source, told[n].clone())], tail })
+    };
+    let keeper = Told::new(Progress::Running { run: 0 });
+    write(0, "one\ntwo\n");
+    let pods = RefCell::new(vec![arrival(0, Some(1))]);
+    let come = |arrival| {
+        pods.borrow_mut().push(arrival);
+        keeper.tell(Progress::Running { run: 0 });
+    };
+    let ends = |n: usize| told[n].tell(Progress::Ended { run: 0 });
+    let steps: Vec<Box<dyn FnMut()>> = vec![
+        Box::new(|| {
+            write(1, "early\n");
+            come(arrival(1, None));
+        }),
+        Box::new(|| {
+            write(0, "three\n");
+            ends(0);
+        }),
+        // What has been removed is passed.
+        Box::new(|| come(Some(Arrival { dir: "/nonexistent".into(), sources: Vec::new(), tail: None }))),
+        // With nobody left the next is waited for, as long as any may come.
+        Box::new(|| ends(1)),
+        Box::new(|| {
+            write(2, "last\n");
+            ends(2);
+            pods.borrow_mut().push(arrival(2, None));
+            keeper.tell(Progress::Ended { run: 0 });
+        }),
+    ];
+    // Whatever closes a log has the reader look for another, and so is a step of its own.
+    let mut all: Vec<Box<dyn FnMut()>> = Vec::new();
+    for (n, step) in steps.into_iter().enumerate() {
+        all.push(step);
+        if matches!(n, 1 | 3) {
+            all.push(Box::new(|| {}));
+        }
+    }
+    let mut out = Steps { text: Vec::new(), steps: all };
+    let mut arrivals = Coming { told: keeper.clone(), last: Progress::Running { run: 0 }, pods: &pods };
+    let outcome = follow_arrivals(&mut arrivals, &EVERYTHING, &mut out, &mut |_, _| {}).unwrap();
+    assert_eq!(outcome, Outcome::Complete);
+    assert_eq!(String::from_utf8(out.text).unwrap(), "[0] two\n[1] early\n[0] three\n[2] last\n");
 }
 
 #[test]

@@ -307,7 +307,8 @@ impl Supervisor<'_> {
     /// The end of what the present run of container `n` has printed.
     fn end_of_log(&self, n: usize) -> String {
         let Some(container) = self.containers.get(n) else { return String::new() };
-        let source = LogSource { container: container.plan.name.clone(), run: container.run, prefix: String::new() };
+        let (pod, name) = (self.plan.name.clone(), container.plan.name.clone());
+        let source = LogSource { pod, container: name, run: container.run, prefix: String::new() };
         let options = Options { tail: Some(LOG_LINES), since: None, timestamps: Timestamps::Hidden };
         let mut text = Vec::new();
         let _ = print(self.path, &[source], &options, &mut text);
