@@ -393,6 +393,93 @@ fn volumes_of_a_detached_pod_follow_too_but_for_what_is_immutable() {
     detached::end_all(&place);
 }
 
+/// What `podling plan --diff` and `up` say of `pod.yaml` beside the pod that runs.
+#[track_caller]
+fn expect_up(place: &Place, word: &str) {
+    let differs = place.podling(&["plan", "--diff", "pod.yaml"]);
+    differs.expect_code(i32::from(word == "replaced"));
+    assert_eq!(differs.stdout.is_empty(), word == "unchanged", "{differs}");
+    let output = place.podling(&["up", "pod.yaml"]);
+    assert_eq!(output.expect_success().stdout, format!("pod/p {word}\n"), "{differs}");
+}
+
+// shows: spec.volumes[].configMap, spec.volumes[].secret, ConfigMap:immutable
+#[test]
+fn what_a_pod_follows_already_is_no_reason_to_replace_it() {
+    let place = Place::with(&["busybox"]);
+    let text = |map: &str, a: &str, field: &str| {
+        let volumes =
+            format!("volumes: [{{name: conf, configMap: {{name: m{field}}}}}]\nterminationGracePeriodSeconds: 0");
+        let script = "last=; while true; do now=$(cat /conf/a); if [ \"$now\" != \"$last\" ]; then last=$now; echo now $now; fi; sleep 0.05; done";
+        let pod = pod(
+            "p",
+            &volumes,
+            &[container_yaml("c", "busybox", script, "volumeMounts: [{name: conf, mountPath: /conf}]")],
+        );
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\n{map}data: {{a: {a}}}\n---\n{pod}")
+    };
+    detached::start(&place, &text("", "one", ""));
+    wait_for_log(&place, "now one");
+    place.write(&text("", "two", ""));
+    expect_up(&place, "unchanged");
+    wait_for_log(&place, "now two");
+    // Started once more it begins with what it had.
+    place.podling(&["restart", "p"]).expect_success();
+    wait_for_log(&place, "now two");
+    expect_up(&place, "unchanged");
+    assert!(!place.podling(&["logs", "p"]).stdout.contains("one"));
+    // What the Pod says of the volume counts, and so does what does not follow.
+    place.write(&text("", "two", ", defaultMode: 0444"));
+    expect_up(&place, "replaced");
+    place.write(&text("immutable: true\n", "two", ", defaultMode: 0444"));
+    expect_up(&place, "replaced");
+    wait_for_log(&place, "now two");
+    place.write(&text("immutable: true\n", "three", ", defaultMode: 0444"));
+    expect_up(&place, "replaced");
+    wait_for_log(&place, "now three");
+    // Where the file is gone, or not valid, the pod begins with what was said first.
+    for text in ["a: b: c: [", ""] {
+        place.write(text);
+        if text.is_empty() {
+            std::fs::remove_file(place.path().join("pod.yaml")).unwrap();
+        }
+        place.podling(&["restart", "p"]).expect_success();
+        wait_for_log(&place, "now three");
+    }
+    detached::end_all(&place);
+}
+
+#[test]
+fn what_cannot_be_watched_is_compared() {
+    let place = Place::with(&["busybox"]);
+    let map = |a: &str| {
+        place.write_file(
+            "map.yaml",
+            &format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{a: {a}}}\n"),
+        )
+    };
+    let spec = "volumes: [{name: conf, configMap: {name: m}}]\nterminationGracePeriodSeconds: 0";
+    place.write(&pod(
+        "p",
+        spec,
+        &[container_yaml("c", "busybox", "sleep 1000", "volumeMounts: [{name: conf, mountPath: /conf}]")],
+    ));
+    let up = || {
+        let mut command = place.command(&["up", "pod.yaml", "/dev/stdin"]);
+        command.stdin(std::fs::File::open(place.path().join("map.yaml")).unwrap());
+        Running::spawn(&place, command).finish().expect_success().stdout.clone()
+    };
+    map("one");
+    assert_eq!(up(), "pod/p created\n");
+    let events = place.podling(&["events", "p"]);
+    assert!(events.stdout.contains("the volumes will not follow their files"), "{events}");
+    assert_eq!(up(), "pod/p unchanged\n");
+    map("two");
+    assert_eq!(up(), "pod/p replaced\n");
+    assert_eq!(place.podling(&["exec", "p", "--", "cat", "/conf/a"]).expect_success().stdout, "two");
+    detached::end_all(&place);
+}
+
 #[test]
 fn what_comes_from_standard_input_stays() {
     let place = Place::with(&["busybox"]);

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::error::{Context, Error, Result};
 use crate::manifest::{self, Bundle, Input, Said};
-use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PolicyLevel};
+use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PolicyLevel, take_present};
 use crate::pod::record::{First, RecordedInput};
 use crate::pod::{base_layer, local, pod_dir};
 
@@ -131,6 +131,21 @@ impl Given {
         }
         Ok(Given { bundle, options: first.options.clone(), inputs: first.inputs.clone() })
     }
+
+    /// What a pod is started from once more: as [`Given::recorded`], but that what its volumes follow is as its files have it now, for the pod had it so
+    /// already. A file that is gone still says what it said.
+    ///
+    /// # Errors
+    /// As [`Given::recorded`].
+    pub fn once_more(first: &First) -> Result<Given> {
+        let mut given = Given::recorded(first)?;
+        let now = first.inputs.iter().map(|input| present(input).map_or_else(|| read_again(input), Ok));
+        // What is not valid is not followed by a running pod either.
+        if let Ok(now) = manifest::read_data(&now.collect::<Result<Vec<_>>>()?) {
+            take_present(&mut given.bundle, now);
+        }
+        Ok(given)
+    }
 }
 
 /// `KEY=VALUE`, of which either may be what a label of a Kubernetes node may be.
@@ -146,6 +161,13 @@ fn recorded(input: &Input, bundle: &Bundle) -> RecordedInput {
         path: input.path.clone(),
         text: bundle.secrets.is_empty().then(|| String::from_utf8_lossy(&input.bytes).into_owned()),
     }
+}
+
+/// A file of the input as it is now, if it is there still.
+fn present(input: &RecordedInput) -> Option<Input> {
+    let path = input.path.as_ref()?;
+    let bytes = std::fs::read(path).ok()?;
+    Some(Input { name: input.name.clone(), bytes, path: Some(path.clone()) })
 }
 
 fn read_again(input: &RecordedInput) -> Result<Input> {

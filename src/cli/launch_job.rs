@@ -7,7 +7,7 @@ use super::planner::{Planner, first_pod};
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::manifest::{ObjectKey, SaidJob};
-use crate::plan::{JobPlan, JobPod, JobStart};
+use crate::plan::{Contents, JobPlan, JobPod, JobStart};
 use crate::pod::job::JobFirst;
 use crate::pod::record::boot_id;
 use crate::pod::{Claim, Kept, Mode, Start, Template};
@@ -86,5 +86,6 @@ fn text(said: &SaidJob) -> Result<String> {
 /// What tells two Jobs' pods apart, whatever uids the Jobs have.
 fn fingerprint(planner: &Planner, said: &SaidJob, plan: &JobPlan) -> Result<String> {
     let plan = JobPlan { uid: String::new(), ..plan.clone() };
-    crate::plan::fingerprint(&planner.lasting(&first_pod(said, &plan))?)
+    // The volumes of its pods follow nothing.
+    crate::plan::fingerprint(&planner.lasting(&first_pod(said, &plan))?, Contents::All)
 }

@@ -39,6 +39,7 @@ mod pump;
 mod push;
 mod registry;
 mod run;
+mod same;
 mod session;
 mod signals;
 mod stdout;

@@ -9,6 +9,7 @@ use super::input::PodArgs;
 use super::plan_diff::{Hidden, diff};
 use super::planner::{Planner, first_pod};
 use super::registry::RegistryArgs;
+use super::same::is_same;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
@@ -87,8 +88,7 @@ fn differences(plans: &[PodPlan], data: &Path) -> Result<u8> {
                     "`podling up` starts pods in the background; `podling ps --all` shows what there is of {name:?}"
                 )));
         };
-        let same = first.fingerprint == crate::plan::fingerprint(plan)?;
-        let hidden = if same { Hidden::Same } else { Hidden::Different };
+        let hidden = if is_same(&found, &first, plan)? { Hidden::Same } else { Hidden::Different };
         let text = diff(name, &first.plan, &crate::plan::render(plan)?, hidden)?;
         Stdout::lock().write_all(text.as_bytes())?;
         code = code.max(u8::from(!text.is_empty()));

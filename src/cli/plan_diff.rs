@@ -58,13 +58,15 @@ fn add(path: &str, value: &Value, text: &mut String) -> Result<()> {
                 add(&format!("{path}.{field}"), value, text)?;
             }
         }
-        Value::Array(items) if !items.is_empty() => {
-            for item in items {
+        // What a running pod follows is not its plan's.
+        Value::Array(items) if items.iter().any(|item| item["followed"] != true) => {
+            for item in items.iter().filter(|item| item["followed"] != true) {
                 // Items are told apart by their names, not their numbers, which an item before them would change.
                 let named = ["name", "destination", "path"].iter().find_map(|field| item.get(field)?.as_str());
                 add(&format!("{path}[{}]", named.unwrap_or_default()), item, text)?;
             }
         }
+        Value::Array(_) => text.push_str(&format!("{path}: []\n")),
         value => text.push_str(&format!("{path}: {}\n", json_line(value)?)),
     }
     Ok(())
@@ -90,5 +92,17 @@ mod tests {
         assert_eq!(diff("p", &old.to_string(), &old, Hidden::Same).unwrap(), "");
         assert!(diff("p", &old.to_string(), &old, Hidden::Different).unwrap().contains("~ what is in a file"));
         assert!(diff("p", "", &old, Hidden::Same).is_err());
+    }
+
+    #[test]
+    fn what_a_running_pod_follows_is_no_difference() {
+        let plan = |files: Value| json!({ "volumes": [{ "name": "v", "files": files }] });
+        let followed = |bytes: u32| json!({ "path": "a", "bytes": bytes, "followed": true });
+        let told = |old: Value, new: Value| diff("p", &plan(old).to_string(), &plan(new), Hidden::Same).unwrap();
+        assert_eq!(told(json!([followed(1)]), json!([followed(2)])), "");
+        assert_eq!(told(json!([followed(1)]), json!([])), "");
+        assert!(
+            told(json!([followed(1)]), json!([{ "path": "b", "bytes": 1 }])).contains("+ volumes[v].files[b].bytes: 1")
+        );
     }
 }

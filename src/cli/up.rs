@@ -10,6 +10,7 @@ use super::launch::{Launch, LifeArgs, Trace, WaitArgs};
 use super::launch_job::is_same_job;
 use super::registry::RegistryArgs;
 use super::run::started;
+use super::same::is_same;
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::{HostFacts, protect};
@@ -23,6 +24,7 @@ use crate::pod::{Kept, Style};
 /// Make the pods that run be those that files describe: start what is missing, replace what has changed, leave the rest alone
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A pod whose plan is the same keeps running. `podling plan FILE` shows what is compared.
+What is in volumes that follow their ConfigMaps and Secrets is not compared: a running pod has it already.
 A Job that is the same is left alone, whether it runs, is complete or has failed; one that has changed is stopped and started anew, and one that
 was stopped or lost its keeper is started anew, too.
 
@@ -55,7 +57,8 @@ pub struct UpArgs {
 /// Stop detached pods and start them anew, from what they were started from
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The pod is another one afterwards: its emptyDir volumes and its logs are new. A tag of an image is looked up again.
+    after_help = "The pod is another one afterwards: its emptyDir volumes and its logs are new. A tag of an image is looked up again. ConfigMaps that
+its volumes follow are as their files have them now, where these are there and valid; all else is as it was.
 
 Examples:
   podling restart web
@@ -115,8 +118,8 @@ pub fn up(args: &UpArgs) -> Result<u8> {
                 Some(first) => {
                     let planner = &planned.planner;
                     let lasting = planner.lasting(planner.said(plan)?)?;
-                    let same = first.fingerprint == crate::plan::fingerprint(&lasting)?
-                        && first.time_scale == args.life.time_scale.to_string();
+                    let same =
+                        first.time_scale == args.life.time_scale.to_string() && is_same(&found, &first, &lasting)?;
                     if same && !args.force { "unchanged" } else { "replaced" }
                 }
             },
@@ -194,7 +197,7 @@ pub fn restart(args: &RestartArgs) -> Result<u8> {
                 found.name
             )));
         }
-        let given = Given::recorded(&first)?;
+        let given = Given::once_more(&first)?;
         let life = LifeArgs { time_scale: first.time_scale.parse().unwrap_or(1.0), trace: false };
         let registry = RegistryArgs::default();
         let having = Having { registry: &registry, policy: Some(PullPolicy::IfNotPresent), quiet: args.quiet };

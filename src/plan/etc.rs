@@ -29,6 +29,7 @@ pub(super) fn etc(scope: &Scope, report: &mut Vec<Verdict>) -> Result<VolumePlan
         mode: 0o755,
         group: None,
         layout: Layout::Plain,
+        follows: None,
         directories: Vec::new(),
         files: own.into_iter().chain(message::files(scope)?).collect(),
     })

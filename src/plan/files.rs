@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume};
 
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Verdict, downward, groups, token};
+use super::{FilePlan, Origin, Verdict, downward, follow, groups, token};
 use crate::error::Result;
 
 const DEFAULT_MODE: u32 = 0o644;
@@ -138,17 +138,27 @@ impl<'a> Files<'a> {
             let mend = format!("add the {} to the input, or write `optional: true`", object.kind());
             return Err(self.scope.error(&format!("{at}.{}", object.field), why).mend(mend));
         };
+        let origin = match object.kind {
+            Kind::ConfigMap => follow::config_map(self.scope, name),
+            Kind::Secret => follow::secret(self.scope, name),
+        };
+        let origin = if origin.is_some() { Origin::Followed } else { Origin::Plan };
         if object.items.is_empty() {
             for (key, bytes) in keys {
                 let path = PathBuf::from(plain_name(self.scope, at, key)?);
-                self.add(at, FilePlan { owner: self.owner, ..FilePlan::new(path, self.mode, bytes.to_vec()) });
+                self.add(at, FilePlan { owner: self.owner, origin, ..FilePlan::new(path, self.mode, bytes.to_vec()) });
             }
             return Ok(());
         }
         for (i, item) in object.items.iter().enumerate() {
             let at = format!("{at}.items[{i}]");
             match keys.get(item.key.as_str()) {
-                Some(bytes) => self.item(&at, &item.path, item.mode, item.user, bytes.to_vec())?,
+                Some(bytes) => {
+                    self.item(&at, &item.path, item.mode, item.user, bytes.to_vec())?;
+                    if let Some((file, _)) = below(&item.path).and_then(|path| self.files.get_mut(&path)) {
+                        file.origin = origin;
+                    }
+                }
                 None if object.presence == Presence::Optional => {}
                 None => {
                     let why = format!("{} {name:?} has no key {:?}", object.kind(), item.key);

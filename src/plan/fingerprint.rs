@@ -6,8 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::follow::is_followed;
 use super::render::{policy, sort_capabilities};
-use super::{ContainerPlan, FilePlan, Layout, PodPlan, Processes, SandboxPlan, VolumePlan, VolumeSource};
+use super::{
+    ContainerPlan, FilePlan, FollowedInput, Layout, PodPlan, Processes, SandboxPlan, VolumePlan, VolumeSource,
+};
 use crate::error::{Error, Result};
 
 /// Everything of a plan that a running pod depends on. Its report is left out: it follows from the rest, and names lines, which
@@ -37,8 +40,18 @@ struct Volume<'a> {
     mode: u32,
     group: Option<u32>,
     layout: Layout,
+    follows: Option<&'a FollowedInput>,
     directories: &'a [PathBuf],
     files: Vec<File<'a>>,
+}
+
+/// What of the volumes' contents makes two plans different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// All.
+    All,
+    /// What a running pod keeps. What its volumes follow becomes that of the new plan without it being started anew.
+    Kept,
 }
 
 #[derive(Serialize)]
@@ -59,7 +72,7 @@ struct File<'a> {
 ///
 /// # Errors
 /// Only where a path of the plan is not UTF-8.
-pub fn fingerprint(plan: &PodPlan) -> Result<String> {
+pub fn fingerprint(plan: &PodPlan, contents: Contents) -> Result<String> {
     // Without `..`, so that whoever adds a field to the plan decides about it here.
     let PodPlan {
         name,
@@ -90,7 +103,7 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         processes: *processes,
         sandbox,
         run_dir,
-        volumes: volumes.iter().map(volume).collect(),
+        volumes: volumes.iter().map(|one| volume(plan, one, contents)).collect(),
         init_containers,
         containers,
     };
@@ -104,14 +117,17 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
     Ok(digest(&serde_json::to_vec(&value).map_err(failed)?))
 }
 
-fn volume(plan: &VolumePlan) -> Volume<'_> {
-    let VolumePlan { name, path, source, mode, group, layout, directories, files } = plan;
+fn volume<'a>(plan: &PodPlan, volume: &'a VolumePlan, contents: Contents) -> Volume<'a> {
+    let VolumePlan { name, path, source, mode, group, layout, follows, directories, files } = volume;
     let file = |file| {
-        let FilePlan { path, mode, owner, content, lifetime }: &FilePlan = file;
+        let FilePlan { path, mode, owner, content, lifetime, origin: _ }: &FilePlan = file;
         File { path, mode: *mode, owner: *owner, lifetime: *lifetime, digest: digest(content) }
     };
-    let files = files.iter().map(file).collect();
-    Volume { name, path, source, mode: *mode, group: *group, layout: *layout, directories, files }
+    let counts = |file: &&FilePlan| contents == Contents::All || !is_followed(plan, volume, file);
+    let files = files.iter().filter(counts).map(file).collect();
+    // What is followed is told apart by what the Pod says about it, and by where it is.
+    let follows = follows.as_ref().filter(|_| contents == Contents::Kept);
+    Volume { name, path, source, mode: *mode, group: *group, layout: *layout, follows, directories, files }
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -125,7 +141,8 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::fingerprint;
+    use super::{Contents, fingerprint};
+    use crate::manifest::Source;
     use crate::plan::fixture::Fixture;
 
     fn pod() -> Value {
@@ -152,7 +169,7 @@ mod tests {
     }
 
     fn of(fixture: &Fixture) -> String {
-        fingerprint(&fixture.plan().unwrap()).unwrap()
+        fingerprint(&fixture.plan().unwrap(), Contents::Kept).unwrap()
     }
 
     #[test]
@@ -218,9 +235,77 @@ mod tests {
     #[test]
     fn the_report_does_not_count() {
         let mut plan = with(pod(), "YQ==").plan().unwrap();
-        let one = fingerprint(&plan).unwrap();
+        let one = fingerprint(&plan, Contents::Kept).unwrap();
         assert!(!plan.report.is_empty());
         plan.report.clear();
-        assert_eq!(one, fingerprint(&plan).unwrap());
+        assert_eq!(one, fingerprint(&plan, Contents::Kept).unwrap());
+    }
+
+    /// A pod with a ConfigMap of a file in its volumes, and changes to either.
+    fn followed(map: Value, changes: &[(&str, Value)], file: &str) -> Fixture {
+        let mut pod = pod();
+        pod["spec"]["volumes"] = json!([{ "name": "m", "configMap": { "name": "m" } }]);
+        pod["spec"]["containers"][0]["volumeMounts"] = json!([{ "name": "m", "mountPath": "/m" }]);
+        for (at, value) in changes {
+            let (parent, name) = at.rsplit_once('/').unwrap();
+            pod.pointer_mut(parent).unwrap()[name] = value.clone();
+        }
+        let mut map = map;
+        map["metadata"] = json!({ "name": "m" });
+        let mut fixture = Fixture::new(pod).config_map(map);
+        for said in fixture.bundle.config_maps.values_mut() {
+            said.source = Source::of_file(file.as_ref());
+        }
+        fixture
+    }
+
+    #[test]
+    fn what_a_running_pod_follows_does_not_count_but_where_it_is_does() {
+        let file = "/pod.yaml";
+        let map = |text: &str| json!({ "data": { "a": text, "b": "" } });
+        let one = of(&followed(map("x"), &[], file));
+        assert_eq!(one, of(&followed(map("y"), &[], file)));
+        // A key that comes or goes is a file that does.
+        assert_eq!(one, of(&followed(json!({ "data": { "z": "" } }), &[], file)));
+        let whole = |text: &str| fingerprint(&followed(map(text), &[], file).plan().unwrap(), Contents::All).unwrap();
+        assert_ne!(whole("x"), whole("y"));
+        let mut seen = vec![one];
+        let mut is_new = |fixture: &Fixture| {
+            let next = of(fixture);
+            assert!(!seen.contains(&next), "{:?}", fixture.pod);
+            seen.push(next);
+        };
+        is_new(&followed(map("x"), &[], "/other.yaml"));
+        is_new(&followed(json!({ "immutable": true, "data": { "a": "x", "b": "" } }), &[], file));
+        let source = "/spec/volumes/0/configMap";
+        is_new(&followed(map("x"), &[(&format!("{source}/defaultMode"), json!(0o400))], file));
+        for path in ["a", "b"] {
+            let items = json!([{ "key": "a", "path": path }]);
+            is_new(&followed(map("x"), &[(&format!("{source}/items"), items)], file));
+        }
+    }
+
+    #[test]
+    fn what_does_not_follow_counts() {
+        let file = "/pod.yaml";
+        let differs = |changes: &[(&str, Value)], data: [Value; 2]| {
+            let [a, b] = data.map(|data| of(&followed(json!({ "data": data }), changes, file)));
+            a != b
+        };
+        let both = || [json!({ "a": "x", "b": "" }), json!({ "a": "y", "b": "" })];
+        let part = |path: &str| ("/spec/containers/0/volumeMounts/0/subPath", json!(path));
+        assert!(!differs(&[], both()));
+        assert!(differs(&[part("a")], both()));
+        assert!(!differs(&[part("b")], both()));
+        let items = || ("/spec/volumes/0/configMap/items", json!([{ "key": "a", "path": "deep/a" }]));
+        assert!(differs(&[items(), part("deep")], both()));
+        assert!(!differs(&[items(), part("dee")], both()));
+        // Another container that has all of it does not change what this one has.
+        let second = json!([{ "name": "i", "image": "busybox", "volumeMounts": [{ "name": "m", "mountPath": "/m", "subPath": "a" }] }]);
+        assert!(differs(&[("/spec/initContainers", second)], both()));
+        let env = json!([{ "name": "A", "valueFrom": { "configMapKeyRef": { "name": "m", "key": "a" } } }]);
+        assert!(differs(&[("/spec/containers/0/env", env)], both()));
+        let immutable = ["x", "y"].map(|a| of(&followed(json!({ "immutable": true, "data": { "a": a } }), &[], file)));
+        assert_ne!(immutable[0], immutable[1]);
     }
 }

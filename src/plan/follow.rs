@@ -1,13 +1,14 @@
 //! What of a running pod follows its input: the volumes that ConfigMaps and Secrets are in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Volume};
 use serde::{Deserialize, Serialize};
 
+use super::mounts::SUBDIRECTORY;
 use super::names::Names;
 use super::scope::Scope;
-use super::{FilePlan, Options, PodPaths, files};
+use super::{FilePlan, FollowedInput, Options, Origin, PodPaths, PodPlan, VolumePlan, files};
 use crate::error::Result;
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, ObjectKey, Said, Source};
@@ -25,7 +26,7 @@ pub fn constant(pod: &Said<Pod>, bundle: &Bundle) -> Option<Constant> {
     let key = |name: &str| ObjectKey { namespace: namespace.clone(), name: name.to_owned() };
     let mut constant = Constant::default();
     let mut changes = false;
-    let fixed = |source: &Source, immutable: Option<bool>| source.file_path().is_none() || immutable == Some(true);
+    let fixed = |source: &Source, immutable: Option<bool>| followed(source, immutable).is_none();
     for volume in pod.object.spec.iter().flat_map(|spec| &spec.volumes).flatten() {
         let References { config_maps, secrets } = references(volume);
         for name in config_maps {
@@ -45,6 +46,77 @@ pub fn constant(pod: &Said<Pod>, bundle: &Bundle) -> Option<Constant> {
         }
     }
     changes.then_some(constant)
+}
+
+/// The file of an object that volumes follow; `None` for one that stays what it is.
+fn followed(source: &Source, immutable: Option<bool>) -> Option<&Path> {
+    source.file_path().filter(|_| immutable != Some(true))
+}
+
+/// The file of the ConfigMap `name`, where volumes follow that.
+pub(super) fn config_map<'a>(scope: &Scope<'a>, name: &str) -> Option<&'a Path> {
+    let said = scope.bundle.config_maps.get(&scope.key(name))?;
+    followed(&said.source, said.object.immutable)
+}
+
+/// The file of the Secret `name`, where volumes follow that.
+pub(super) fn secret<'a>(scope: &Scope<'a>, name: &str) -> Option<&'a Path> {
+    let said = scope.bundle.secrets.get(&scope.key(name))?;
+    followed(&said.source, said.object.immutable)
+}
+
+/// What of the input `volume` follows.
+///
+/// # Errors
+/// The volume cannot be written as JSON.
+pub(super) fn input(scope: &Scope, at: &str, volume: &Volume) -> Result<Option<FollowedInput>> {
+    let References { config_maps, secrets } = references(volume);
+    let maps = config_maps.into_iter().filter_map(|name| config_map(scope, name));
+    let secrets = secrets.into_iter().filter_map(|name| secret(scope, name));
+    let from: Vec<PathBuf> = maps.chain(secrets).map(Path::to_owned).collect();
+    if from.is_empty() {
+        return Ok(None);
+    }
+    let said = serde_json::to_value(volume).map_err(|e| scope.error(at, e))?;
+    Ok(Some(FollowedInput { said, from }))
+}
+
+/// Whether `file` is what its volume's input says at any time: it follows that, and so does every container that has it. A container keeps a part of
+/// a volume that it mounts by `subPath` as it was at its start.
+pub(super) fn is_followed(plan: &PodPlan, volume: &VolumePlan, file: &FilePlan) -> bool {
+    let containers = plan.init_containers.iter().chain(&plan.containers);
+    let mounts = containers.filter_map(|container| container.spec.mounts().as_ref()).flatten();
+    let options =
+        mounts.filter(|mount| mount.source().as_ref() == Some(&volume.path)).filter_map(|m| m.options().as_ref());
+    let mut parts = options.flatten().filter_map(|option| option.strip_prefix(SUBDIRECTORY));
+    file.origin == Origin::Followed && !parts.any(|part| file.path.starts_with(part))
+}
+
+/// Has the objects that the volumes of `bundle`'s Pods follow be what their files have `now`. One that is not there any more stays as it was.
+pub fn take_present(bundle: &mut Bundle, mut now: Bundle) {
+    for pod in &bundle.pods {
+        let namespace = ObjectKey::of(&pod.object).namespace;
+        let key = |name: &str| ObjectKey { namespace: namespace.clone(), name: name.to_owned() };
+        for volume in pod.object.spec.iter().flat_map(|spec| &spec.volumes).flatten() {
+            let References { config_maps, secrets } = references(volume);
+            for key in config_maps.into_iter().map(key) {
+                let was = bundle.config_maps.get(&key);
+                if was.is_none_or(|was| followed(&was.source, was.object.immutable).is_some())
+                    && let Some(is) = now.config_maps.remove(&key)
+                {
+                    bundle.config_maps.insert(key, is);
+                }
+            }
+            for key in secrets.into_iter().map(key) {
+                let was = bundle.secrets.get(&key);
+                if was.is_none_or(|was| followed(&was.source, was.object.immutable).is_some())
+                    && let Some(is) = now.secrets.remove(&key)
+                {
+                    bundle.secrets.insert(key, is);
+                }
+            }
+        }
+    }
 }
 
 /// A volume as the input has it now.
@@ -162,5 +234,19 @@ mod tests {
         assert_eq!(now("data: {a: z}", Constant::default()), b"z");
         let config_maps = vec![first.config_maps.values().next().unwrap().object.clone()];
         assert_eq!(now("data: {a: z}", Constant { config_maps, ..Constant::default() }), b"x");
+    }
+
+    #[test]
+    fn what_is_followed_is_taken_from_the_files() {
+        let taken = |was: &str, now: &str| {
+            let mut bundle = read(&[input(was, Some("/pod.yaml"))]).unwrap();
+            take_present(&mut bundle, read(&[input(now, Some("/pod.yaml"))]).unwrap());
+            bundle.config_maps.into_values().next().unwrap().object.data.unwrap()["a"].clone()
+        };
+        assert_eq!(taken("data: {a: x}", "data: {a: z}"), "z");
+        assert_eq!(taken("data: {a: x}\nimmutable: true", "data: {a: z}"), "x");
+        let mut bundle = read(&[input("data: {a: x}", Some("/pod.yaml"))]).unwrap();
+        take_present(&mut bundle, Bundle::default());
+        assert_eq!(bundle.config_maps.len(), 1);
     }
 }

@@ -58,8 +58,8 @@ use crate::manifest::ObjectKey;
 
 pub use decide::{decide, emulated, plan, strictly};
 pub use ephemeral::ephemeral;
-pub use fingerprint::fingerprint;
-pub use follow::{Anew, Constant, anew, constant};
+pub use fingerprint::{Contents, fingerprint};
+pub use follow::{Anew, Constant, anew, constant, take_present};
 pub use job::{
     CompletionMode, FailureAction, FailureRule, JobPlan, JobPod, JobStart, Requirement, Selector, SuccessRule,
     decide_job, job, job_pod,
@@ -216,10 +216,21 @@ pub struct VolumePlan {
     pub group: Option<u32>,
     /// How the files are laid out.
     pub layout: Layout,
+    /// What of the input it follows while the pod runs, if it does.
+    pub follows: Option<FollowedInput>,
     /// Directories made there, mode 0755, because some container mounts another volume at them.
     pub directories: Vec<PathBuf>,
     /// Files put there before the first container starts.
     pub files: Vec<FilePlan>,
+}
+
+/// What of the input a volume follows: files of it that come from there may become others at any time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FollowedInput {
+    /// The volume as the Pod has it.
+    pub said: serde_json::Value,
+    /// The files of its ConfigMaps and Secrets, by absolute paths, in the order in which the volume names them.
+    pub from: Vec<PathBuf>,
 }
 
 /// How the files of a volume are laid out.
@@ -336,12 +347,23 @@ pub struct FilePlan {
     pub content: Vec<u8>,
     /// Of a service account's token, how many seconds it is valid for. `content` are its claims then, as a JSON object without times.
     pub lifetime: Option<u64>,
+    /// Whether it is made anew when the input changes.
+    pub origin: Origin,
+}
+
+/// Where the content of a volume's file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// What was decided at the start.
+    Plan,
+    /// A ConfigMap or Secret that the volume follows.
+    Followed,
 }
 
 impl FilePlan {
     /// A file of the pod's root that holds `content` itself.
     pub fn new(path: impl Into<PathBuf>, mode: u32, content: impl Into<Vec<u8>>) -> FilePlan {
-        FilePlan { path: path.into(), mode, owner: None, content: content.into(), lifetime: None }
+        FilePlan { path: path.into(), mode, owner: None, content: content.into(), lifetime: None, origin: Origin::Plan }
     }
 }
 

@@ -31,6 +31,9 @@ const MASKED: [&str; 12] = [
 
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// What names a part of a volume among a mount's options, as in mount(8).
+pub(super) const SUBDIRECTORY: &str = "X-mount.subdir=";
+
 /// What has a place of its own in every container's /dev.
 const DEFAULT_DEVICES: [&str; 8] = ["console", "full", "null", "ptmx", "random", "tty", "urandom", "zero"];
 
@@ -238,7 +241,7 @@ fn bind_mount(subject: &Subject, bind: &Bind) -> Result<Mount> {
     if let Some(below) = &bind.below {
         // A Spec is JSON, which holds text only; what the YAML says is text.
         let path = below.path.to_str().ok_or_else(|| subject.error("volumeMounts", "a subPath is not text"))?;
-        options.push(format!("X-mount.subdir={path}"));
+        options.push(format!("{SUBDIRECTORY}{path}"));
     }
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     Ok(mount(&bind.to, "bind", &bind.from, &options))

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::follow::is_followed;
 use super::{
     Action, ContainerPlan, FilePlan, Layout, MessagePolicy, Namespace, NetAction, Operator, PodPlan, ProbePlan, Probes,
     Processes, RestartPolicy, RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
@@ -20,7 +21,7 @@ pub fn render(plan: &PodPlan) -> Result<Value> {
         "restartPolicy": policy(plan.restart_policy),
         "terminationGracePeriodSeconds": plan.grace_period.as_secs(),
         "idMappings": { "uids": extents(&plan.ids.uids), "gids": extents(&plan.ids.gids) },
-        "volumes": plan.volumes.iter().map(volume).collect::<Vec<_>>(),
+        "volumes": plan.volumes.iter().map(|one| volume(plan, one)).collect::<Vec<_>>(),
         "initContainers": plan.init_containers.iter().map(container).collect::<Result<Vec<_>>>()?,
         "containers": plan.containers.iter().map(container).collect::<Result<Vec<_>>>()?,
         "report": plan.report.iter().map(verdict).collect::<Vec<_>>(),
@@ -56,15 +57,18 @@ fn extents(extents: &[IdExtent]) -> Vec<Value> {
     extents.iter().map(extent).collect()
 }
 
-fn volume(volume: &VolumePlan) -> Value {
+fn volume(plan: &PodPlan, volume: &VolumePlan) -> Value {
     let mut value = json!({
         "name": volume.name,
         "path": volume.path.to_string_lossy(),
         "mode": octal(volume.mode),
         "source": volume.source,
         "directories": volume.directories.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
-        "files": volume.files.iter().map(file).collect::<Vec<_>>(),
+        "files": volume.files.iter().map(|one| file(one, is_followed(plan, volume, one))).collect::<Vec<_>>(),
     });
+    if let Some(follows) = &volume.follows {
+        value["follows"] = json!(follows);
+    }
     if let Some(group) = volume.group {
         value["group"] = json!(group);
     }
@@ -74,14 +78,17 @@ fn volume(volume: &VolumePlan) -> Value {
     value
 }
 
-fn file(file: &FilePlan) -> Value {
-    let FilePlan { path, mode, owner, content, lifetime } = file;
+fn file(file: &FilePlan, is_followed: bool) -> Value {
+    let FilePlan { path, mode, owner, content, lifetime, origin: _ } = file;
     let mut value = json!({ "path": path.to_string_lossy(), "mode": octal(*mode), "bytes": content.len() });
     if let Some(owner) = owner {
         value["owner"] = json!(owner);
     }
     if let Some(seconds) = lifetime {
         value["expirationSeconds"] = json!(seconds);
+    }
+    if is_followed {
+        value["followed"] = json!(true);
     }
     value
 }

@@ -19,7 +19,7 @@ use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{self, Present};
-use super::status::EventKind;
+use super::status::{Event, EventKind};
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::manifest::{self, Input};
@@ -58,6 +58,21 @@ struct WatchedFile {
     file: OsString,
     /// Directories in which something may happen to the file, with its name there.
     watches: Vec<(WatchDescriptor, OsString)>,
+}
+
+/// The reason of the events that tell what was not followed.
+pub(super) const FAILED: &str = "FailedUpdate";
+
+const UNWATCHED: &str = "the volumes will not follow their files";
+
+/// What is told where the files cannot be watched.
+pub(super) fn unwatched(why: &SysError) -> String {
+    format!("{UNWATCHED}: {why}")
+}
+
+/// Whether this event tells that a pod does not follow its input at all.
+pub fn is_unfollowed(event: &Event) -> bool {
+    event.reason == FAILED && event.message.starts_with(UNWATCHED)
 }
 
 /// What the process that follows has to tell.
@@ -141,8 +156,10 @@ impl WatchedFile {
             found.dir = open_dir(parent)?;
             found.file = file.to_owned();
         }
-        // What cannot be read now will not be later.
-        found.open()?;
+        // What cannot be read now will not be later, and what is no file does not change: standard input by its name is this process's by now.
+        if !found.open()?.metadata().is_ok_and(|about| about.is_file()) {
+            return Err(SysError::new(format!("read({path:?}), which is no regular file"), Errno::EINVAL));
+        }
         Ok(found)
     }
 
@@ -313,6 +330,21 @@ mod tests {
         fs::write(far.path().join("a"), "farther").unwrap();
         assert!(outside.take());
         assert_eq!(text(&outside), "farther");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_followed() {
+        let refused = Watched::new(&[("it".to_owned(), "/dev/null".into())]).unwrap_err();
+        assert!(is_unfollowed(&Event {
+            sequence: 1,
+            first_at: 0,
+            last_at: 0,
+            count: 1,
+            kind: EventKind::Warning,
+            reason: FAILED.to_owned(),
+            container: None,
+            message: unwatched(&refused),
+        }));
     }
 
     #[test]

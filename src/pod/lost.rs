@@ -167,6 +167,7 @@ mod tests {
             uid: "u".to_owned(),
             started_at: 951_825_600,
             fingerprint: String::new(),
+            whole_fingerprint: String::new(),
             plan: String::new(),
             object: object.to_string(),
             inputs: Vec::new(),

@@ -43,7 +43,7 @@ pub use client::{Mode, Run, Start, Until, run};
 pub use clock::now;
 pub use control::{Connection, Reply, Request, Usage, connect};
 pub use copy::{Copied, Job, Links, Owner, Top, deliver, deliver_archive, fetch, fetch_archive};
-pub use follow::Follow;
+pub use follow::{Follow, is_unfollowed};
 pub use job::{StartJob, Template};
 pub use output::Style;
 pub use state::{Claim, Kept, pod_dir, sweep};

@@ -38,8 +38,11 @@ pub struct First {
     pub uid: String,
     /// Seconds since 1970.
     pub started_at: i64,
-    /// SHA-256 of everything that was decided ([`crate::plan::fingerprint`]).
+    /// SHA-256 of everything that was decided, without what the volumes follow ([`crate::plan::fingerprint`]).
     pub fingerprint: String,
+    /// The same with what the volumes follow, for a pod whose supervisor could not watch the files.
+    #[serde(default)]
+    pub whole_fingerprint: String,
     /// What was decided, as `podling plan` prints it, as JSON text: without values of Secrets and contents of volumes.
     #[serde(default)]
     pub plan: String,
@@ -68,6 +71,7 @@ impl First {
             uid: String::new(),
             started_at: since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
             fingerprint: String::new(),
+            whole_fingerprint: String::new(),
             plan: String::new(),
             object: r#"{"apiVersion":"v1","kind":"Pod","metadata":{}}"#.to_owned(),
             inputs: Vec::new(),
@@ -244,6 +248,7 @@ mod tests {
             uid: new_uid().unwrap(),
             started_at: 1,
             fingerprint: String::new(),
+            whole_fingerprint: String::new(),
             plan: String::new(),
             object: "{}".to_owned(),
             inputs: vec![RecordedInput { name: "pod.yaml".to_owned(), path: None, text: Some("kind: Pod".to_owned()) }],

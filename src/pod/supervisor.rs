@@ -29,7 +29,7 @@ use super::container::{Container, State};
 use super::control::server::{Owner, Server};
 use super::errand::Errand;
 use super::events::{Events, Source};
-use super::follow::{Follow, Watched};
+use super::follow::{self, FAILED, Follow, Watched};
 use super::happenings::Happenings;
 use super::host_path::HostTrees;
 use super::link::{Fact, hear, tell};
@@ -314,8 +314,7 @@ impl<'a> Supervisor<'a> {
         };
         supervisor.begin_following()?;
         if let Some(e) = unwatched {
-            let why = format!("the volumes will not follow their files: {e}");
-            supervisor.happened(EventKind::Warning, "FailedUpdate", None, &why);
+            supervisor.happened(EventKind::Warning, FAILED, None, &follow::unwatched(&e));
         }
         Ok(supervisor)
     }

@@ -15,7 +15,7 @@ use crate::host::confine::keep_capabilities_over_files;
 use crate::plan::{FilePlan, PodPaths, PodPlan};
 use crate::pod::errand::{Errand, Purpose};
 use crate::pod::events::Source;
-use crate::pod::follow::{Follow, News, Watched, follow, renew};
+use crate::pod::follow::{FAILED, Follow, News, Watched, follow, renew};
 use crate::pod::status::EventKind;
 use crate::sys::clone::{Exit, spawn};
 use crate::sys::process::close_all_but;
@@ -128,7 +128,7 @@ impl Supervisor<'_> {
             Job::Renew
         };
         if let Err(e) = self.begin_writing(job) {
-            self.happened(EventKind::Warning, "FailedUpdate", None, e.what());
+            self.happened(EventKind::Warning, FAILED, None, e.what());
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Supervisor<'_> {
                 EventKind::Normal => self.happened(kind, "Updated", None, &message),
                 EventKind::Warning => {
                     self.say(&message);
-                    self.happened(kind, "FailedUpdate", None, &message);
+                    self.happened(kind, FAILED, None, &message);
                 }
             }
         }
