@@ -281,7 +281,12 @@ pub fn first(planner: &Planner, said: &Said<Pod>, plan: &PodPlan, mode: Mode, li
         uid: plan.uid.clone(),
         started_at: crate::pod::now(),
         fingerprint: lasts.as_ref().map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
-        plan: lasts.as_ref().map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
+        plan: lasts
+            .as_ref()
+            .map(crate::plan::render_kept)
+            .transpose()?
+            .map(|plan| plan.to_string())
+            .unwrap_or_default(),
         object,
         inputs: lasts.map(|_| planner.given.inputs.clone()).unwrap_or_default(),
         options: planner.given.options.clone(),
