@@ -13,12 +13,13 @@ use super::images::{Having, have};
 use super::input::Given;
 use super::launch_job::{JobTemplate, first_of_job};
 use super::planner::{Planner, first_pod};
+use super::same::fingerprints;
 use super::say;
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::manifest::{ObjectKey, Said, Source};
-use crate::plan::{Contents, JobPlan, JobStart, PodPlan, VolumeSource};
+use crate::plan::{JobPlan, JobStart, PodPlan, VolumeSource};
 use crate::pod::job::{JobClaim, sweep_jobs};
 use crate::pod::record::{First, boot_id, new_uid};
 use crate::pod::status::TracePoint;
@@ -274,17 +275,21 @@ pub fn first(planner: &Planner, said: &Said<Pod>, plan: &PodPlan, mode: Mode, li
     };
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
     let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
-    let fingerprint =
-        |contents| lasts.as_ref().map_or_else(|| Ok(String::new()), |plan| crate::plan::fingerprint(plan, contents));
+    let (fingerprint, whole_fingerprint) = lasts.as_ref().map(fingerprints).transpose()?.unwrap_or_default();
     Ok(First {
         boot_id: lasts.as_ref().map(|_| boot_id()).unwrap_or_default(),
         name: plan.name.clone(),
         namespace: ObjectKey::of(&said.object).namespace,
         uid: plan.uid.clone(),
         started_at: crate::pod::now(),
-        fingerprint: fingerprint(Contents::Kept)?,
-        whole_fingerprint: fingerprint(Contents::All)?,
-        plan: lasts.as_ref().map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
+        fingerprint,
+        whole_fingerprint,
+        plan: lasts
+            .as_ref()
+            .map(crate::plan::render_kept)
+            .transpose()?
+            .map(|plan| plan.to_string())
+            .unwrap_or_default(),
         object,
         inputs: lasts.map(|_| planner.given.inputs.clone()).unwrap_or_default(),
         options: planner.given.options.clone(),
