@@ -438,14 +438,49 @@ fn what_a_pod_follows_already_is_no_reason_to_replace_it() {
     expect_up(&place, "replaced");
     wait_for_log(&place, "now three");
     // Where the file is gone, or not valid, the pod begins with what was said first.
-    for text in ["a: b: c: [", ""] {
-        place.write(text);
-        if text.is_empty() {
-            std::fs::remove_file(place.path().join("pod.yaml")).unwrap();
-        }
-        place.podling(&["restart", "p"]).expect_success();
-        wait_for_log(&place, "now three");
+    place.write(&text("", "four", ""));
+    expect_up(&place, "replaced");
+    wait_for_log(&place, "now four");
+    place.write("a: b: c: [");
+    for why in ["is not valid (podling check says why)", "cannot read pod.yaml again"] {
+        let output = place.podling(&["restart", "p"]);
+        assert!(output.expect_success().stderr.contains(why), "{output}");
+        let _ = std::fs::remove_file(place.path().join("pod.yaml"));
+        wait_for_log(&place, "now four");
     }
+    detached::end_all(&place);
+}
+
+#[test]
+fn a_directory_in_the_place_of_the_one_that_is_followed_is_compared() {
+    let place = Place::with(&["busybox"]);
+    let at = |name: &str| place.path().join(name);
+    let map = |dir: &str, a: &str| {
+        std::fs::create_dir_all(at(dir)).unwrap();
+        let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{a: {a}}}\n");
+        place.write_file(&format!("{dir}/map.yaml"), &text);
+    };
+    let spec = "volumes: [{name: conf, configMap: {name: m}}]\nterminationGracePeriodSeconds: 0";
+    let mount = "volumeMounts: [{name: conf, mountPath: /conf}]";
+    place.write(&pod("p", spec, &[container_yaml("c", "busybox", "sleep 1000", mount)]));
+    let up = || place.podling(&["up", "pod.yaml", "now/map.yaml"]).expect_success().stdout.clone();
+    let sees = |text: &str| assert_eq!(place.podling(&["exec", "p", "--", "cat", "/conf/a"]).stdout, text);
+    map("v1", "one");
+    std::os::unix::fs::symlink("v1", at("now")).unwrap();
+    assert_eq!(up(), "pod/p created\n");
+    // As whoever deploys does it: nothing has happened in the directory that is followed.
+    map("v2", "two");
+    std::os::unix::fs::symlink("v2", at("new")).unwrap();
+    std::fs::rename(at("new"), at("now")).unwrap();
+    place.podling(&["plan", "--diff", "pod.yaml", "now/map.yaml"]).expect_code(1);
+    assert_eq!(up(), "pod/p replaced\n");
+    sees("two");
+    // And as whoever builds does it.
+    std::fs::remove_dir_all(at("v2")).unwrap();
+    map("v2", "three");
+    assert_eq!(up(), "pod/p replaced\n");
+    sees("three");
+    assert_eq!(up(), "pod/p unchanged\n");
     detached::end_all(&place);
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::error::{Context, Error, Result};
 use crate::manifest::{self, Bundle, Input, Said};
-use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PolicyLevel, take_present};
+use crate::plan::{Allow, Emulation, NO_UID, Options, PodPaths, PolicyLevel, constant, take_present};
 use crate::pod::record::{First, RecordedInput};
 use crate::pod::{base_layer, local, pod_dir};
 
@@ -133,18 +133,37 @@ impl Given {
     }
 
     /// What a pod is started from once more: as [`Given::recorded`], but that what its volumes follow is as its files have it now, for the pod had it so
-    /// already. A file that is gone still says what it said.
+    /// already. Where that cannot be, what was recorded stands, and a note says why.
     ///
     /// # Errors
     /// As [`Given::recorded`].
-    pub fn once_more(first: &First) -> Result<Given> {
-        let mut given = Given::recorded(first)?;
-        let now = first.inputs.iter().map(|input| present(input).map_or_else(|| read_again(input), Ok));
-        // What is not valid is not followed by a running pod either.
-        if let Ok(now) = manifest::read_data(&now.collect::<Result<Vec<_>>>()?) {
-            take_present(&mut given.bundle, now);
+    pub fn once_more(first: &First) -> Result<(Given, Vec<String>)> {
+        let (mut given, mut notes) = (Given::recorded(first)?, Vec::new());
+        if !given.bundle.pods.iter().any(|pod| constant(pod, &given.bundle).is_some()) {
+            return Ok((given, notes));
         }
-        Ok(given)
+        let mut now = Vec::new();
+        for input in &first.inputs {
+            let path = input.path.as_ref();
+            now.push(match path.map(std::fs::read) {
+                Some(Ok(bytes)) => Input { name: input.name.clone(), bytes, path: input.path.clone() },
+                Some(Err(e)) => {
+                    notes.push(format!("cannot read {} again: {e}: the pod starts with what it said", input.name));
+                    read_again(input)?
+                }
+                None => read_again(input)?,
+            });
+        }
+        match manifest::read_data(&now) {
+            Ok(now) => take_present(&mut given.bundle, now),
+            Err(problems) => {
+                let at = problems.first().map(|problem| problem.at.as_str()).unwrap_or_default();
+                notes.push(format!(
+                    "{at} is not valid (podling check says why): the pod starts with what was said before"
+                ));
+            }
+        }
+        Ok((given, notes))
     }
 }
 
@@ -161,13 +180,6 @@ fn recorded(input: &Input, bundle: &Bundle) -> RecordedInput {
         path: input.path.clone(),
         text: bundle.secrets.is_empty().then(|| String::from_utf8_lossy(&input.bytes).into_owned()),
     }
-}
-
-/// A file of the input as it is now, if it is there still.
-fn present(input: &RecordedInput) -> Option<Input> {
-    let path = input.path.as_ref()?;
-    let bytes = std::fs::read(path).ok()?;
-    Some(Input { name: input.name.clone(), bytes, path: Some(path.clone()) })
 }
 
 fn read_again(input: &RecordedInput) -> Result<Input> {

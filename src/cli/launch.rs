@@ -13,7 +13,7 @@ use super::images::{Having, have};
 use super::input::Given;
 use super::launch_job::{JobTemplate, first_of_job};
 use super::planner::{Planner, first_pod};
-use super::same::fingerprints;
+use super::same::Marks;
 use super::say;
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;
@@ -275,7 +275,8 @@ pub fn first(planner: &Planner, said: &Said<Pod>, plan: &PodPlan, mode: Mode, li
     };
     let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
     let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
-    let (fingerprint, whole_fingerprint) = lasts.as_ref().map(fingerprints).transpose()?.unwrap_or_default();
+    let marks = lasts.as_ref().map(Marks::of).transpose()?.unwrap_or_default();
+    let Marks { fingerprint, whole_fingerprint, followed_in } = marks;
     Ok(First {
         boot_id: lasts.as_ref().map(|_| boot_id()).unwrap_or_default(),
         name: plan.name.clone(),
@@ -284,6 +285,7 @@ pub fn first(planner: &Planner, said: &Said<Pod>, plan: &PodPlan, mode: Mode, li
         started_at: crate::pod::now(),
         fingerprint,
         whole_fingerprint,
+        followed_in,
         plan: lasts
             .as_ref()
             .map(crate::plan::render_kept)

@@ -197,7 +197,8 @@ pub fn restart(args: &RestartArgs) -> Result<u8> {
                 found.name
             )));
         }
-        let given = Given::once_more(&first)?;
+        let (given, notes) = Given::once_more(&first)?;
+        notes.iter().filter(|_| !args.quiet).for_each(super::say);
         let life = LifeArgs { time_scale: first.time_scale.parse().unwrap_or(1.0), trace: false };
         let registry = RegistryArgs::default();
         let having = Having { registry: &registry, policy: Some(PullPolicy::IfNotPresent), quiet: args.quiet };

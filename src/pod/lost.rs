@@ -168,6 +168,7 @@ mod tests {
             started_at: 951_825_600,
             fingerprint: String::new(),
             whole_fingerprint: String::new(),
+            followed_in: Vec::new(),
             plan: String::new(),
             object: object.to_string(),
             inputs: Vec::new(),

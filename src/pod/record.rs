@@ -43,6 +43,9 @@ pub struct First {
     /// The same with what the volumes follow, for a pod whose supervisor could not watch the files.
     #[serde(default)]
     pub whole_fingerprint: String,
+    /// The directories of the files that they follow, as they can be told from others that come in their place.
+    #[serde(default)]
+    pub followed_in: Vec<String>,
     /// What was decided, as `podling plan` prints it, as JSON text: without values of Secrets and contents of volumes.
     #[serde(default)]
     pub plan: String,
@@ -72,6 +75,7 @@ impl First {
             started_at: since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
             fingerprint: String::new(),
             whole_fingerprint: String::new(),
+            followed_in: Vec::new(),
             plan: String::new(),
             object: r#"{"apiVersion":"v1","kind":"Pod","metadata":{}}"#.to_owned(),
             inputs: Vec::new(),
@@ -249,6 +253,7 @@ mod tests {
             started_at: 1,
             fingerprint: String::new(),
             whole_fingerprint: String::new(),
+            followed_in: Vec::new(),
             plan: String::new(),
             object: "{}".to_owned(),
             inputs: vec![RecordedInput { name: "pod.yaml".to_owned(), path: None, text: Some("kind: Pod".to_owned()) }],

@@ -178,6 +178,8 @@ fn hear(peer: &mut Peer, finished: Option<&Value>, wish: &mut Wish) -> bool {
             Request::Watch => match finished {
                 None => {
                     peer.listens = Listens::ForPods;
+                    // Some may have been started since it has asked.
+                    let _ = send(&*peer, &Reply::PodsStarted, &[]);
                     continue;
                 }
                 Some(status) => {
