@@ -1,8 +1,9 @@
 //! Details of this host that only a few pods depend on: looked up for those, so that the others do not pay for it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, eaccess};
@@ -108,11 +109,16 @@ fn profile(beside: Option<&Path>, name: &str) -> Result<String, String> {
     };
     let path = dir.join(name);
     let failed = |e: std::io::Error| format!("cannot read {path:?}: {e}");
-    let metadata = fs::metadata(&path).map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > LONGEST_PROFILE {
-        return Err(format!("{path:?} is not a file of at most {LONGEST_PROFILE} bytes"));
+    // What is looked at is what is read, and a FIFO that somebody has put there is not waited for.
+    let open = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&path);
+    let file = open.map_err(failed)?;
+    let unfit = || format!("{path:?} is not a file of at most {LONGEST_PROFILE} bytes");
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(unfit());
     }
-    fs::read_to_string(&path).map_err(failed)
+    let mut text = String::new();
+    file.take(LONGEST_PROFILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > LONGEST_PROFILE { Err(unfit()) } else { Ok(text) }
 }
 
 fn kernel() -> (u32, u32) {
@@ -133,11 +139,16 @@ mod tests {
         assert_eq!(facts.with(&[], None), facts);
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("a.json"), "{}").unwrap();
-        let wanted = ["a.json", "b.json", "."].map(|name| Detail::SeccompProfile(name.to_owned()));
+        nix::unistd::mkfifo(&place.path().join("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        fs::write(place.path().join("long"), vec![b' '; LONGEST_PROFILE as usize + 1]).unwrap();
+        let wanted = ["a.json", "b.json", ".", "fifo", "long"].map(|name| Detail::SeccompProfile(name.to_owned()));
         let details = facts.with(&wanted, Some(place.path())).details;
         assert_eq!(details.seccomp_profiles["a.json"], Ok("{}".to_owned()));
         assert!(details.seccomp_profiles["b.json"].as_ref().unwrap_err().contains("b.json\": No such file"));
-        assert!(details.seccomp_profiles["."].as_ref().unwrap_err().contains("is not a file"));
+        for unfit in [".", "fifo", "long"] {
+            let why = details.seccomp_profiles[unfit].as_ref().unwrap_err();
+            assert!(why.contains("is not a file of at most"), "{why}");
+        }
         assert!(details.kernel >= (5, 0));
         let details = facts.with(&[wanted[0].clone(), Detail::Devices], None).details;
         assert!(details.seccomp_profiles["a.json"].is_err());
