@@ -418,6 +418,43 @@ fn parts_of_volumes() {
     place.assert_nothing_left();
 }
 
+// shows: spec.containers[].volumeMounts[].subPathExpr
+#[test]
+fn a_secret_in_the_name_of_a_directory_that_stays_is_told() {
+    if !require(Feature::UserNamespaces) {
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    let objects = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: hush}\n---\n\
+        apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n---\n";
+    let more = "env: [{name: K, valueFrom: {secretKeyRef: {name: s, key: k}}}]\nvolumeMounts: [{name: v, mountPath: /v, subPathExpr: of-$(K)}]";
+    let yaml = |volume: &str| {
+        format!(
+            "{objects}{}",
+            shell_with("busybox", "echo x > /v/x", more, &format!("volumes: [{{name: v, {volume}}}]"))
+        )
+    };
+    let told = "spec.containers[0].volumeMounts[0].subPathExpr: emulated: a Secret's value is in it";
+    let claim = yaml("persistentVolumeClaim: {claimName: c}");
+    let output = place.run(&claim);
+    output.expect_success();
+    let line = output.stderr.lines().find(|line| line.contains(told)).unwrap_or_else(|| panic!("{output}"));
+    let at = 1 + claim.lines().position(|line| line.contains("subPathExpr")).unwrap();
+    assert!(line.contains(&format!("pod.yaml:{at}: ")) && line.contains("outlives the pod"), "{line}");
+    assert!(!output.stderr.contains("hush"), "{output}");
+    let strict = place.podling(&["check", "--strict", "--quiet", "pod.yaml"]);
+    strict.expect_code(2);
+    assert!(
+        strict.stdout.contains("subPathExpr: --strict refuses what is emulated: a Secret's value is in it"),
+        "{strict}"
+    );
+    let memory = place.run(&yaml("emptyDir: {medium: Memory}"));
+    memory.expect_success();
+    assert!(!memory.stderr.contains("subPathExpr"), "{memory}");
+    place.podling(&["volume", "rm", "c"]).expect_success();
+    place.assert_nothing_left();
+}
+
 // shows: spec.containers[].volumeMounts[].subPath
 #[test]
 fn a_part_is_found_anew_at_each_start_and_never_outside() {
