@@ -123,8 +123,13 @@ fn host_paths_that_are_something_else_end_the_start_in_the_kubelets_words() {
     ] {
         let volumes = format!("[{{name: v, hostPath: {{path: {}/{path}, type: {kind}}}}}]", dir.display());
         let output = place.run_with(&mounting("true", "[]", &volumes), &["--allow", "hostPath"]);
-        output.expect_refusal(&["hostPath type check failed: ", what, "volume \"v\""]);
+        output.expect_refusal(&["pod.yaml:", "spec.volumes[0].hostPath.type: hostPath type check failed: ", what]);
     }
+    // What a volume above makes is there.
+    let volumes = "[{name: a, hostPath: {path: host/new/deep, type: DirectoryOrCreate}}, {name: b, hostPath: {path: host/new, type: Directory}}]";
+    let made =
+        place.run_with(&mounting("test -d /b/deep", "[{name: b, mountPath: /b}]", volumes), &["--allow", "hostPath"]);
+    made.expect_success();
     // From standard input there is nothing to be beside.
     let yaml = mounting("true", "[]", "[{name: v, hostPath: {path: data}}]");
     place.write(&yaml);

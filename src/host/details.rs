@@ -6,9 +6,12 @@ use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 
-use super::HostFacts;
+use super::place::FileKind;
+use super::{HostFacts, place, sysctl};
+use crate::sys::SysError;
 
 /// Something that a pod's plan has to know besides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,30 @@ pub enum Detail {
     SecurityModules,
     /// What the host's ipc namespace has in the file system.
     Ipc,
+    /// Which of these settings, by their paths below /proc/sys, the kernel would refuse to a pod.
+    Sysctls(Vec<String>),
+    /// What is at a path of the host.
+    Place(Place),
+}
+
+/// A path of the host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The directory that it must not lead out of.
+    pub beneath: Option<PathBuf>,
+    /// Absolute, or relative to that directory.
+    pub path: PathBuf,
+}
+
+impl Place {
+    /// The whole path.
+    pub fn whole(&self) -> PathBuf {
+        match &self.beneath {
+            None => self.path.clone(),
+            Some(beneath) if self.path == Path::new(".") => beneath.clone(),
+            Some(beneath) => beneath.join(&self.path),
+        }
+    }
 }
 
 /// What was found of it.
@@ -38,6 +65,10 @@ pub struct Details {
     pub selinux: Module,
     /// Whether the host's POSIX message queues are at /dev/mqueue.
     pub message_queues: Module,
+    /// The settings among those looked for that the kernel refuses to a pod, with what it refuses them.
+    pub refused_sysctls: BTreeMap<String, Errno>,
+    /// What is at each place; `None` is nothing.
+    pub places: BTreeMap<Place, Result<Option<FileKind>, SysError>>,
 }
 
 /// Whether a part of the kernel is in use on this host.
@@ -69,6 +100,10 @@ impl HostFacts {
                     let apparmor = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
                     details.apparmor = Module::of(apparmor.is_ok_and(|text| text.starts_with('Y')));
                     details.selinux = Module::of(Path::new("/sys/fs/selinux/enforce").exists());
+                }
+                Detail::Sysctls(names) => details.refused_sysctls = sysctl::look(names),
+                Detail::Place(at) => {
+                    details.places.insert(at.clone(), place::look(at.beneath.as_deref(), &at.path));
                 }
                 Detail::Ipc => details.message_queues = Module::of(Path::new("/dev/mqueue").is_dir()),
             }
