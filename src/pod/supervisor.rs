@@ -44,7 +44,7 @@ use crate::error::{Context, Result};
 use crate::host::confine::{Tree, become_root};
 use crate::plan::{PodPlan, Processes, Role};
 use crate::runtime::{Pause, Prepared};
-use crate::sys::process::is_ignored;
+use crate::sys::process::{is_ignored, replace_arguments};
 use crate::sys::{Named, SysError};
 
 use ending::Ending;
@@ -157,7 +157,9 @@ pub(super) fn live(inheritance: Inheritance) -> i32 {
         Ok(link) => link,
         Err(_) => return 125,
     };
-    let fact = match Supervisor::new(inheritance).and_then(Supervisor::run) {
+    // Containers see what visits them, and pause, with the command line that they have from here: the client's may hold a login.
+    let titled = replace_arguments(&format!("podling-pod {}", inheritance.plan.name));
+    let fact = match titled.map_err(Into::into).and_then(|()| Supervisor::new(inheritance)).and_then(Supervisor::run) {
         Ok(code) => Fact::PodEnded(code),
         Err(e) => Fact::PodFailed(e),
     };
