@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Place, detached};
+use support::{Feature, Place, detached, require};
 
 /// A pod with fields of every verdict but refused.
 const POD: &str = "\
@@ -109,6 +109,25 @@ fn exit_codes_tell_invalid_refused_and_unreadable_apart() {
 }
 
 #[test]
+fn what_one_field_says_is_not_said_again_by_the_one_around_it() {
+    let place = Place::with(&["busybox"]);
+    place.write(&POD.replace("emptyDir: {}", "nfs: {server: a, path: /}"));
+    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    let told: Vec<&str> = output.stdout.lines().collect();
+    assert!(told.len() == 1 && told[0].starts_with("refused: pod.yaml:7: spec.volumes[0].nfs: "), "{output}");
+}
+
+#[test]
+fn a_directory_is_none_of_the_files() {
+    let place = Place::with(&[]);
+    std::fs::create_dir(place.path().join("dir")).unwrap();
+    place
+        .podling(&["check", "dir"])
+        .expect_refusal(&["cannot read dir: it is a directory", "name the files in it: dir/*.yaml"]);
+}
+
+#[test]
 fn an_image_that_is_not_here_is_said_and_keeps_nothing_from_being_checked() {
     let place = Place::with(&[]);
     place.write(POD);
@@ -116,6 +135,17 @@ fn an_image_that_is_not_here_is_said_and_keeps_nothing_from_being_checked() {
     output.expect_success();
     assert!(output.stderr.contains("spec.containers[0].image: \"busybox\" is not in the store"), "{output}");
     assert!(output.stdout.contains("spec.volumes[0].emptyDir"), "{output}");
+    // What names no image cannot be pulled, whoever tries.
+    for (from, to, path) in [
+        ("image: busybox", "image: Busybox:latest", "spec.containers[0].image"),
+        ("emptyDir: {}", "image: {reference: \"a b\"}", "spec.volumes[0].image.reference"),
+    ] {
+        place.write(&POD.replace(from, to));
+        let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+        output.expect_code(2);
+        assert!(output.stdout.contains(&format!(": {path}: ")), "{output}");
+        assert!(output.stdout.contains("is not an image reference"), "{output}");
+    }
     // One that is never pulled cannot come.
     place.write(&POD.replace("image: busybox", "image: busybox\n    imagePullPolicy: Never"));
     let output = place.podling(&["check", "--quiet", "pod.yaml"]);
@@ -170,6 +200,51 @@ fn a_claim_answers_for_itself() {
         assert_eq!(output.stdout.matches(&text).count(), 1, "{output}");
     }
     place.podling(&["run", "--strict", "pod.yaml"]).expect_refusal(&["pod.yaml:5: spec.accessModes: --strict refuses"]);
+}
+
+// shows: spec.volumes[].hostPath.type, spec.securityContext.sysctls[].name
+#[test]
+fn what_this_host_lacks_is_told_before_anything_is_started() {
+    if !require(Feature::UserNamespaces) {
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    place.write_file("file", "");
+    let allow = ["--allow", "hostPath,sysctls"];
+    for (from, to, text) in [
+        ("emptyDir: {}", "hostPath: {path: none, type: Directory}", "none is not a directory; nothing is there"),
+        ("emptyDir: {}", "hostPath: {path: file, type: Directory}", "file is not a directory; it is a file"),
+        ("emptyDir: {}", "hostPath: {path: file, type: DirectoryOrCreate}", "file is not a directory; it is a file"),
+        ("emptyDir: {}", "hostPath: {path: none/f, type: FileOrCreate}", "FileOrCreate makes no directory"),
+        ("emptyDir: {}", "hostPath: {path: file/f}", "ENOTDIR"),
+        ("emptyDir: {}", "hostPath: {path: none, type: Socket}", "none is not a socket file; nothing is there"),
+        ("emptyDir: {}", "hostPath: {path: /dev/null, type: BlockDevice}", "it is a character device"),
+        (
+            "priority: 3",
+            "securityContext: {sysctls: [{name: net.core.no_such_thing, value: '1'}]}",
+            "sysctls[0].name: \"net.core.no_such_thing\": this kernel has no such setting",
+        ),
+    ] {
+        place.write(&POD.replace(from, to));
+        let output = place.podling(&[&["check", "--quiet", "pod.yaml"], &allow[..]].concat());
+        output.expect_code(2);
+        let line = POD.lines().position(|line| line.contains(from)).unwrap() + 1;
+        let refusal = output.stdout.lines().find_map(|line| line.strip_prefix("refused: "));
+        let refusal = refusal.unwrap_or_else(|| panic!("{to}: {output}"));
+        assert!(refusal.starts_with(&format!("pod.yaml:{line}: ")) && refusal.contains(text), "{to}: {output}");
+        place.podling(&[&["run", "pod.yaml"], &allow[..]].concat()).expect_refusal(&[refusal]);
+        assert!(!place.data().join("pods").exists(), "a pod's directory was made for a refused pod");
+    }
+    // What is not allowed is not looked at.
+    place.write(&POD.replace("emptyDir: {}", "hostPath: {path: none, type: Directory}"));
+    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    assert!(output.stdout.contains("policy") && !output.stdout.contains("nothing is there"), "{output}");
+    for fits in ["{path: ., type: Directory}", "{path: file, type: File}", "{path: new, type: DirectoryOrCreate}"] {
+        place.write(&POD.replace("emptyDir: {}", &format!("hostPath: {fits}")));
+        place.podling(&[&["check", "--quiet", "pod.yaml"], &allow[..]].concat()).expect_success();
+    }
+    assert!(!place.path().join("new").exists(), "check made something");
 }
 
 #[test]

@@ -123,8 +123,13 @@ fn host_paths_that_are_something_else_end_the_start_in_the_kubelets_words() {
     ] {
         let volumes = format!("[{{name: v, hostPath: {{path: {}/{path}, type: {kind}}}}}]", dir.display());
         let output = place.run_with(&mounting("true", "[]", &volumes), &["--allow", "hostPath"]);
-        output.expect_refusal(&["hostPath type check failed: ", what, "volume \"v\""]);
+        output.expect_refusal(&["pod.yaml:", "spec.volumes[0].hostPath.type: hostPath type check failed: ", what]);
     }
+    // What a volume above makes is there.
+    let volumes = "[{name: a, hostPath: {path: host/new/deep, type: DirectoryOrCreate}}, {name: b, hostPath: {path: host/new, type: Directory}}]";
+    let made =
+        place.run_with(&mounting("test -d /b/deep", "[{name: b, mountPath: /b}]", volumes), &["--allow", "hostPath"]);
+    made.expect_success();
     // From standard input there is nothing to be beside.
     let yaml = mounting("true", "[]", "[{name: v, hostPath: {path: data}}]");
     place.write(&yaml);
@@ -196,8 +201,17 @@ fn an_image_volume_is_its_files_to_read_only() {
     assert!(release.contains("Debian"), "{output}");
     let expected = format!("\n{release}\nPermission denied\nkept\nkept\n/one/bin\noverlay ro,nosuid,nodev,noexec");
     assert_eq!(rest, expected, "{output}");
-    let missing = mounting("true", "[]", "[{name: v, image: {reference: 'localhost:1/none:1', pullPolicy: Never}}]");
-    place.run(&missing).expect_refusal(&["spec.volumes[0].image.reference", "localhost:1/none"]);
+    // Nobody listens there, so whoever asks is told so.
+    let of = |reference: &str, policy: &str| {
+        let volume = format!("[{{name: v, image: {{reference: 'localhost:1/{reference}', pullPolicy: {policy}}}}}]");
+        place.run(&mounting("echo ran", "[]", &volume))
+    };
+    let at = "spec.volumes[0].image.reference: ";
+    of("none:1", "Never").expect_refusal(&[at, "localhost:1/none", "imagePullPolicy is Never"]);
+    of("none:1", "IfNotPresent").expect_refusal(&[at, "it was not pulled", "nobody listens at localhost:1"]);
+    place.podling(&["tag", "busybox", "localhost:1/busybox:1"]).expect_success();
+    assert_eq!(said(&of("busybox:1", "IfNotPresent")), "ran");
+    of("busybox:1", "Always").expect_refusal(&[at, "imagePullPolicy is Always", "nobody listens at localhost:1"]);
     place.assert_nothing_left();
 }
 
@@ -418,6 +432,43 @@ fn parts_of_volumes() {
     place.assert_nothing_left();
 }
 
+// shows: spec.containers[].volumeMounts[].subPathExpr
+#[test]
+fn a_secret_in_the_name_of_a_directory_that_stays_is_told() {
+    if !require(Feature::UserNamespaces) {
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    let objects = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: hush}\n---\n\
+        apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n---\n";
+    let more = "env: [{name: K, valueFrom: {secretKeyRef: {name: s, key: k}}}]\nvolumeMounts: [{name: v, mountPath: /v, subPathExpr: of-$(K)}]";
+    let yaml = |volume: &str| {
+        format!(
+            "{objects}{}",
+            shell_with("busybox", "echo x > /v/x", more, &format!("volumes: [{{name: v, {volume}}}]"))
+        )
+    };
+    let told = "spec.containers[0].volumeMounts[0].subPathExpr: emulated: a Secret's value is in it";
+    let claim = yaml("persistentVolumeClaim: {claimName: c}");
+    let output = place.run(&claim);
+    output.expect_success();
+    let line = output.stderr.lines().find(|line| line.contains(told)).unwrap_or_else(|| panic!("{output}"));
+    let at = 1 + claim.lines().position(|line| line.contains("subPathExpr")).unwrap();
+    assert!(line.contains(&format!("pod.yaml:{at}: ")) && line.contains("outlives the pod"), "{line}");
+    assert!(!output.stderr.contains("hush"), "{output}");
+    let strict = place.podling(&["check", "--strict", "--quiet", "pod.yaml"]);
+    strict.expect_code(2);
+    assert!(
+        strict.stdout.contains("subPathExpr: --strict refuses what is emulated: a Secret's value is in it"),
+        "{strict}"
+    );
+    let memory = place.run(&yaml("emptyDir: {medium: Memory}"));
+    memory.expect_success();
+    assert!(!memory.stderr.contains("subPathExpr"), "{memory}");
+    place.podling(&["volume", "rm", "c"]).expect_success();
+    place.assert_nothing_left();
+}
+
 // shows: spec.containers[].volumeMounts[].subPath
 #[test]
 fn a_part_is_found_anew_at_each_start_and_never_outside() {
@@ -482,7 +533,7 @@ fn a_sibling_that_swaps_links_gets_nothing_mounted_from_outside() {
 }
 
 // shows: spec.containers[].volumeMounts[].recursiveReadOnly, spec.containers[].volumeMounts[].mountPropagation,
-// shows: spec.containers[].volumeMounts[].readOnly
+// shows: spec.containers[].volumeMounts[].readOnly, spec.containers[].volumeMounts[].bindMountOptions
 #[test]
 fn mounts_below_a_host_path_and_those_that_come_later() {
     if !require(Feature::UserNamespaces) || !require(Feature::Program("unshare")) {
@@ -495,8 +546,10 @@ fn mounts_below_a_host_path_and_those_that_come_later() {
     let volumes = format!("volumes: [{{name: h, hostPath: {{path: {}}}}}]", dir.display());
     let mounts = "volumeMounts: [{name: h, mountPath: /ro, readOnly: true}, {name: h, mountPath: /rro, readOnly: true, recursiveReadOnly: Enabled}, \
         {name: h, mountPath: /maybe, readOnly: true, recursiveReadOnly: IfPossible}, \
-        {name: h, mountPath: /slave, mountPropagation: HostToContainer}, {name: h, mountPath: /none, mountPropagation: None}]";
-    let script = "for m in ro rro maybe; do touch /$m/top 2>/dev/null && echo $m top; touch /$m/early/$m 2>/dev/null && echo $m early; done
+        {name: h, mountPath: /slave, mountPropagation: HostToContainer}, {name: h, mountPath: /none, mountPropagation: None}, \
+        {name: h, mountPath: /bound, bindMountOptions: [noexec]}]";
+    let script = "awk '$2 ~ \"^/bound\" { print $2, $4 }' /proc/mounts | grep -w noexec | cut -d ' ' -f 1
+        for m in ro rro maybe; do touch /$m/top 2>/dev/null && echo $m top; touch /$m/early/$m 2>/dev/null && echo $m early; done
         echo looked; until [ -e /slave/late/came ]; do sleep 0.05; done; ls /none/late; echo came";
     place.write(&pod(
         "p",
@@ -517,7 +570,7 @@ fn mounts_below_a_host_path_and_those_that_come_later() {
         .args([namespaces, "--propagation", "shared", "sh", "-c", &outer])
         .arg(support::binary());
     let output = output_of(&mut command);
-    assert_eq!(said(&output), "ro early\nlooked\ncame", "{output}");
+    assert_eq!(said(&output), "/bound\n/bound/early\nro early\nlooked\ncame", "{output}");
 }
 
 // shows: spec.containers[].volumeMounts[].mountPropagation, spec.containers[].volumeDevices

@@ -437,6 +437,9 @@ fn names_are_taken_and_up_leaves_alone_what_is_the_same() {
             .podling(verb)
             .expect_refusal(&["names a Job", "describe, inspect, logs, wait, stop, rm, down and ps --jobs"]);
     }
+    for verb in [["logs", "j"], ["inspect", "j"]] {
+        place.podling(&verb).expect_refusal(&["there is no pod \"j\"", "a Job is called so: job/j"]);
+    }
     place.podling(&["wait", "job/k", "p", "--for=deleted"]).expect_refusal(&["two commands"]);
     place.podling(&["wait", "job/k", "--for=ready"]).expect_refusal(&["--for=complete, --for=failed or --for=deleted"]);
     place.podling(&["wait", "p", "--for=complete"]).expect_refusal(&["complete is what Jobs are"]);
