@@ -11,6 +11,7 @@ mod lines;
 mod neutral;
 mod printer;
 mod reader;
+mod sources;
 mod stamp;
 mod tail;
 #[cfg(test)]
@@ -19,8 +20,9 @@ mod writer;
 
 pub use cri::LogStream;
 pub use files::{forget_before, runs};
-pub use follow::{Arrival, Arrivals, Lost, Options, Outcome, Progress, Source, Watch, follow, follow_arrivals, print};
+pub use follow::{follow, follow_arrivals, print};
 pub use neutral::Neutral;
 pub use printer::Timestamps;
+pub use sources::{Arrival, Arrivals, Lost, Options, Outcome, Progress, Source, Watch};
 pub use stamp::Stamp;
 pub use writer::{Limits, Trouble, Writer};
