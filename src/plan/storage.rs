@@ -127,8 +127,8 @@ mod tests {
         assert_eq!(memory.source, VolumeSource::Memory { size_limit: Some(1 << 20) });
         assert_eq!(memory.path.to_str(), Some("/run/pod/volumes/v"));
         assert_eq!(of(json!({ "sizeLimit": "0" })).source, VolumeSource::Memory { size_limit: None });
-        let zero = Fixture::with_volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "0" } }));
-        let report = zero.plan().unwrap().report;
+        let report =
+            Fixture::with_volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "0" } })).plan().unwrap().report;
         assert!(report.iter().all(|v| !v.how.contains("beyond its sizeLimit")), "{report:?}");
         assert_eq!(of(json!({})).mode, 0o777);
         let report =
