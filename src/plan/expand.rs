@@ -92,9 +92,9 @@ mod tests {
             ("$()", "$()"),
             ("é$(A)ü", "éoneü"),
         ] {
-            assert_eq!(expand(input, 9, lookup).as_deref(), Some(expected), "{input}");
+            assert_eq!(expand(input, 10, lookup).as_deref(), Some(expected), "{input}");
         }
-        assert_eq!(expand("$(A)$(A)$(A)", 9, lookup).as_deref(), Some("oneoneone"));
-        assert_eq!(expand("$(A)$(A)$(A).", 9, lookup), None);
+        assert_eq!(expand("$(A)$(A)$(A).", 10, lookup).as_deref(), Some("oneoneone."));
+        assert_eq!(expand("$(A)$(A)$(A)..", 10, lookup), None);
     }
 }
