@@ -30,6 +30,7 @@ mod options;
 mod placement;
 mod policy;
 mod probes;
+mod profiles;
 mod render;
 mod restarts;
 mod sandbox;
@@ -69,11 +70,10 @@ pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
     RestartRule, Role, StdinPlan, Terminal,
 };
-pub use objections::objections;
+pub use objections::{objections, wanted};
 pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use policy::objections as policy_objections;
-pub use render::render;
-pub use sandbox::wanted;
+pub use render::{render, render_kept};
 pub use signal::number as signal_number;
 pub use storage::sharing;
 

@@ -2,18 +2,21 @@
 //! the plan of a pod depends on.
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Sysctl};
+use nix::errno::Errno;
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::scope::Scope;
 use super::{ContainerPlan, Namespace, SandboxOwner, SandboxPlan, Sysfs, Verdict};
 use crate::error::Result;
-use crate::host::Detail;
+use crate::host::sysctl::why_not;
+use crate::host::{Detail, HostFacts};
+use crate::manifest::{Objection, Said};
 
 /// Processes and threads of one pod at any time.
 pub(super) const PIDS: u64 = 2048;
 
 /// What a plan of `pod` has to know about the host besides what every plan does.
-pub fn wanted(pod: &Pod) -> Vec<Detail> {
+pub(super) fn wanted(pod: &Pod) -> Vec<Detail> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let mut wanted = Vec::new();
     let mut want = |detail: Detail| {
@@ -38,7 +41,42 @@ pub fn wanted(pod: &Pod) -> Vec<Detail> {
     if labelled || pods.is_some_and(|c| c.app_armor_profile.is_some() || c.se_linux_options.is_some()) {
         want(Detail::SecurityModules);
     }
+    let sysctls: Vec<String> =
+        sysctls(spec).filter(|(_, name)| is_own(spec, name)).map(|(_, name)| file(name)).collect();
+    if !sysctls.is_empty() {
+        want(Detail::Sysctls(sysctls));
+    }
     wanted
+}
+
+/// The settings among the pod's that its kernel refuses to a pod.
+pub(super) fn objections(pod: &Said<Pod>, host: &HostFacts) -> Vec<Objection> {
+    let refused = |(i, name): (usize, &str)| {
+        let errno = *host.details.refused_sysctls.get(&file(name))?;
+        let why = why_not(errno).unwrap_or("the kernel refuses it");
+        let mend = match errno {
+            Errno::ENOENT => "leave it out, or load the module of the kernel that it is one of",
+            _ => "leave it out",
+        };
+        let path = format!("spec.securityContext.sysctls[{i}].name");
+        Some(Objection { path, why: format!("{name:?}: {why}"), mend: Some(mend.to_owned()) })
+    };
+    pod.object.spec.iter().flat_map(sysctls).filter_map(refused).collect()
+}
+
+/// The names of the pod's sysctls, with their places in the list.
+fn sysctls(spec: &PodSpec) -> impl Iterator<Item = (usize, &str)> {
+    let said = spec.security_context.as_ref().and_then(|context| context.sysctls.as_ref());
+    said.into_iter().flatten().map(|sysctl| sysctl.name.as_str()).enumerate()
+}
+
+/// Whether a sysctl is of a namespace that is the pod's own.
+fn is_own(spec: &PodSpec, name: &str) -> bool {
+    match namespaced(name) {
+        Some(Kind::Network) => network(spec) == Namespace::Own,
+        Some(Kind::Ipc) => ipc(spec) == Namespace::Own,
+        None => false,
+    }
 }
 
 /// Whose network namespace the containers are in.
@@ -140,14 +178,6 @@ mod tests {
     use super::*;
     use crate::plan::fixture::Fixture;
 
-    fn with(spec: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({}));
-        for (field, value) in spec.as_object().unwrap() {
-            fixture.pod["spec"][field] = value.clone();
-        }
-        fixture
-    }
-
     fn sysctl(name: &str) -> Value {
         json!({ "sysctls": [{ "name": name, "value": "1" }] })
     }
@@ -164,13 +194,13 @@ mod tests {
             ("kernel.sem", "kernel/sem"),
             ("fs.mqueue.msg_max", "fs/mqueue/msg_max"),
         ] {
-            let plan = with(json!({ "securityContext": sysctl(name) })).plan().unwrap();
+            let plan = Fixture::pod_with(json!({ "securityContext": sysctl(name) })).plan().unwrap();
             assert_eq!(plan.sandbox.sysctls, [(expected.to_owned(), "1".to_owned())]);
         }
         for name in
             ["vm.swappiness", "kernel.semaphores", "fs.file-max", "kernel.pid_max", "kernel/hostname", "network"]
         {
-            let refusal = with(json!({ "securityContext": sysctl(name) })).refusal();
+            let refusal = Fixture::pod_with(json!({ "securityContext": sysctl(name) })).refusal();
             assert!(refusal.contains("sysctls[0].name") && refusal.contains("whole machine"), "{refusal}");
         }
     }
@@ -178,10 +208,10 @@ mod tests {
     #[test]
     fn the_hosts_namespaces_are_joined_by_nobody_and_changed_by_nobody() {
         let both = json!({ "hostNetwork": true, "hostIPC": true });
-        let plan = with(both.clone()).plan().unwrap();
+        let plan = Fixture::pod_with(both.clone()).plan().unwrap();
         assert_eq!((plan.sandbox.network, plan.sandbox.ipc), (Namespace::Hosts, Namespace::Hosts));
         assert_eq!(plan.report[0].path, "spec.hostNetwork");
-        let spec = with(both).spec();
+        let spec = Fixture::pod_with(both).spec();
         let kinds: Vec<_> = spec["linux"]["namespaces"].as_array().unwrap().iter().map(|n| n["type"].clone()).collect();
         assert_eq!(kinds, ["pid", "mount", "cgroup", "uts", "user"]);
         let mount = |path: &str| spec["mounts"].as_array().unwrap().iter().find(|m| m["destination"] == path).cloned();
@@ -189,14 +219,14 @@ mod tests {
         assert_eq!(mount("/dev/shm").unwrap()["source"], "/dev/shm");
         assert_eq!(mount("/dev/mqueue"), None);
         for (host, name) in [("hostNetwork", "net.ipv4.ip_forward"), ("hostIPC", "kernel.sem")] {
-            let refusal = with(json!({ host: true, "securityContext": sysctl(name) })).refusal();
+            let refusal = Fixture::pod_with(json!({ host: true, "securityContext": sysctl(name) })).refusal();
             assert!(refusal.contains(host), "{refusal}");
         }
     }
 
     #[test]
     fn a_host_network_has_the_hosts_name_and_files() {
-        let mut fixture = with(json!({ "hostNetwork": true, "hostname": "mine" }));
+        let mut fixture = Fixture::pod_with(json!({ "hostNetwork": true, "hostname": "mine" }));
         fixture.host.name = "node-1".to_owned();
         fixture.host.node.hosts = "127.0.0.1 localhost\n".to_owned();
         fixture.host.node.resolv_conf = "nameserver 192.0.2.1\n".to_owned();
@@ -213,12 +243,43 @@ mod tests {
     #[test]
     fn details_are_wanted_only_where_they_matter() {
         let of = |fixture: Fixture| wanted(&serde_json::from_value::<Pod>(fixture.pod).unwrap());
-        assert_eq!(of(with(json!({}))), []);
+        assert_eq!(of(Fixture::pod_with(json!({}))), []);
         let localhost = json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": "a.json" } });
         let pod = json!({ "hostNetwork": true, "hostIPC": true, "securityContext": localhost,
             "initContainers": [{ "name": "i", "securityContext": { "privileged": true, "seLinuxOptions": {} } }] });
         let expected =
             [Detail::Ipc, Detail::Devices, Detail::SeccompProfile("a.json".to_owned()), Detail::SecurityModules];
-        assert_eq!(of(with(pod)), expected);
+        assert_eq!(of(Fixture::pod_with(pod)), expected);
+        let names =
+            ["net.ipv4.ip_forward", "vm.swappiness", "kernel.sem"].map(|name| json!({ "name": name, "value": "1" }));
+        let sysctls = json!({ "sysctls": names });
+        let wanted = |paths: &[&str]| [Detail::Sysctls(paths.iter().map(|path| (*path).to_owned()).collect())];
+        assert_eq!(
+            of(Fixture::pod_with(json!({ "securityContext": sysctls }))),
+            wanted(&["net/ipv4/ip_forward", "kernel/sem"])
+        );
+        // Of the host's namespaces none is set.
+        assert_eq!(
+            of(Fixture::pod_with(json!({ "hostNetwork": true, "securityContext": sysctls }))),
+            wanted(&["kernel/sem"])
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_to_pods_is_told_before_the_start() {
+        for (errno, expected) in [
+            (Errno::ENOENT, "this kernel has no such setting in a pod's namespaces"),
+            (Errno::EACCES, "the kernel lets only the host's root change it"),
+        ] {
+            let mut fixture = Fixture::pod_with(json!({ "securityContext": sysctl("net/core/rmem_max") }));
+            fixture.host.details.refused_sysctls.insert("net/core/rmem_max".to_owned(), errno);
+            let refusal = fixture.refusal();
+            assert!(refusal.contains("spec.securityContext.sysctls[0].name: \"net/core/rmem_max\": "), "{refusal}");
+            assert!(refusal.contains(expected) && refusal.contains("leave it out"), "{refusal}");
+            // A policy that forbids it, too, has no mend for that.
+            fixture.options.policy = None;
+            let refusal = fixture.refusal();
+            assert!(refusal.contains("policy forbids") && !refusal.contains("--allow"), "{refusal}");
+        }
     }
 }

@@ -100,6 +100,17 @@ pub(super) fn access(volume: &Volume) -> Access {
     if writable { Access::ReadWrite } else { Access::ReadOnly }
 }
 
+/// Where on the disk a container's directories in `volume` are, and for how long; `None` where they are in memory or none can be made.
+pub(super) fn on_disk(volume: &Volume) -> Option<&'static str> {
+    if volume.persistent_volume_claim.is_some() {
+        Some("of the claim's local volume, which outlives the pod")
+    } else if volume.host_path.is_some() {
+        Some("of the host, which outlives the pod")
+    } else {
+        volume.ephemeral.is_some().then_some("on the disk until the pod ends")
+    }
+}
+
 fn shared_memory(scope: &Scope) -> VolumePlan {
     VolumePlan {
         name: "shm".to_owned(),
@@ -115,15 +126,9 @@ fn shared_memory(scope: &Scope) -> VolumePlan {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use crate::plan::fixture::Fixture;
-
-    fn fixture(volume: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({}));
-        fixture.pod["spec"]["volumes"] = json!([volume]);
-        fixture
-    }
 
     #[test]
     fn impossible_volumes() {
@@ -131,7 +136,7 @@ mod tests {
             (json!({ "name": "v", "nfs": { "server": "s", "path": "/" } }), "spec.volumes[0]: podling does not know"),
             (json!({ "name": "../v", "emptyDir": {} }), "spec.volumes[0].name"),
         ] {
-            let refusal = fixture(said).refusal();
+            let refusal = Fixture::with_volume(said).refusal();
             assert!(refusal.contains(expected), "{refusal}");
         }
     }
