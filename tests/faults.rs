@@ -424,3 +424,36 @@ fn a_volume_that_is_replaced_is_there_whole_whenever_its_replacement_is_killed()
     let left = std::fs::read_dir(place.data().join("volumes")).unwrap().flatten().map(|entry| entry.file_name());
     assert_eq!(left.collect::<Vec<_>>(), ["default"]);
 }
+
+#[test]
+fn an_import_that_runs_out_of_descriptors_says_so_and_not_what_it_could_not_clear_up() {
+    if !require(Feature::UserNamespaces) {
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    let mut builder = tar::Builder::new(std::fs::File::create(place.path().join("a.tar")).unwrap());
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o644);
+    header.set_size(1);
+    builder.append_data(&mut header, "a", &b"x"[..]).unwrap();
+    builder.finish().unwrap();
+    let mut failed = 0;
+    for limit in 5..30 {
+        let mut command = Command::new("sh");
+        let line = format!("ulimit -n {limit}; exec \"$0\" volume import data a.tar");
+        place.environment(&mut command).args(["-c", &line]).arg(binary());
+        let output = Running::spawn(&place, command).finish();
+        if output.code == Some(0) {
+            break;
+        }
+        failed += 1;
+        assert!(output.stderr.contains("Too many open files") && !output.stderr.contains("removing"), "{output}");
+        place.podling(&["volume", "import", "--replace", "data", "a.tar"]).expect_success();
+        place.podling(&["volume", "rm", "data"]).expect_success();
+    }
+    assert!((2..25).contains(&failed), "{failed} limits were too low");
+    place.podling(&["volume", "rm", "data"]).expect_success();
+    place.run(&shell("true")).expect_success();
+    let left = std::fs::read_dir(place.data().join("volumes")).unwrap().count();
+    assert_eq!(left, 0);
+}

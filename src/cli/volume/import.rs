@@ -58,7 +58,8 @@ pub fn run(args: &Args, data: &Path, facts: &HostFacts) -> Result<()> {
     let copied = match open(&args.archive).and_then(|archive| local::import(&new.files(), archive, owners, facts)) {
         Ok(copied) => copied,
         Err(e) => {
-            new.discard(data, facts)?;
+            // What keeps it from being removed, too, is the sweep's to tell.
+            let _ = new.discard(data, facts);
             return Err(e.context(format_args!("importing {}", args.archive.display())));
         }
     };

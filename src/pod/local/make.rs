@@ -46,8 +46,8 @@ impl New {
         facts.ids.give_to_root(&files)?;
         let text = serde_json::to_vec(about).map_err(|e| Error::new(e.to_string()))?;
         let path = dir.join(ABOUT);
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path);
-        let written = file.as_mut().map_err(|e| std::io::Error::from(e.kind())).and_then(|file| {
+        let opened = File::options().write(true).create_new(true).mode(0o600).open(&path);
+        let written = opened.and_then(|mut file| {
             file.write_all(&text)?;
             file.sync_all()
         });
@@ -113,7 +113,8 @@ impl New {
                 return if self.publish(data, &old.key, facts)? { Ok(()) } else { Err(why().mend("try again")) };
             }
             Err(e) => {
-                self.discard(data, facts)?;
+                // What keeps it from being removed, too, is the sweep's to tell.
+                let _ = self.discard(data, facts);
                 return Err(e);
             }
         };
