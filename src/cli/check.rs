@@ -106,7 +106,7 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
     for (name, wanted) in images::wanted(bundle) {
         let image = match store.find(&name) {
             Ok(Found::Ready(image)) => *image,
-            // Not even a registry has what no name names.
+            // What is no reference cannot be pulled, and what is never pulled cannot come.
             Err(e) if wanted.policy == PullPolicy::Never || Reference::parse(&name).is_err() => {
                 let mend = e.hint().map(str::to_owned);
                 let objection = Objection { path: wanted.path.clone(), why: e.what().to_owned(), mend };
@@ -154,7 +154,7 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
             Err(e) => {
                 let objection = objection(&e, &pod.source);
                 // A plan fails at what reading has told already, such as a ConfigMap that the input lacks.
-                if objection.path.is_empty() || !examined.stands_against(&pod.source, &objection.path) {
+                if objection.path.is_empty() || !examined.stands_within(&pod.source, &objection.path) {
                     examined.refuse(&pod.source, vec![objection]);
                 }
             }
