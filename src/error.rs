@@ -59,6 +59,14 @@ impl Error {
         self
     }
 
+    /// The same in other words: `reword` makes them, of the description and of the mend.
+    #[must_use]
+    pub fn reworded(mut self, reword: impl Fn(&str) -> String) -> Self {
+        self.0.what = reword(&self.0.what);
+        self.0.mend = self.0.mend.as_deref().map(reword);
+        self
+    }
+
     /// Remembers that the error is about the field `path` of the input, which is written at `at` (`file:line`).
     #[must_use]
     pub fn place(mut self, at: String, path: String) -> Self {

@@ -151,6 +151,11 @@ fn an_image_that_is_not_here_is_said_and_keeps_nothing_from_being_checked() {
     let output = place.podling(&["check", "--quiet", "pod.yaml"]);
     output.expect_code(2);
     assert!(output.stdout.contains("refused: pod.yaml:10: spec.containers[0].image: image \"busybox\""), "{output}");
+    // Nor can one whose name is none.
+    place.write(&POD.replace("image: busybox", "image: Bad/Name"));
+    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    assert!(output.stdout.contains("spec.containers[0].image: \"Bad/Name\" is not an image reference"), "{output}");
 }
 
 #[test]

@@ -111,6 +111,40 @@ fn a_secret_is_never_on_the_disk_of_a_detached_pod() {
 }
 
 #[test]
+fn what_a_start_fails_by_does_not_tell_a_secret() {
+    let place = Place::with(&["busybox"]);
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: \"tell-no'body\"}\n---\n";
+    let from = "env: [{name: K, valueFrom: {secretKeyRef: {name: s, key: k}}}";
+    let file = "{name: F, valueFrom: {fileKeyRef: {volumeName: v, path: f, key: F}}}";
+    let mount = |path: &str| format!("{from}]\n    volumeMounts: [{{name: v, mountPath: /v, subPathExpr: {path}}}]");
+    let rows = [
+        ("a part of a volume that leads out", "[sh]", mount("$(K)/etc"), "leads out of"),
+        ("a part of a volume below a file", "[sh]", mount("f/$(K)/etc"), "subPath"),
+        ("a command that is not there", "[$(K)]", format!("{from}]"), "was not found"),
+        ("a command with a path", "[/bin/$(K) -x]", format!("{from}]"), "was not found"),
+        ("an argument that cannot be", "[sh, $(K)$(F)]", format!("{from}, {file}]"), "NUL"),
+        ("a variable that cannot be", "[sh]", format!("{from}, {file}, {{name: B, value: $(K)$(F)}}]"), "NUL"),
+    ];
+    // What is looked for must not be in the Pod itself.
+    let write = "ln -s / /v/tell-no\\'\\'body; printf 'F=\\047a\\000b\\047' >/v/f; mv /v/tell* \"/v/$(printf 'tell-no\\047body')\"";
+    let init = format!(
+        "initContainers:\n  - name: i\n    image: busybox\n    volumeMounts: [{{name: v, mountPath: /v}}]\n    command: [sh, -c, {}]",
+        serde_json::to_string(write).unwrap()
+    );
+    for (what, command, fields, why) in rows {
+        let container = format!("  - name: c\n    image: busybox\n    command: {command}\n    {fields}\n");
+        let spec = format!("terminationGracePeriodSeconds: 0\nvolumes: [{{name: v, emptyDir: {{}}}}]\n{init}");
+        place.write(&format!("{secret}{}", pod("p", &spec, &[container])));
+        let output = place.podling(&["run", "-d", "pod.yaml"]);
+        assert!(output.stderr.contains(why) && !output.stderr.contains("body"), "{what}: {output}");
+        let mut grep = std::process::Command::new("grep");
+        let told = support::running::output_of(grep.args(["-rF", "no'body"]).arg(place.data().join("pods"))).stdout;
+        assert_eq!(told, "", "{what}");
+        place.podling(&["rm", "p"]).expect_success();
+    }
+}
+
+#[test]
 fn a_name_is_taken_by_what_is_kept_until_it_is_removed_or_replaced() {
     let place = Place::with(&["busybox"]);
     detached::start(&place, &polite("p", POLITE));

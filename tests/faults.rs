@@ -366,3 +366,94 @@ fn a_full_disk_under_the_logs_ends_no_container_and_is_told() {
     let output = Running::spawn(&place, command).finish();
     output.expect_success().expect_line("still alive").expect_line("FailedLogging");
 }
+
+/// What import calls on its way to a volume that is there: it makes, renames, and removes what was there before.
+const IMPORTS_CALLS: [&str; 5] = ["rename,renameat,renameat2", "unlink,unlinkat", "flock", "sendto", "mkdir,mkdirat"];
+
+#[test]
+fn a_volume_that_is_replaced_is_there_whole_whenever_its_replacement_is_killed() {
+    if !require(Feature::UserNamespaces) || !require(Feature::Program("strace")) || !require(Feature::Tracing) {
+        return;
+    }
+    if ids() == Ids::Subordinate {
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"imports killed at every call: left to the user with one id, since newuidmap does not work when traced\n",
+        );
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    let archive = |name: &str, text: &str| {
+        let mut builder = tar::Builder::new(std::fs::File::create(place.path().join(name)).unwrap());
+        for file in ["a", "d/b"] {
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(0o644);
+            header.set_size(text.len() as u64);
+            builder.append_data(&mut header, file, text.as_bytes()).unwrap();
+        }
+        builder.finish().unwrap();
+    };
+    archive("old.tar", "old");
+    archive("new.tar", "new");
+    let mut kills = 0;
+    for calls in IMPORTS_CALLS {
+        for n in 1.. {
+            place.podling(&["volume", "import", "--replace", "data", "old.tar"]).expect_success();
+            let mut command = Command::new("strace");
+            let inject = format!("inject={calls}:signal=KILL:when={n}");
+            place.environment(&mut command).args(["-f", "-qq", "-o", "/dev/null", "-e", "signal=none", "-e"]);
+            command.args([&format!("trace={calls}"), "-e", &inject]).arg(binary());
+            command.args(["volume", "import", "--replace", "data", "new.tar"]);
+            let output = Running::spawn(&place, command).finish();
+            let files = place.data().join("volumes/default/data/data");
+            let text =
+                |name: &str| std::fs::read_to_string(files.join(name)).unwrap_or_else(|e| format!("{name}: {e}"));
+            let both = (text("a"), text("d/b"));
+            let whole = both.0 == both.1 && (both.0 == "new" || both.0 == "old" && output.code != Some(0));
+            assert!(whole, "killed at call {n} of {calls}: {both:?}, {output}");
+            if output.code == Some(0) {
+                break;
+            }
+            kills += 1;
+            assert!(n < 200, "{calls} have no end");
+        }
+    }
+    assert!(kills > 10, "hardly any call was made");
+    // The next start removes what the killed ones have left.
+    place.run(&shell("true")).expect_success();
+    let left = std::fs::read_dir(place.data().join("volumes")).unwrap().flatten().map(|entry| entry.file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["default"]);
+}
+
+#[test]
+fn an_import_that_runs_out_of_descriptors_says_so_and_not_what_it_could_not_clear_up() {
+    if !require(Feature::UserNamespaces) {
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    let mut builder = tar::Builder::new(std::fs::File::create(place.path().join("a.tar")).unwrap());
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o644);
+    header.set_size(1);
+    builder.append_data(&mut header, "a", &b"x"[..]).unwrap();
+    builder.finish().unwrap();
+    let mut failed = 0;
+    for limit in 5..30 {
+        let mut command = Command::new("sh");
+        let line = format!("ulimit -n {limit}; exec \"$0\" volume import data a.tar");
+        place.environment(&mut command).args(["-c", &line]).arg(binary());
+        let output = Running::spawn(&place, command).finish();
+        if output.code == Some(0) {
+            break;
+        }
+        failed += 1;
+        assert!(output.stderr.contains("Too many open files") && !output.stderr.contains("removing"), "{output}");
+        place.podling(&["volume", "import", "--replace", "data", "a.tar"]).expect_success();
+        place.podling(&["volume", "rm", "data"]).expect_success();
+    }
+    assert!((2..25).contains(&failed), "{failed} limits were too low");
+    place.podling(&["volume", "rm", "data"]).expect_success();
+    place.run(&shell("true")).expect_success();
+    let left = std::fs::read_dir(place.data().join("volumes")).unwrap().count();
+    assert_eq!(left, 0);
+}

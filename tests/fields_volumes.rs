@@ -303,7 +303,8 @@ fn volumes_go_out_and_come_in_as_they_are() {
         return;
     }
     let place = Place::with(&["busybox"]);
-    let fill = "mkdir /v/d; echo x > /v/d/f; ln /v/d/f /v/hard; ln -s d/f /v/soft; chmod 4750 /v/d/f; chown 7:8 /v/d 2>/dev/null; chmod 1755 /v";
+    let fill = "mkdir /v/d; echo x > /v/d/f; ln /v/d/f /v/hard; ln -s d/f /v/soft; chmod 4750 /v/d/f; mkfifo /v/p; chmod 622 /v/p; \
+                chown 7:8 /v/d /v/p 2>/dev/null; chmod 1755 /v";
     place.run(&format!("{CLAIM}{}", claiming(fill, false))).expect_success();
     let look = "cd /v; find . | sort | xargs stat -c '%n %a %u:%g %F'; readlink soft; test d/f -ef hard && echo same";
     let before = said(&place.run(&claiming(look, false)));

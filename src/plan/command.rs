@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::expand::{MOST, TOO_LONG};
 use super::scope::Subject;
 use super::text::{Text, Vars};
 use crate::error::Result;
@@ -11,15 +12,25 @@ use crate::error::Result;
 /// Source: "Define a Command and Arguments for a Container" in the Kubernetes documentation. An empty list counts as
 /// not written, as it does for the kubelet.
 pub(super) fn arguments(subject: &Subject, vars: &Vars) -> Result<Vec<Text>> {
-    let expanded = |list: &Option<Vec<String>>| -> Option<Vec<Text>> {
-        let list = list.as_ref().filter(|list| !list.is_empty())?;
-        Some(list.iter().map(|arg| vars.expand(arg)).collect())
+    let expanded = |field: &str, list: &Option<Vec<String>>| -> Result<Option<Vec<Text>>> {
+        let Some(list) = list.as_ref().filter(|list| !list.is_empty()) else { return Ok(None) };
+        let (mut args, mut weight) = (Vec::new(), 0);
+        for arg in list {
+            let arg = vars.expand(arg).ok_or_else(|| subject.error(field, TOO_LONG))?;
+            weight += arg.weight();
+            if weight > MOST {
+                return Err(subject.error(field, TOO_LONG));
+            }
+            args.push(arg);
+        }
+        Ok(Some(args))
     };
     let config = subject.config();
     let plain = |list: &Option<Vec<String>>| list.iter().flatten().map(Text::plain).collect::<Vec<_>>();
     let entrypoint = || config.map(|c| plain(c.entrypoint())).unwrap_or_default();
     let cmd = || config.map(|c| plain(c.cmd())).unwrap_or_default();
-    let (mut argv, rest) = match (expanded(&subject.container.command), expanded(&subject.container.args)) {
+    let command = expanded("command", &subject.container.command)?;
+    let (mut argv, rest) = match (command, expanded("args", &subject.container.args)?) {
         (Some(command), Some(args)) => (command, args),
         (Some(command), None) => (command, Vec::new()),
         (None, Some(args)) => (entrypoint(), args),

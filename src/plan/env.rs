@@ -5,6 +5,7 @@ use std::path::{Component, PathBuf};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, FileKeySelector, Volume};
 
+use super::expand::{MOST, TOO_LONG};
 use super::late::{FileKey, Otherwise};
 use super::scope::Subject;
 use super::text::{Text, Vars};
@@ -20,11 +21,17 @@ pub(super) fn said_variables(subject: &Subject, report: &mut Vec<Verdict>) -> Re
     for (i, from) in subject.container.env_from.iter().flatten().enumerate() {
         add_source(subject, &format!("envFrom[{i}]"), from, &mut vars, report)?;
     }
+    let mut weight = 0;
     for (i, var) in subject.container.env.iter().flatten().enumerate() {
         let field = format!("env[{i}]");
         if let Some(value) = value_of(subject, &field, var, &vars, report)? {
             check(subject, &field, &var.name, &value.value)?;
             vars.set(&var.name, value);
+            // What it was until then may be part of it.
+            weight += vars.get(&var.name).map_or(0, Text::weight);
+            if weight > MOST {
+                return Err(subject.error("env", TOO_LONG));
+            }
         }
     }
     for (name, value) in &subject.scope.options.env {
@@ -112,7 +119,10 @@ fn value_of(
     report: &mut Vec<Verdict>,
 ) -> Result<Option<Text>> {
     let from = match (&var.value, &var.value_from) {
-        (Some(value), _) if !value.is_empty() => return Ok(Some(earlier.expand(value))),
+        (Some(value), _) if !value.is_empty() => {
+            let whole = earlier.expand(value).ok_or_else(|| subject.error(&format!("{field}.value"), TOO_LONG))?;
+            return Ok(Some(whole));
+        }
         (_, Some(from)) => from,
         (_, None) => return Ok(Some(Text::default())),
     };

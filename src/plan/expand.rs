@@ -1,5 +1,13 @@
 //! The `$(NAME)` references of Kubernetes.
 
+/// What execve(2) takes of a program's arguments and variables together, however large its stack may be: three quarters of 8 MiB. A few
+/// lines of references to references can grow beyond any memory.
+pub(super) const MOST: usize = 6 << 20;
+
+/// Why what would be longer than [`MOST`] is refused.
+pub(super) const TOO_LONG: &str =
+    "grows beyond 6 MiB when its $(NAME) are replaced, and no program can be given more (execve(2))";
+
 /// A part of a string with references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part<'a> {
@@ -35,8 +43,8 @@ pub(super) fn parts(input: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// `input` with the references that `lookup` knows replaced.
-pub(super) fn expand<'a>(input: &str, mut lookup: impl FnMut(&str) -> Option<&'a str>) -> String {
+/// `input` with the references that `lookup` knows replaced; `None` where that is longer than `most` bytes.
+pub(super) fn expand<'a>(input: &str, most: usize, mut lookup: impl FnMut(&str) -> Option<&'a str>) -> Option<String> {
     let mut text = String::with_capacity(input.len());
     for part in parts(input) {
         match part {
@@ -46,8 +54,11 @@ pub(super) fn expand<'a>(input: &str, mut lookup: impl FnMut(&str) -> Option<&'a
                 None => text.extend(["$(", name, ")"]),
             },
         }
+        if text.len() > most {
+            return None;
+        }
     }
-    text
+    Some(text)
 }
 
 #[cfg(test)]
@@ -81,7 +92,9 @@ mod tests {
             ("$()", "$()"),
             ("é$(A)ü", "éoneü"),
         ] {
-            assert_eq!(expand(input, lookup), expected, "{input}");
+            assert_eq!(expand(input, 10, lookup).as_deref(), Some(expected), "{input}");
         }
+        assert_eq!(expand("$(A)$(A)$(A).", 10, lookup).as_deref(), Some("oneoneone."));
+        assert_eq!(expand("$(A)$(A)$(A)..", 10, lookup), None);
     }
 }

@@ -190,6 +190,9 @@ mod tests {
             let refusal = fixture(security).refusal();
             assert!(refusal.contains(path), "{refusal}");
         }
+        let all = json!({ "runAsGroup": 0, "supplementalGroups": (1..=65_536).collect::<Vec<u32>>() });
+        let refusal = fixture(all).refusal();
+        assert!(refusal.contains("65537 groups are more than a process can be in"), "{refusal}");
         let single = fixture(json!({ "fsGroup": 70_000, "supplementalGroups": [1] })).single_id().plan().unwrap();
         for path in ["spec.securityContext.fsGroup", "spec.securityContext.supplementalGroups"] {
             assert_eq!(single.report.iter().filter(|verdict| verdict.path == path).count(), 1, "{:?}", single.report);

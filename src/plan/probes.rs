@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ExecAction, GRPCAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::expand::expand;
+use super::expand::{MOST, TOO_LONG, expand};
 use super::scope::Subject;
 use super::{Action, Hooks, HttpGet, NetAction, ProbePlan, Probes, Verdict};
 use crate::error::Result;
@@ -45,7 +45,9 @@ fn probe(subject: &Subject, field: &str, said: &Probe, report: &mut Vec<Verdict>
     let action = match (&said.exec, &said.http_get, &said.tcp_socket, &said.grpc) {
         (Some(exec), None, None, None) => {
             let command = command(subject, field, exec)?;
-            Action::Exec(command.iter().map(|word| expanded(subject, word)).collect())
+            Action::Exec(
+                expanded(subject, command).ok_or_else(|| subject.error(&format!("{field}.exec.command"), TOO_LONG))?,
+            )
         }
         (None, Some(get), None, None) => http_get(subject, field, get, report)?,
         (None, None, Some(socket), None) => tcp_socket(subject, field, socket, report)?,
@@ -110,16 +112,24 @@ fn command<'a>(subject: &Subject, field: &str, said: &'a ExecAction) -> Result<&
     }
 }
 
-/// `word` with its `$(NAME)` replaced as the kubelet does in probes: by the values that `env` writes, as they are written. A
-/// variable whose value comes from elsewhere counts as empty.
-fn expanded(subject: &Subject, word: &str) -> String {
-    expand(word, |name| {
+/// `command` with its `$(NAME)` replaced as the kubelet does in probes: by the values that `env` writes, as they are written. A
+/// variable whose value comes from elsewhere counts as empty. `None` where that is longer than any program can be given.
+fn expanded(subject: &Subject, command: &[String]) -> Option<Vec<String>> {
+    let value = |name: &str| {
         let option = subject.scope.options.env.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         option.or_else(|| {
             let said = subject.container.env.iter().flatten().rev().find(|variable| variable.name == name)?;
             Some(said.value.as_deref().unwrap_or_default())
         })
-    })
+    };
+    let mut left = MOST;
+    let mut words = Vec::new();
+    for word in command {
+        let word = expand(word, left, value)?;
+        left -= word.len();
+        words.push(word);
+    }
+    Some(words)
 }
 
 fn http_get(subject: &Subject, field: &str, said: &HTTPGetAction, report: &mut Vec<Verdict>) -> Result<Action> {

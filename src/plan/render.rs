@@ -246,10 +246,66 @@ fn hide_secrets(spec: &mut Value, secret: &SecretStrings) {
     }
 }
 
+impl ContainerPlan {
+    /// An error of the container's start without the values of Secrets, since errors are kept on the disk. Those that could be in one are
+    /// its command's name and the parts of volumes that it mounts, both made of variables.
+    pub fn untold(&self, error: Error) -> Error {
+        if !self.secret.args.contains(&0) && self.secret.mounts.is_empty() {
+            return error;
+        }
+        let process = self.spec.process().as_ref();
+        let env = process.and_then(|process| process.env().as_ref()).into_iter().flatten();
+        let value = |entry: &String| {
+            let (name, value) = entry.split_once('=')?;
+            self.secret.env.iter().any(|secret| secret == name).then(|| value.to_owned())
+        };
+        let mut values: Vec<String> = env.filter_map(value).collect();
+        values.extend(process.and_then(|process| process.args().as_ref()?.first().cloned()));
+        let mounts = self.spec.mounts().iter().flatten().enumerate().filter(|(n, _)| self.secret.mounts.contains(n));
+        let options = mounts.flat_map(|(_, mount)| mount.options().iter().flatten());
+        values.extend(options.filter_map(|option| Some(option.split_once('=')?.1.to_owned())));
+        // As an error quotes them, too. The longer ones first, since the others may be parts of them.
+        let quoted: Vec<String> =
+            values.iter().map(|value| format!("{value:?}").trim_matches('"').to_owned()).collect();
+        values.extend(quoted);
+        values.retain(|value| !value.is_empty());
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        error.reworded(|text| without(text, &values))
+    }
+}
+
+/// `text` with something else in the place of each of `values`.
+fn without(text: &str, values: &[String]) -> String {
+    let mut hidden = String::new();
+    let mut rest = text.chars();
+    loop {
+        if let Some(behind) = values.iter().find_map(|value| rest.as_str().strip_prefix(value.as_str())) {
+            hidden.push_str("<a Secret>");
+            rest = behind.chars();
+        } else if let Some(next) = rest.next() {
+            hidden.push(next);
+        } else {
+            return hidden;
+        }
+    }
+}
+
 fn verdict(verdict: &Verdict) -> Value {
     json!({ "at": verdict.at, "path": verdict.path, "how": verdict.how })
 }
 
 fn octal(mode: u32) -> String {
     format!("{mode:04o}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without;
+
+    #[test]
+    fn values_are_hidden_once_and_the_longer_ones_first() {
+        let values = ["longer-a", "long", "a", "<"].map(str::to_owned);
+        assert_eq!(without("x longer-a long <é", &values), "x <a Secret> <a Secret> <a Secret>é");
+        assert_eq!(without("", &values), "");
+    }
 }

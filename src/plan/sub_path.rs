@@ -4,8 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::VolumeMount;
 
+use super::expand::TOO_LONG;
 use super::scope::Subject;
-use super::text::{Text, Vars};
+use super::text::{Text, Unfit, Vars};
 use crate::error::Result;
 
 /// A path below a volume, and whether a Secret's value is in it.
@@ -26,9 +27,12 @@ pub(super) fn sub_path(subject: &Subject, field: &str, said: &VolumeMount, vars:
         (None, None) => return Ok(None),
         (Some(path), None) => ("subPath", Text::plain(path)),
         (None, Some(expression)) => {
-            let text = vars.expand_whole(&expression).map_err(|missing| {
+            let text = vars.expand_whole(&expression).map_err(|unfit| {
                 let field = format!("{field}.subPathExpr");
-                subject.error(&field, format!("missing value for {}", missing.join(", ")))
+                match unfit {
+                    Unfit::Missing(names) => subject.error(&field, format!("missing value for {}", names.join(", "))),
+                    Unfit::TooLong => subject.error(&field, TOO_LONG),
+                }
             })?;
             ("subPathExpr", text)
         }

@@ -1,12 +1,20 @@
 //! A container's variables and what is made of them, with what is known of each: whether a Secret is in it, and whether a part of it comes
 //! only when the container starts.
 
-use super::expand::{Part, parts};
+use super::expand::{MOST, Part, parts};
 use super::late::{FileKey, Late, Otherwise, Piece, words};
 
 /// A container's variables, each name once, in the order in which the names were first set.
 #[derive(Default, Clone)]
 pub(super) struct Vars(Vec<(String, Text)>);
+
+/// What a path cannot be made of.
+pub(super) enum Unfit {
+    /// These variables are unset or empty.
+    Missing(Vec<String>),
+    /// It would be longer than any program can be given.
+    TooLong,
+}
 
 /// A string.
 #[derive(Default, Clone)]
@@ -48,16 +56,34 @@ impl Text {
         }
     }
 
+    /// How many bytes it takes at most, with all that may stand in for what is not known yet.
+    pub fn weight(&self) -> usize {
+        self.value.len() + weight(&self.late)
+    }
+
     fn pieces(&self) -> Vec<Piece> {
         if self.late.is_empty() { vec![Piece::Text(self.value.clone())] } else { self.late.clone() }
     }
 }
 
+/// An array of pieces in bytes.
+fn weight(pieces: &[Piece]) -> usize {
+    let one = |piece: &Piece| match piece {
+        Piece::Text(text) => text.len(),
+        Piece::File(key) => {
+            let otherwise = if let Otherwise::Pieces(pieces) = &key.otherwise { weight(pieces) } else { 0 };
+            words(key).len() + otherwise
+        }
+    };
+    pieces.iter().map(|piece| size_of::<Piece>() + one(piece)).sum()
+}
+
 impl Vars {
-    /// `input` with its `$(NAME)` references replaced by these variables.
-    pub fn expand(&self, input: &str) -> Text {
+    /// `input` with its `$(NAME)` references replaced by these variables; `None` where that is longer than any program can be given.
+    pub fn expand(&self, input: &str) -> Option<Text> {
         let mut whole = Text::default();
         let mut pieces = Vec::new();
+        let mut weighed = 0;
         for part in parts(input) {
             let text = match part {
                 Part::Text(text) => Text::plain(text),
@@ -69,6 +95,10 @@ impl Vars {
                     }
                 }
             };
+            weighed += text.weight();
+            if weighed > MOST {
+                return None;
+            }
             pieces.extend(text.pieces());
             whole.value.push_str(&text.value);
             whole.secret |= text.secret;
@@ -76,20 +106,20 @@ impl Vars {
         if pieces.iter().any(|piece| matches!(piece, Piece::File(_))) {
             whole.late = pieces;
         }
-        whole
+        Some(whole)
     }
 
     /// `input` with its `$(NAME)` references replaced, as a path needs them: all of them.
     ///
     /// # Errors
-    /// The names that are unset or empty.
-    pub fn expand_whole(&self, input: &str) -> Result<Text, Vec<String>> {
+    /// The names that are unset or empty, or a path beyond all measure.
+    pub fn expand_whole(&self, input: &str) -> Result<Text, Unfit> {
         let missing = |part| match part {
             Part::Reference(name) if self.get(name).is_none_or(|text| text.value.is_empty()) => Some(name.to_owned()),
             _ => None,
         };
         let missing: Vec<String> = parts(input).into_iter().filter_map(missing).collect();
-        if missing.is_empty() { Ok(self.expand(input)) } else { Err(missing) }
+        if missing.is_empty() { self.expand(input).ok_or(Unfit::TooLong) } else { Err(Unfit::Missing(missing)) }
     }
 
     /// `NAME=VALUE` strings, as the OCI spec wants them.
@@ -132,5 +162,58 @@ impl Vars {
     pub fn set_default(&mut self, name: &str, default: &str) {
         let text = self.get(name).cloned().map(|text| text.unless_unset(Some(&Text::plain(default))));
         self.set(name, text.unwrap_or_else(|| Text::plain(default)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::plan::fixture::Fixture;
+
+    /// Forty variables, each of them twice the one before.
+    fn doubling(first: Value, again: Option<&Value>) -> Vec<Value> {
+        let mut env = vec![first];
+        for n in 1..40 {
+            env.push(json!({ "name": format!("V{n}"), "value": format!("$(V{0})$(V{0})", n - 1) }));
+            if let Some(again) = again {
+                env.push(json!({ "name": format!("V{n}"), "valueFrom": again }));
+            }
+        }
+        env
+    }
+
+    fn refusal(container: Value) -> String {
+        let mut fixture = Fixture::container(container);
+        fixture.pod["spec"]["volumes"] = json!([{ "name": "e", "emptyDir": {} }]);
+        fixture.refusal()
+    }
+
+    #[test]
+    fn references_to_references_do_not_grow_beyond_what_a_program_can_be_given() {
+        let said = |n: usize| json!({ "name": "V0", "value": "x".repeat(n) });
+        let file = json!({ "fileKeyRef": { "volumeName": "e", "path": "f", "key": "k", "optional": true } });
+        let hidden = doubling(json!({ "name": "V0", "valueFrom": file }), Some(&file));
+        let words = |n: usize| vec!["$(V0)"; n].join("");
+        let probe = json!({ "exec": { "command": ["sh", words(70)] } });
+        for (field, container) in [
+            ("env", json!({ "env": doubling(said(9), None) })),
+            ("env", json!({ "env": hidden })),
+            ("command", json!({ "env": [said(100_000)], "command": ["sh", words(70)] })),
+            ("args", json!({ "env": [said(100_000)], "args": vec![words(1); 70] })),
+            ("livenessProbe.exec.command", json!({ "env": [said(100_000)], "livenessProbe": probe })),
+            (
+                "volumeMounts[0].subPathExpr",
+                json!({
+                    "env": [said(100_000)],
+                    "volumeMounts": [{ "name": "e", "mountPath": "/e", "subPathExpr": words(70) }],
+                }),
+            ),
+        ] {
+            let refusal = refusal(container);
+            assert!(refusal.contains(&format!("spec.containers[0].{field}")), "{field}: {refusal}");
+            assert!(refusal.contains("grows beyond 6 MiB"), "{field}: {refusal}");
+        }
+        Fixture::container(json!({ "env": [said(100_000)], "args": vec![words(1); 50] })).plan().unwrap();
     }
 }

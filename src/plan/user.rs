@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::host::IdExtent;
 use crate::image::{Accounts, User};
 
+/// NGROUPS_MAX, limits.h.
+const MOST_GROUPS: usize = 65_536;
+
 /// A container's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -65,6 +68,10 @@ fn full(subject: &Subject, identity: Identity) -> Result<Identity> {
     let ids = subject.scope.ids;
     if !ids.has_uid(identity.uid) {
         return Err(unmapped(subject, "user", identity.uid));
+    }
+    if identity.groups.len() > MOST_GROUPS {
+        let why = format!("{} groups are more than a process can be in, {MOST_GROUPS}", identity.groups.len());
+        return Err(subject.error("securityContext", why));
     }
     if let Some(gid) = [identity.gid].iter().chain(&identity.groups).find(|gid| !ids.has_gid(**gid)) {
         return Err(unmapped(subject, "group", *gid));

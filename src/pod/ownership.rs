@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -11,14 +11,12 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmodat, fstatat};
 use nix::unistd::{Gid, fchownat};
 
 use crate::plan::GroupChange;
+use crate::sys::fs::open_in_root_exactly;
 use crate::sys::{Named, SysError};
 
 /// What the group may do with everything, and with directories besides.
 const BITS: u32 = 0o660;
 const DIRECTORY_BITS: u32 = 0o2110;
-
-/// As deep as a tree may be: one descriptor is open for each level.
-const DEEPEST: usize = 200;
 
 /// Gives everything in the directory `root` to `group`, who may read and write it from then on, and everything that is made in its directories
 /// (the kubelet's `SetVolumeOwnership`). With [`GroupChange::OnRootMismatch`] nothing is done where the root is so already.
@@ -26,26 +24,36 @@ const DEEPEST: usize = 200;
 /// Other pods may be changing the tree meanwhile: no link is followed, and what vanishes is no failure.
 ///
 /// # Errors
-/// The failed call, or a tree that is too deep.
+/// The failed call, or a path that is longer than the kernel takes.
 pub(super) fn give(root: &OwnedFd, group: u32, change: GroupChange) -> Result<(), SysError> {
     let about = fstatat(root, "", AtFlags::AT_EMPTY_PATH).named(|| "fstatat(a volume's root)")?;
     let wanted = BITS | DIRECTORY_BITS;
     if change == GroupChange::OnRootMismatch && about.st_gid == group && about.st_mode & wanted == wanted {
         return Ok(());
     }
-    let inside = open_directory(root.as_fd(), Path::new("."))?;
-    directory(inside, group, 0)?;
+    // By their paths, since a descriptor for each level of a tree would run out.
+    let mut left = vec![PathBuf::from(".")];
+    while let Some(path) = left.pop() {
+        directory(root, &path, group, &mut left)?;
+    }
     // The root comes last, so that one which is right says that everything is.
     one(root.as_fd(), Path::new("."), &about, group)
 }
 
-fn directory(here: OwnedFd, group: u32, depth: usize) -> Result<(), SysError> {
-    if depth >= DEEPEST {
-        return Err(SysError::new(
-            "giving a volume to fsGroup: a directory is too deep",
-            nix::errno::Errno::ENAMETOOLONG,
-        ));
-    }
+/// Gives what is in the directory at `path` below `root`, and adds the directories among it to `left`.
+fn directory(root: &OwnedFd, path: &Path, group: u32, left: &mut Vec<PathBuf>) -> Result<(), SysError> {
+    use nix::errno::Errno::{ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR};
+    let here = match open_in_root_exactly(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+        // It has vanished, or is something else by now.
+        Err(e) if matches!(e.errno, ENOENT | ENOTDIR | ELOOP) => return Ok(()),
+        Err(e) if e.errno == ENAMETOOLONG => {
+            return Err(SysError::new(
+                "giving a volume to fsGroup: opening a directory in it, whose path is too long",
+                e.errno,
+            ));
+        }
+        opened => opened?,
+    };
     let at = here.try_clone().named(|| "dup(a directory of a volume)")?;
     let mut listing = Dir::from_fd(here).named(|| "fdopendir(a directory of a volume)")?;
     for entry in listing.iter() {
@@ -55,10 +63,8 @@ fn directory(here: OwnedFd, group: u32, depth: usize) -> Result<(), SysError> {
             continue;
         }
         let Ok(about) = fstatat(&at, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
-        if kind(&about) == SFlag::S_IFDIR
-            && let Ok(below) = open_directory(at.as_fd(), name)
-        {
-            directory(below, group, depth + 1)?;
+        if kind(&about) == SFlag::S_IFDIR {
+            left.push(path.join(name));
         }
         one(at.as_fd(), name, &about, group)?;
     }
@@ -83,7 +89,7 @@ fn one(at: BorrowedFd, name: &Path, about: &FileStat, group: u32) -> Result<(), 
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let Ok(file) = openat(at, name, flags, Mode::empty()) else { return Ok(()) };
     let now = fstatat(&file, "", AtFlags::AT_EMPTY_PATH).named(|| format!("fstatat({name:?})"))?;
-    if kind(&now) != kind(about) {
+    if (now.st_dev, now.st_ino) != (about.st_dev, about.st_ino) {
         return Ok(());
     }
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -93,11 +99,6 @@ fn one(at: BorrowedFd, name: &Path, about: &FileStat, group: u32) -> Result<(), 
 
 fn kind(about: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(about.st_mode & SFlag::S_IFMT.bits())
-}
-
-fn open_directory(at: BorrowedFd, name: &Path) -> Result<OwnedFd, SysError> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(at, name, flags, Mode::empty()).named(|| format!("openat({name:?}, O_DIRECTORY)"))
 }
 
 #[cfg(test)]
@@ -140,5 +141,15 @@ mod tests {
         assert_eq!(mode(&at("d/e/file")), 0o600);
         give(&open(dir.path()), group, GroupChange::Always).unwrap();
         assert_eq!(mode(&at("d/e/file")), 0o660);
+    }
+
+    #[test]
+    fn a_tree_is_given_however_deep_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let deepest = dir.path().join(["d"; 900].join("/"));
+        fs::create_dir_all(&deepest).unwrap();
+        let group = nix::unistd::getegid().as_raw();
+        give(&open(dir.path()), group, GroupChange::Always).unwrap();
+        assert_eq!(mode(&deepest), 0o2775);
     }
 }

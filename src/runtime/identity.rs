@@ -84,7 +84,10 @@ impl Identity {
             }
         }
         if let Some(groups) = &self.groups {
-            setgroups(groups).named(|| format!("setgroups({groups:?})"))?;
+            setgroups(groups).named(|| match groups.len() {
+                0..=16 => format!("setgroups({groups:?})"),
+                many => format!("setgroups() of {many} groups"),
+            })?;
         }
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         setresgid(gid, gid, gid).named(|| format!("setresgid({gid})"))?;

@@ -10,6 +10,17 @@ use oci_spec::runtime::Process;
 use crate::error::{Error, Kind, Result};
 use crate::sys::process::{StringList, execve};
 
+/// An argument for execve(2). Errors are kept on the disk, and a Secret's value may be in it, so none shows it.
+fn argument(i: usize, text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::new(format!("argument {i} has a NUL byte in it")))
+}
+
+/// The same of a variable, `NAME=VALUE`.
+fn variable(entry: &str) -> Result<CString> {
+    let name = entry.split('=').next().unwrap_or_default();
+    CString::new(entry).map_err(|_| Error::new(format!("the variable {name:?} has a NUL byte in it")))
+}
+
 /// What is executed, where it may be, and where it starts.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -21,13 +32,9 @@ pub(super) struct Program {
 
 impl Program {
     pub(super) fn new(process: &Process) -> Result<Program> {
-        let c_string = |s: &str| {
-            CString::new(s).map_err(|_| Error::new(format!("the argument or variable {s:?} has a NUL byte in it")))
-        };
-        let list = |strings: &Option<Vec<String>>| -> Result<Vec<CString>> {
-            strings.iter().flatten().map(|s| c_string(s)).collect()
-        };
-        let (argv, envp) = (list(process.args())?, list(process.env())?);
+        let args = process.args().iter().flatten().enumerate();
+        let argv = args.map(|(i, arg)| argument(i, arg)).collect::<Result<Vec<_>>>()?;
+        let envp = process.env().iter().flatten().map(|entry| variable(entry)).collect::<Result<Vec<_>>>()?;
         let Some(name) = argv.first() else { return Err(Error::new("the spec's process has no args")) };
         let path = envp.iter().find_map(|v| v.to_bytes().strip_prefix(b"PATH=")).unwrap_or_default();
         Ok(Program {
@@ -41,24 +48,20 @@ impl Program {
 
     /// Another program with the same environment, beside `more`, and the same working directory, unless it has one of its own.
     pub(super) fn another(&self, argv: &[String], more: &[(String, String)], workdir: Option<&str>) -> Result<Program> {
-        let c_string = |s: String| {
-            CString::new(s).map_err(|e| {
-                let text = String::from_utf8_lossy(&e.into_vec()).into_owned();
-                Error::new(format!("the argument or variable {text:?} has a NUL byte in it"))
-            })
-        };
-        let argv: Vec<CString> = argv.iter().cloned().map(c_string).collect::<Result<_>>()?;
+        let argv = argv.iter().enumerate().map(|(i, arg)| argument(i, arg)).collect::<Result<Vec<_>>>()?;
         let Some(name) = argv.first() else { return Err(Error::new("no command is given")) };
         let names = |v: &CString| more.iter().any(|(name, _)| v.to_bytes().starts_with(format!("{name}=").as_bytes()));
         let mut envp: Vec<CString> = self.envp.strings().iter().filter(|v| !names(v)).cloned().collect();
         for (name, value) in more {
-            envp.push(c_string(format!("{name}={value}"))?);
+            envp.push(variable(&format!("{name}={value}"))?);
         }
         let path = envp.iter().find_map(|v| v.to_bytes().strip_prefix(b"PATH=")).unwrap_or_default();
         Ok(Program {
             candidates: candidates(name, path),
             cwd: match workdir {
-                Some(path) if path.starts_with('/') => c_string(path.to_owned())?,
+                Some(path) if path.starts_with('/') => {
+                    CString::new(path).map_err(|_| Error::new("the working directory has a NUL byte in it"))?
+                }
                 Some(path) => {
                     return Err(Error::new(format!(
                         "the working directory {path:?} does not begin at the container's root"
@@ -154,7 +157,23 @@ fn candidates(name: &CStr, path: &[u8]) -> Vec<CString> {
 
 #[cfg(test)]
 mod tests {
+    use oci_spec::runtime::ProcessBuilder;
+
     use super::*;
+
+    #[test]
+    fn what_has_a_nul_byte_in_it_is_named_and_not_shown() {
+        let process = |args: &[&str], env: &[&str]| {
+            let list = |strings: &[&str]| strings.iter().map(ToString::to_string).collect::<Vec<_>>();
+            ProcessBuilder::default().args(list(args)).env(list(env)).cwd("/").build().unwrap()
+        };
+        for (args, env, expected) in [
+            (&["sh", "of-a-Secret\0"][..], &[][..], "argument 1 has a NUL byte in it"),
+            (&["sh"], &["A=x", "B=of-a-Secret\0"], "the variable \"B\" has a NUL byte in it"),
+        ] {
+            assert_eq!(Program::new(&process(args, env)).unwrap_err().to_string(), expected);
+        }
+    }
 
     #[test]
     fn a_bare_name_is_looked_for_below_each_directory_of_path() {

@@ -1,6 +1,8 @@
 //! Opening below a directory without leaving it, and cloning whole files.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 
-use super::SysError;
+use super::{Named, SysError};
 
 /// openat2(2) with `RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS`: a symlink on the way may be followed as long as it stays
 /// below `dir`; an absolute one, or one that climbs out, is `EXDEV`.
@@ -57,6 +59,18 @@ fn resolve(dir: impl AsFd, path: &Path, flags: OFlag, mode: u32, how: ResolveFla
         };
         return Err(error);
     }
+}
+
+/// renameat2(2) with `RENAME_EXCHANGE`: both names stay, each with what the other had. `EINVAL` where the file system cannot.
+pub fn exchange(one: &Path, other: &Path) -> Result<(), SysError> {
+    let call = || format!("renameat2({one:?}, {other:?}, RENAME_EXCHANGE)");
+    let c_path =
+        |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|_| SysError::new(call(), Errno::EINVAL));
+    let (from, to) = (c_path(one)?, c_path(other)?);
+    let (here, flags) = (libc::AT_FDCWD, libc::RENAME_EXCHANGE);
+    // SAFETY: both pointers are to C strings that live until the call returns, and the kernel only reads them.
+    let done = unsafe { libc::syscall(libc::SYS_renameat2, here, from.as_ptr(), here, to.as_ptr(), flags) };
+    Errno::result(done).map(drop).named(call)
 }
 
 /// ioctl_ficlone(2): makes `to` share the blocks of `from` until either is written. `false` where the file system cannot.

@@ -58,20 +58,19 @@ pub fn run(args: &Args, data: &Path, facts: &HostFacts) -> Result<()> {
     let copied = match open(&args.archive).and_then(|archive| local::import(&new.files(), archive, owners, facts)) {
         Ok(copied) => copied,
         Err(e) => {
-            new.discard(data, facts)?;
+            // What keeps it from being removed, too, is the sweep's to tell.
+            let _ = new.discard(data, facts);
             return Err(e.context(format_args!("importing {}", args.archive.display())));
         }
     };
     copied.warnings.iter().for_each(|warning| say(format_args!("warning: {warning}")));
-    if let Some(old) = &old
-        && let Err(e) = local::remove(data, old, facts)
-    {
-        new.discard(data, facts)?;
-        return Err(e);
-    }
-    if !new.publish(data, &key, facts)? {
-        return Err(Error::new(format!("another podling has made a volume {:?} meanwhile", key.name))
-            .mend("say --replace to have this one instead"));
+    match &old {
+        Some(old) => new.replace(data, old, facts)?,
+        None if new.publish(data, &key, facts)? => {}
+        None => {
+            return Err(Error::new(format!("another podling has made a volume {:?} meanwhile", key.name))
+                .mend("say --replace to have this one instead"));
+        }
     }
     Ok(writeln!(Stdout::lock(), "{}", key.name)?)
 }

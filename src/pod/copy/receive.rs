@@ -22,10 +22,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{
-    FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstat, fstatat, futimens, mkdirat,
-    utimensat,
-};
+use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstat, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, fchown, fchownat, linkat, mkfifoat, symlinkat};
 
@@ -244,13 +241,19 @@ impl Writer<'_> {
             _ => symlinkat(target, dir, name),
         })?;
         let here = temporary.name();
+        // Opened while it is still ours; to change a mode by its name without following a link needs a /proc or Linux 6.6.
+        let fifo = match entry.kind {
+            Kind::Fifo => {
+                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+                Some(openat(parent, here, flags, Mode::empty()).named(|| "openat(O_NONBLOCK)")?)
+            }
+            _ => None,
+        };
         if let Some((uid, gid)) = self.owner(entry)? {
             fchownat(parent.as_fd(), here, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW).map_err(chown_failed)?;
         }
-        if entry.kind == Kind::Fifo {
-            // The kernel refuses a symlink here, which is right: what was made is none.
-            let mode = self.mode(entry, path);
-            fchmodat(parent.as_fd(), here, mode, FchmodatFlags::NoFollowSymlink).named(|| "fchmodat()")?;
+        if let Some(fifo) = fifo {
+            fchmod(&fifo, self.mode(entry, path)).named(|| "fchmod()")?;
         }
         utimensat(parent.as_fd(), here, &TimeSpec::UTIME_OMIT, &entry.mtime, UtimensatFlags::NoFollowSymlink)
             .named(|| "utimensat()")?;
@@ -294,7 +297,9 @@ impl Writer<'_> {
         if let Some((_, fd)) = self.parent.as_ref().filter(|(known, _)| known == path) {
             return Ok(Rc::clone(fd));
         }
-        if matches!(self.how.shape, Shape::Archive | Shape::Volume) {
+        let makes = matches!(self.how.shape, Shape::Archive | Shape::Volume);
+        // A deep directory is looked for from the top once, and not at each of its levels, unless it has to be made.
+        if makes && self.find_directory(path).is_err_and(|e| e.errno == Errno::ENOENT) {
             let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
             for end in ends.chain((!path.is_empty()).then_some(path.len())) {
                 self.make_implied(path.get(..end).unwrap_or_default())?;
@@ -328,9 +333,12 @@ impl Writer<'_> {
     }
 
     /// No link is followed, and there is no `..` in `path`, so this stays below.
+    fn find_directory(&self, path: &[u8]) -> std::result::Result<OwnedFd, SysError> {
+        fs::open_in_root_exactly(&self.place.root, relative(path), OFlag::O_PATH | OFlag::O_DIRECTORY)
+    }
+
     fn open_directory(&self, path: &[u8]) -> Result<OwnedFd> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-        fs::open_in_root_exactly(&self.place.root, relative(path), flags).map_err(|e| {
+        self.find_directory(path).map_err(|e| {
             let why = match e.errno {
                 Errno::ELOOP => "there is a symbolic link on the way, and none is followed",
                 Errno::ENOTDIR => "there is something on the way that is not a directory",

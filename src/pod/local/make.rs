@@ -16,6 +16,7 @@ use crate::image::layer::remove_tree::remove_tree;
 use crate::manifest::ObjectKey;
 use crate::plan::Sharing;
 use crate::sys::Named;
+use crate::sys::fs::exchange;
 
 /// How often something is tried again that another podling got in the way of.
 const TRIES: u32 = 16;
@@ -45,8 +46,8 @@ impl New {
         facts.ids.give_to_root(&files)?;
         let text = serde_json::to_vec(about).map_err(|e| Error::new(e.to_string()))?;
         let path = dir.join(ABOUT);
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path);
-        let written = file.as_mut().map_err(|e| std::io::Error::from(e.kind())).and_then(|file| {
+        let opened = File::options().write(true).create_new(true).mode(0o600).open(&path);
+        let written = opened.and_then(|mut file| {
             file.write_all(&text)?;
             file.sync_all()
         });
@@ -92,6 +93,49 @@ impl New {
     }
 }
 
+impl New {
+    /// Takes the place of `old`, which no pod may be using, and removes that one: whoever looks, and whenever podling is killed, sees the
+    /// one or the other.
+    ///
+    /// # Errors
+    /// A pod uses the old one, which then stays; the failed call; or what of the old one could not be removed, by path.
+    pub fn replace(self, data: &Path, old: &Volume, facts: &HostFacts) -> Result<()> {
+        let taken = lock(&old.dir, Sharing::Nobody).and_then(|lock| match lock {
+            Some(lock) => self.take_place_of(old).map(|()| Some(lock)),
+            None if find(data, &old.key)?.is_some() => Err(in_use(old)),
+            None => Ok(None),
+        });
+        let _old_lock = match taken {
+            Ok(Some(lock)) => lock,
+            // It was removed just now.
+            Ok(None) => {
+                let why = || Error::new(format!("another podling has made a volume {} meanwhile", old.shown()));
+                return if self.publish(data, &old.key, facts)? { Ok(()) } else { Err(why().mend("try again")) };
+            }
+            Err(e) => {
+                // What keeps it from being removed, too, is the sweep's to tell.
+                let _ = self.discard(data, facts);
+                return Err(e);
+            }
+        };
+        // Pods may have the new one from now on, however long it takes to remove the old one.
+        let New { dir, _lock } = self;
+        drop(_lock);
+        clear(data, &dir, facts)
+    }
+
+    fn take_place_of(&self, old: &Volume) -> Result<()> {
+        // The old files are gone for good soon, so the new ones must not be in memory only.
+        nix::unistd::syncfs(&self._lock).named(|| format!("syncfs({:?})", self.dir))?;
+        Ok(exchange(&self.dir, &old.dir)?)
+    }
+}
+
+fn in_use(volume: &Volume) -> Error {
+    Error::new(format!("volume {} is used by a running pod", volume.shown()))
+        .mend("stop the pod first: podling volume ls shows which")
+}
+
 /// Makes the volume of a claim, unless it is there.
 ///
 /// # Errors
@@ -112,8 +156,7 @@ pub fn ensure(data: &Path, claim: &PersistentVolumeClaim, facts: &HostFacts) -> 
 pub fn remove(data: &Path, volume: &Volume, facts: &HostFacts) -> Result<()> {
     let Some(_lock) = lock(&volume.dir, Sharing::Nobody)? else {
         return match find(data, &volume.key)? {
-            Some(_) => Err(Error::new(format!("volume {} is used by a running pod", volume.shown()))
-                .mend("stop the pod first: podling volume ls shows which")),
+            Some(_) => Err(in_use(volume)),
             None => Ok(()),
         };
     };

@@ -204,7 +204,10 @@ impl Supervisor<'_> {
     }
 
     /// Decides what the end of container `n` means for the pod (Kubernetes, "Pod Lifecycle", "Container restart policy").
-    fn ended(&mut self, n: usize, end: End) -> Result<()> {
+    fn ended(&mut self, n: usize, mut end: End) -> Result<()> {
+        if let Some(container) = self.containers.get(n) {
+            end.failure = end.failure.map(|error| container.plan.untold(error));
+        }
         // All that it wrote is in the pipes by now, and comes before what is said of its end.
         self.pump(n, Source::ContainerStdout(n), LAST_WORDS)?;
         self.pump(n, Source::ContainerStderr(n), LAST_WORDS)?;
