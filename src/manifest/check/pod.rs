@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec};
 
 use super::{Check, names};
 
@@ -77,12 +77,8 @@ impl Check<'_> {
                 );
             }
             self.storage(&path, volume, pod);
-            self.volume(&path, volume);
+            self.generated(&path, volume, spec);
         }
-    }
-
-    fn volume(&mut self, path: &str, volume: &Volume) {
-        self.generated(path, volume);
     }
 
     fn unique_containers(&mut self, spec: &PodSpec) {
