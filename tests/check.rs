@@ -172,6 +172,17 @@ fn a_claim_answers_for_itself() {
     place.podling(&["run", "--strict", "pod.yaml"]).expect_refusal(&["pod.yaml:5: spec.accessModes: --strict refuses"]);
 }
 
+/// The field table and the plan both refuse it, and name the same field.
+#[test]
+fn a_volume_of_another_kind_is_refused_once() {
+    let place = Place::with(&["busybox"]);
+    place.write(&POD.replace("emptyDir: {}", "nfs: {server: s, path: /}"));
+    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    let told: Vec<&str> = output.stdout.lines().filter(|line| line.starts_with("refused: ")).collect();
+    assert!(matches!(told.as_slice(), [only] if only.contains("spec.volumes[0].nfs: ")), "{output}");
+}
+
 #[test]
 fn no_option_is_named_for_what_none_allows() {
     let place = Place::with(&["busybox"]);
