@@ -99,9 +99,10 @@ fn what_only_the_kubelet_would_refuse_is_no_invalid_pod() {
                     "invalid spec.containers[0].lifecycle.preStop.tcpSocket.port: required, 1 to 65535",
                 ],
             ),
+            ("    ports: [{containerPort: 1, name: web}, {containerPort: 1, name: metrics}]", &[]),
             (
-                "    ports: [{containerPort: 1}, {containerPort: 1}]",
-                &["refused spec.containers[0].ports[1].containerPort: TCP port 1 is already taken at pod.yaml:8"],
+                "    ports: [{containerPort: 1}]\n  - {name: d, image: i, ports: [{containerPort: 1}]}",
+                &["refused spec.containers[1].ports[0].containerPort: TCP port 1 is already taken at pod.yaml:8"],
             ),
             (
                 "    args: [\"a\\0b\"]",
