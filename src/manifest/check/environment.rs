@@ -47,7 +47,7 @@ impl Check<'_> {
         ];
         for (field, (name, key)) in keys.into_iter().filter_map(|(field, said)| Some((field, said?))) {
             there.push(field);
-            self.required(&format!("{path}.{field}.name"), name);
+            self.object_name(&format!("{path}.{field}.name"), name);
             if key.is_empty() {
                 self.problem(&format!("{path}.{field}.key"), "required");
             } else {
@@ -100,14 +100,32 @@ impl Check<'_> {
             self.grammar(&format!("{path}.prefix"), names::env_name(prefix));
         }
         match (&source.config_map_ref, &source.secret_ref) {
-            (Some(map), None) => self.required(&format!("{path}.configMapRef.name"), &map.name),
-            (None, Some(secret)) => self.required(&format!("{path}.secretRef.name"), &secret.name),
+            (Some(map), None) => self.whole_object(&format!("{path}.configMapRef.name"), &map.name),
+            (None, Some(secret)) => self.whole_object(&format!("{path}.secretRef.name"), &secret.name),
             (None, None) => {
                 self.problem(path, "envFrom has one of configMapRef and secretRef, found none");
             }
             (Some(_), Some(_)) => {
                 self.problem(path, "envFrom has one of configMapRef and secretRef, found both");
             }
+        }
+    }
+
+    /// The name of the ConfigMap or Secret that a key is of.
+    fn object_name(&mut self, path: &str, name: &str) {
+        if name.is_empty() {
+            self.problem(path, "required");
+        } else {
+            self.grammar(path, names::dns_subdomain(name));
+        }
+    }
+
+    /// The name of one whose keys all become variables, which an API server judges as if more could follow.
+    fn whole_object(&mut self, path: &str, name: &str) {
+        if name.is_empty() {
+            self.problem(path, "required");
+        } else {
+            self.grammar(path, names::name_prefix(name));
         }
     }
 }

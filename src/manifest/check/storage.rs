@@ -52,9 +52,15 @@ impl Check<'_> {
         for (name, quantity) in limits.into_iter().flatten() {
             self.quantity(&key_path(&format!("{path}.resources.limits"), name), &quantity.0);
         }
-        if let Some(class) = spec.storage_class_name.as_deref().filter(|class| !class.is_empty()) {
-            self.grammar(&format!("{path}.storageClassName"), names::dns_subdomain(class));
+        for (field, class) in [
+            ("storageClassName", &spec.storage_class_name),
+            ("volumeAttributesClassName", &spec.volume_attributes_class_name),
+        ] {
+            if let Some(class) = class.as_deref().filter(|class| !class.is_empty()) {
+                self.grammar(&format!("{path}.{field}"), names::dns_subdomain(class));
+            }
         }
+        self.selector(&format!("{path}.selector"), spec.selector.as_ref());
         self.one_of(&format!("{path}.volumeMode"), spec.volume_mode.as_deref(), &["Filesystem", "Block"]);
     }
 
@@ -146,6 +152,9 @@ impl Check<'_> {
                 }
             }
         }
+        if let Some(metadata) = &template.metadata {
+            self.labels_and_annotations(&format!("{path}.metadata"), metadata);
+        }
         self.claim_spec(&format!("{path}.spec"), &template.spec);
     }
 
@@ -161,7 +170,7 @@ impl Check<'_> {
                 self.grammar(&format!("{path}.{field}"), names::descending_path(&said));
             }
         }
-        let propagation = mount.mount_propagation.as_deref().filter(|said| !said.is_empty());
+        let propagation = mount.mount_propagation.as_deref();
         let field = format!("{path}.mountPropagation");
         self.one_of(&field, propagation, &["None", "HostToContainer", "Bidirectional"]);
         let privileged = container.security_context.as_ref().and_then(|context| context.privileged) == Some(true);

@@ -124,6 +124,27 @@ fn other_sources() {
     assert_eq!(long, format!("{AT}.fileKeyRef.key: 129 bytes are more than 128"));
 }
 
+/// An object that may be missing must have a name that an object can have. That of one whose keys all become variables may end with a dash:
+/// an API server judges it as what more could follow.
+#[test]
+fn names_of_objects() {
+    let label = "is not a DNS name: lower-case letters, digits, \"-\" and \".\", a letter or digit at both ends and beside each \".\", \
+                 at most 253 characters";
+    for kind in ["configMapKeyRef", "secretKeyRef"] {
+        for name in ["A_b", "a-"] {
+            let found = error(&from(&format!("{{{kind}: {{name: {name}, key: k, optional: true}}}}")));
+            assert_eq!(found, format!("{AT}.{kind}.name: \"{name}\" {label}"));
+        }
+        assert_eq!(error(&from(&format!("{{{kind}: {{name: a.b, key: k, optional: true}}}}"))), "no error");
+    }
+    for kind in ["configMapRef", "secretRef"] {
+        let whole = |name: &str| error(&pod(&format!("    envFrom: [{{{kind}: {{name: {name}, optional: true}}}}]")));
+        assert_eq!(whole("a-"), "no error");
+        let at = format!("pod.yaml:8: spec.containers[0].envFrom[0].{kind}.name");
+        assert!(whole("A_b").starts_with(&format!("{at}: \"A_b\" cannot begin a DNS name")), "{}", whole("A_b"));
+    }
+}
+
 /// What files in volumes select, by the same grammar as variables.
 #[test]
 fn selectors_of_files() {

@@ -52,6 +52,16 @@ fn defaults_stand_for_empty_words() {
                 &["invalid spec.containers[0].restartPolicy: expected Always, OnFailure or Never, found \"\""],
             ),
             (
+                "  preemptionPolicy: ''",
+                &["invalid spec.preemptionPolicy: expected PreemptLowerPriority or Never, found \"\""],
+            ),
+            (
+                "    volumeMounts: [{name: v, mountPath: /x, mountPropagation: ''}]\n  volumes: [{name: v, emptyDir: {}}]",
+                &[
+                    "invalid spec.containers[0].volumeMounts[0].mountPropagation: expected None, HostToContainer or Bidirectional, found \"\"",
+                ],
+            ),
+            (
                 "  runtimeClassName: ''",
                 &[
                     "invalid spec.runtimeClassName: \"\" is not a DNS name: lower-case letters, digits, \"-\" and \".\", a letter or digit at both ends and beside each \".\", at most 253 characters",
