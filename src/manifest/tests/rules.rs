@@ -115,6 +115,13 @@ fn what_only_the_kubelet_would_refuse_is_no_invalid_pod() {
                 &["refused spec.containers[1].ports[0].containerPort: TCP port 1 is already taken at pod.yaml:8"],
             ),
             (
+                "  volumes: [{name: v, downwardAPI: {items: [{path: \"a\\0\", fieldRef: {fieldPath: metadata.uid}}]}}]\n  securityContext: {seccompProfile: {type: Localhost, localhostProfile: \"a\\0\"}}",
+                &[
+                    "refused spec.volumes[0].downwardAPI.items[0].path: holds a NUL character, which the kernel would cut it at",
+                    "refused spec.securityContext.seccompProfile.localhostProfile: holds a NUL character, which the kernel would cut it at",
+                ],
+            ),
+            (
                 "    args: [\"a\\0b\"]",
                 &["refused spec.containers[0].args[0]: holds a NUL character, which the kernel would cut it at"],
             ),
