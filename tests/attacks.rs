@@ -157,7 +157,8 @@ fn a_pod_ends_though_nobody_reads_its_output() {
     let place = Place::with(&["busybox"]);
     place.write(&shell_with("busybox", "yes", "", "terminationGracePeriodSeconds: 1"));
     let mut child = place.command(&["run", "pod.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    // It writes, and nobody reads on.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     // The first asks, the second does not wait for what is unread.
     for _ in 0..2 {

@@ -432,14 +432,7 @@ fn two_ready(place: &Place) -> Running {
 /// What a killed client leaves on the disk the next one takes away; processes and mounts are gone by themselves.
 #[track_caller]
 fn the_next_run_clears_up(place: &Place) {
-    let gone = || support::leftovers::look(place).iter().all(|left| left.starts_with("a directory"));
-    for _ in 0..1000 {
-        if gone() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    assert!(gone(), "{:?}", support::leftovers::look(place));
+    support::leftovers::until_only_directories(place);
     place.run(&job("", "echo next")).expect_success();
     place.assert_nothing_left();
 }

@@ -79,6 +79,21 @@ fn wait_for(place: &Place, condition: &str) {
     assert_eq!(output.expect_success().stdout, "job/j condition met\n");
 }
 
+/// A podling that waits for the Job to come into this condition, and is connected to its keeper already.
+fn waiting(place: &Place, condition: &str) -> Running {
+    let for_condition = format!("--for={condition}");
+    let waiting = Running::spawn(place, place.command(&["wait", "job/j", &for_condition, "--timeout=60s"]));
+    let is_socket = |fd: std::fs::DirEntry| {
+        std::fs::read_link(fd.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+    };
+    while !std::fs::read_dir(format!("/proc/{}/fd", waiting.pid())).unwrap().flatten().any(is_socket) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // From here to its question is no time, and to look whether it sleeps is nothing that every kernel lets one do.
+    std::thread::sleep(Duration::from_millis(50));
+    waiting
+}
+
 /// The names of the pods, those that have ended included.
 fn pods(place: &Place) -> Vec<String> {
     place.podling(&["ps", "-aq"]).expect_success().stdout.lines().map(str::to_owned).collect()
@@ -200,8 +215,7 @@ fn what_is_kept_goes_when_its_time_is_over() {
     // At once; who waits for the end learns it all the same.
     start(&place, &job("ttlSecondsAfterFinished: 0", WAITS), &[]).expect_success();
     until_ready(&place, 1);
-    let waiting = Running::spawn(&place, place.command(&["wait", "job/j", "--for=failed", "--timeout=60s"]));
-    std::thread::sleep(Duration::from_millis(50));
+    let waiting = waiting(&place, "failed");
     place.podling(&["stop", "job/j"]).expect_success();
     assert_eq!(waiting.finish().expect_success().stdout, "job/j condition met\n");
     place.podling(&["wait", "job/j", "--for=deleted", "--timeout=60s"]).expect_success();
@@ -279,10 +293,9 @@ fn a_killed_keeper_takes_its_pods_with_it_and_the_record_says_so() {
     let script = "trap '' TERM INT; (setsid sleep 1000 &); echo ready; while true; do sleep 1000; done";
     start(&place, &job("completions: 4\nparallelism: 2", script), &[]).expect_success();
     until_ready(&place, 2);
-    let waiting = Running::spawn(&place, place.command(&["wait", "job/j", "--for=complete", "--timeout=60s"]));
+    let waiting = waiting(&place, "complete");
     let keeper = keeper(&place);
     assert_eq!(leftovers::descendants(keeper.pid).iter().filter(|p| p.name == "podling-pod").count(), 2);
-    std::thread::sleep(Duration::from_millis(50));
     signal(&keeper, Signal::SIGKILL);
     let output = waiting.finish();
     output.expect_code(1);

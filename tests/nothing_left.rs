@@ -40,15 +40,7 @@ fn ready(place: &Place, yaml: &str) -> Running {
 /// No process is left, and the next pod, of another name, clears up what a killed client could not.
 #[track_caller]
 fn the_next_run_clears_up(place: &Place) {
-    let gone = || support::leftovers::look(place).iter().all(|left| left.starts_with("a directory"));
-    for _ in 0..1000 {
-        if gone() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let left = support::leftovers::look(place);
-    assert!(gone(), "processes or mounts are left: {left:?}");
+    support::leftovers::until_only_directories(place);
     let next = shell("true").replace("name: p}", "name: next}");
     place.run(&next).expect_success();
     place.assert_nothing_left();

@@ -2,16 +2,16 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::data;
+use super::ending::{Missing, end, remove, sought};
 use super::jobs::{self, Which};
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::pod::job::job_in;
 use crate::pod::list::{self, Found, Life};
-use crate::pod::{Claim, Connection, Reply, Request};
+use crate::pod::{Connection, Reply, Request};
 
 /// Stop pods and Jobs, and remove what is kept of them
 #[derive(Debug, clap::Args)]
@@ -202,28 +202,6 @@ pub fn rm(args: &RmArgs) -> Result<u8> {
     of_jobs.and(of_pods)
 }
 
-/// Whether a pod or Job that is not there is an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// It is.
-    Refused,
-    /// It is passed over.
-    Passed,
-}
-
-impl Missing {
-    fn of(ignore: bool) -> Missing {
-        if ignore { Missing::Passed } else { Missing::Refused }
-    }
-}
-
-fn sought(data: &Path, name: &str, missing: Missing) -> Result<Option<Found>> {
-    match missing {
-        Missing::Passed => list::find(data, name),
-        Missing::Refused => list::get(data, name).map(Some),
-    }
-}
-
 /// Ends pods, and does `then` with each that has ended. All are asked before the first is waited for: their grace periods pass at the
 /// same time.
 fn end_all(
@@ -252,53 +230,9 @@ fn end_all(
     })
 }
 
-/// Ends the pod called `name` and removes what is kept of it, if it is there.
-///
-/// # Errors
-/// It cannot be asked, or not be removed.
-pub fn remove_if_there(data: &Path, facts: &HostFacts, name: &str) -> Result<()> {
-    let Some(found) = list::find(data, name)? else { return Ok(()) };
-    end(&found, None)?;
-    remove(&found, facts)
-}
-
 fn running(data: &Path) -> Result<Vec<String>> {
     let live = list::all(data)?.into_iter().filter(|pod| matches!(pod.life, Life::Live(_)));
     Ok(live.map(|pod| pod.name).collect())
-}
-
-/// Asks a pod to end, and waits until it has.
-///
-/// # Errors
-/// It cannot be asked.
-pub fn end(found: &Found, grace_seconds: Option<u64>) -> Result<()> {
-    let Life::Live(connection) = &found.life else { return Ok(()) };
-    if connection.call(&Request::Stop { grace_seconds }, &[])?.is_none() {
-        return Ok(());
-    }
-    while connection.answer()?.is_some() {}
-    Ok(())
-}
-
-/// Removes what is kept of an ended pod.
-///
-/// # Errors
-/// What could not be removed.
-pub fn remove(found: &Found, facts: &HostFacts) -> Result<()> {
-    // The supervisor closes its socket before its last breath, so its lock may be held for a moment more.
-    let mut pause = Duration::from_micros(200);
-    for _ in 0..500 {
-        if let Some(claim) = Claim::of_ended(&found.dir)? {
-            return claim.release(facts);
-        }
-        if !found.dir.exists() {
-            return Ok(());
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
-    }
-    Err(Error::new(format!("pod {:?} has ended, but something holds its directory {:?}", found.name, found.dir))
-        .mend("another podling may be starting a pod of that name: look at podling ps -a"))
 }
 
 fn expect_done(connection: &Connection, request: &Request) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::down::{Missing, end, remove};
+use super::ending::{Missing, end, remove};
 use super::stdout::Stdout;
 use super::table::{lasting, row, table};
 use crate::error::{Error, Result};

@@ -4,27 +4,26 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::first::{LifeArgs, first, hold_volumes};
 use super::images::{Having, have};
 use super::input::Given;
 use super::launch_job::{JobTemplate, first_of_job};
 use super::planner::{Planner, first_pod};
 use super::say;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::Store;
 use crate::manifest::{ObjectKey, Said, Source};
-use crate::plan::{JobPlan, JobStart, PodPlan, VolumeSource};
+use crate::plan::{JobPlan, JobStart, PodPlan};
 use crate::pod::job::{JobClaim, sweep_jobs};
-use crate::pod::record::{First, boot_id, new_uid};
+use crate::pod::record::new_uid;
 use crate::pod::status::TracePoint;
-use crate::pod::{
-    Claim, Follow, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, Until, local, make_base_layer, sweep,
-};
+use crate::pod::{Claim, Follow, Kept, Mode, Run, ShowTrace, Start, StartJob, Style, local, make_base_layer, sweep};
 use crate::sys::Named;
 
 /// How pods are to be started.
@@ -44,44 +43,6 @@ pub struct Launch<'a> {
     pub life: &'a LifeArgs,
     /// Where the time went.
     pub trace: Trace,
-}
-
-/// Options about pods' lives, of `run`, `up` and `restart`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct LifeArgs {
-    /// Stretch back-offs, probe periods, grace periods and other waits by this factor; 0.01 is for tests
-    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor)]
-    pub time_scale: f64,
-
-    /// Show where the start-up time went
-    #[arg(long)]
-    pub trace: bool,
-}
-
-/// Options of a start that does not wait for the pods' end.
-#[derive(Debug, Clone, clap::Args)]
-pub struct WaitArgs {
-    /// Wait until every container is ready, not only until it runs
-    #[arg(long)]
-    pub wait: bool,
-
-    /// Wait no longer than this (30s, 2m); the pods go on
-    #[arg(long, value_name = "DURATION", value_parser = super::duration::parse)]
-    pub timeout: Option<Duration>,
-}
-
-impl WaitArgs {
-    /// How long the caller waits.
-    pub fn mode(&self) -> Mode {
-        Mode::Detached(if self.wait { Until::Ready } else { Until::Running }, self.timeout)
-    }
-}
-
-fn factor(text: &str) -> std::result::Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(factor) if factor.is_finite() && (0.0001..=1000.0).contains(&factor) => Ok(factor),
-        _ => Err("a factor is a number from 0.0001 to 1000; 1 is real time".to_owned()),
-    }
 }
 
 /// Where the time of a command goes.
@@ -249,43 +210,4 @@ fn memory(bytes: &[u8]) -> Result<OwnedFd> {
     let mut file = File::from(fd);
     file.write_all(bytes).named(|| "write(memfd)")?;
     Ok(file.into())
-}
-
-/// Keeps the local volumes of a pod for it.
-pub fn hold_volumes(plan: &PodPlan, data: &Path, facts: &HostFacts) -> Result<Vec<File>> {
-    let mut held = Vec::new();
-    for volume in &plan.volumes {
-        let VolumeSource::Claim(claim) = &volume.source else { continue };
-        let key = ObjectKey { namespace: claim.namespace.clone(), name: claim.name.clone() };
-        let hold = local::get(data, &key).and_then(|local| local::hold(&local, claim.sharing, facts));
-        held.push(hold.context(|| format!("pod {:?}: volume {:?}", plan.name, volume.name))?);
-    }
-    Ok(held)
-}
-
-/// How a pod is started; where it goes on alone, with what later ones are compared with.
-///
-/// # Errors
-/// The pod cannot be planned or written as JSON.
-pub fn first(planner: &Planner, said: &Said<Pod>, plan: &PodPlan, mode: Mode, life: &LifeArgs) -> Result<First> {
-    let lasts = match mode {
-        Mode::Foreground => None,
-        Mode::Detached(..) => Some(planner.lasting(said)?),
-    };
-    let object = serde_json::to_string(&said.object).map_err(|e| Error::new(e.to_string())).context(|| "the pod")?;
-    let names = plan.init_containers.iter().chain(&plan.containers).map(|c| c.name.clone());
-    Ok(First {
-        boot_id: lasts.as_ref().map(|_| boot_id()).unwrap_or_default(),
-        name: plan.name.clone(),
-        namespace: ObjectKey::of(&said.object).namespace,
-        uid: plan.uid.clone(),
-        started_at: crate::pod::now(),
-        fingerprint: lasts.as_ref().map(crate::plan::fingerprint).transpose()?.unwrap_or_default(),
-        plan: lasts.as_ref().map(crate::plan::render).transpose()?.map(|plan| plan.to_string()).unwrap_or_default(),
-        object,
-        inputs: lasts.map(|_| planner.given.inputs.clone()).unwrap_or_default(),
-        options: planner.given.options.clone(),
-        time_scale: life.time_scale.to_string(),
-        containers: names.collect(),
-    })
 }

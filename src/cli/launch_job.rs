@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::launch::{LifeArgs, first, hold_volumes};
+use super::first::{LifeArgs, first, hold_volumes};
 use super::planner::{Planner, first_pod};
 use crate::error::{Context, Error, Result};
 use crate::host::HostFacts;

@@ -89,7 +89,7 @@ fn differences(plans: &[PodPlan], data: &Path) -> Result<u8> {
         };
         let same = first.fingerprint == crate::plan::fingerprint(plan)?;
         let hidden = if same { Hidden::Same } else { Hidden::Different };
-        let text = diff(name, &first.plan, &crate::plan::render(plan)?, hidden)?;
+        let text = diff(name, &first.plan, &crate::plan::render_kept(plan)?, hidden)?;
         Stdout::lock().write_all(text.as_bytes())?;
         code = code.max(u8::from(!text.is_empty()));
     }

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use super::data;
+use super::first::{LifeArgs, WaitArgs};
 use super::images::ImageArgs;
 use super::input::PodArgs;
-use super::launch::{Launch, LifeArgs, Trace, WaitArgs};
+use super::launch::{Launch, Trace};
 use super::stdout::Stdout;
 use crate::error::{Error, Result};
 use crate::host::{HostFacts, protect};
@@ -93,7 +94,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let jobs: Vec<String> = planned.jobs.iter().map(|(_, plan)| plan.name.clone()).filter(|_| args.detach).collect();
     if args.replace {
         for name in &names {
-            super::down::remove_if_there(&data, &facts, name)?;
+            super::ending::remove_if_there(&data, &facts, name)?;
         }
         for name in &jobs {
             super::jobs::end_and_remove(&data, &facts, name, None)?;

@@ -3,10 +3,11 @@
 use std::io::Write;
 
 use super::data;
-use super::down::remove_if_there;
+use super::ending::remove_if_there;
+use super::first::{LifeArgs, WaitArgs};
 use super::images::{Having, ImageArgs};
 use super::input::{Given, PodArgs};
-use super::launch::{Launch, LifeArgs, Trace, WaitArgs};
+use super::launch::{Launch, Trace};
 use super::launch_job::is_same_job;
 use super::registry::RegistryArgs;
 use super::run::started;

@@ -79,15 +79,9 @@ fn hosts(scope: &Scope) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use crate::plan::fixture::Fixture;
-
-    fn with(spec: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({}));
-        fixture.pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        fixture
-    }
 
     fn text(fixture: &Fixture, name: &str) -> String {
         let plan = fixture.plan().unwrap();
@@ -97,11 +91,11 @@ mod tests {
 
     #[test]
     fn the_pods_own_files() {
-        let fixture = with(json!({}));
+        let fixture = Fixture::pod_with(json!({}));
         assert!(text(&fixture, "hosts").contains("127.0.0.1\tlocalhost\n"));
         assert!(text(&fixture, "hosts").ends_with("127.0.0.1\tpod\n"));
         assert_eq!(text(&fixture, "hostname"), "pod\n");
-        let full = with(json!({ "subdomain": "sub", "setHostnameAsFQDN": true }));
+        let full = Fixture::pod_with(json!({ "subdomain": "sub", "setHostnameAsFQDN": true }));
         assert_eq!(text(&full, "hostname"), "pod.sub.default.svc.cluster.local\n");
     }
 
@@ -112,7 +106,7 @@ mod tests {
             { "ip": "2001:db8::1", "hostnames": ["c"] },
             { "ip": "192.0.2.2" },
         ]);
-        let hosts = text(&with(json!({ "hostAliases": aliases })), "hosts");
+        let hosts = text(&Fixture::pod_with(json!({ "hostAliases": aliases })), "hosts");
         let end =
             "127.0.0.1\tpod\n\n# Entries added by HostAliases.\n192.0.2.1\ta.example\tb\n2001:db8::1\tc\n192.0.2.2\n";
         assert!(hosts.ends_with(end), "{hosts}");
@@ -121,14 +115,15 @@ mod tests {
             json!({ "ip": "1.2.3.4 x" }),
             json!({ "ip": "1.2.3.4", "hostnames": ["a\n6.6.6.6 b"] }),
         ] {
-            assert!(with(json!({ "hostAliases": [alias] })).refusal().contains("spec.hostAliases[0]"));
+            assert!(Fixture::pod_with(json!({ "hostAliases": [alias] })).refusal().contains("spec.hostAliases[0]"));
         }
     }
 
     #[test]
     fn in_the_hosts_network_the_hosts_own_lines_come_first() {
-        let mut fixture =
-            with(json!({ "hostNetwork": true, "hostAliases": [{ "ip": "192.0.2.1", "hostnames": ["a"] }] }));
+        let mut fixture = Fixture::pod_with(
+            json!({ "hostNetwork": true, "hostAliases": [{ "ip": "192.0.2.1", "hostnames": ["a"] }] }),
+        );
         fixture.host.node.hosts = "127.0.0.1 localhost\n".to_owned();
         let hosts = text(&fixture, "hosts");
         assert!(

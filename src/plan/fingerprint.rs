@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 
+use super::profiles::{self, Profiles};
 use super::render::{policy, sort_capabilities};
 use super::{ContainerPlan, FilePlan, Layout, PodPlan, Processes, SandboxPlan, VolumePlan, VolumeSource};
 use crate::error::{Error, Result};
@@ -25,8 +26,8 @@ struct Everything<'a> {
     sandbox: &'a SandboxPlan,
     run_dir: &'a Path,
     volumes: Vec<Volume<'a>>,
-    init_containers: &'a [ContainerPlan],
-    containers: &'a [ContainerPlan],
+    init_containers: Vec<Value>,
+    containers: Vec<Value>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +80,11 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         report: _,
     } = plan;
     let extents = |extents: &[crate::host::IdExtent]| extents.iter().map(|e| [e.inside, e.outside, e.count]).collect();
+    let failed = |e: serde_json::Error| Error::new(e.to_string()).context(format_args!("comparing the pod {name:?}"));
+    let mut profiles = Profiles::default();
+    let mut list = |plans: &[ContainerPlan]| -> Result<Vec<Value>> {
+        plans.iter().map(|plan| container(plan, &mut profiles).map_err(failed)).collect()
+    };
     let everything = Everything {
         name,
         hostname,
@@ -91,31 +97,29 @@ pub fn fingerprint(plan: &PodPlan) -> Result<String> {
         sandbox,
         run_dir,
         volumes: volumes.iter().map(volume).collect(),
-        init_containers,
-        containers,
+        init_containers: list(init_containers)?,
+        containers: list(containers)?,
     };
-    let failed = |e: serde_json::Error| Error::new(e.to_string()).context(format_args!("comparing the pod {name:?}"));
-    let mut value = serde_json::to_value(everything).map_err(failed)?;
-    for list in ["init_containers", "containers"] {
-        for container in value[list].as_array_mut().into_iter().flatten() {
-            sort_capabilities(&mut container["spec"]);
-        }
-    }
-    Ok(digest(&serde_json::to_vec(&value).map_err(failed)?))
+    Ok(profiles::hex(&serde_json::to_vec(&everything).map_err(failed)?))
+}
+
+fn container(plan: &ContainerPlan, profiles: &mut Profiles) -> serde_json::Result<Value> {
+    let mut plan = plan.clone();
+    let digest = profiles.take(&mut plan.spec)?;
+    let mut value = serde_json::to_value(plan)?;
+    sort_capabilities(&mut value["spec"]);
+    profiles::put(&mut value["spec"], digest);
+    Ok(value)
 }
 
 fn volume(plan: &VolumePlan) -> Volume<'_> {
     let VolumePlan { name, path, source, mode, group, layout, directories, files } = plan;
     let file = |file| {
         let FilePlan { path, mode, owner, content, lifetime }: &FilePlan = file;
-        File { path, mode: *mode, owner: *owner, lifetime: *lifetime, digest: digest(content) }
+        File { path, mode: *mode, owner: *owner, lifetime: *lifetime, digest: profiles::hex(content) }
     };
     let files = files.iter().map(file).collect();
     Volume { name, path, source, mode: *mode, group: *group, layout: *layout, directories, files }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

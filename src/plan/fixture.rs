@@ -53,6 +53,20 @@ impl Fixture {
         Fixture::new(json!({ "metadata": { "name": "pod" }, "spec": { "containers": [container] } }))
     }
 
+    /// A pod of one container, with the fields of `spec` added to its own.
+    pub fn pod_with(spec: Value) -> Self {
+        let mut fixture = Fixture::container(json!({}));
+        if let (Some(own), Value::Object(spec)) = (fixture.pod["spec"].as_object_mut(), spec) {
+            own.extend(spec);
+        }
+        fixture
+    }
+
+    /// A pod of one container with this volume.
+    pub fn with_volume(volume: Value) -> Self {
+        Fixture::pod_with(json!({ "volumes": [volume] }))
+    }
+
     /// The same on a host without subordinate ids.
     pub fn single_id(mut self) -> Self {
         let extent = vec![IdExtent { inside: 0, outside: 1000, count: 1 }];

@@ -30,6 +30,7 @@ mod options;
 mod placement;
 mod policy;
 mod probes;
+mod profiles;
 mod render;
 mod restarts;
 mod sandbox;
@@ -72,7 +73,7 @@ pub use lifecycle::{
 pub use objections::objections;
 pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use policy::objections as policy_objections;
-pub use render::render;
+pub use render::{render, render_kept};
 pub use sandbox::wanted;
 pub use signal::number as signal_number;
 pub use storage::sharing;

@@ -94,15 +94,9 @@ fn is_clean(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use crate::plan::fixture::Fixture;
-
-    fn with(spec: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({}));
-        fixture.pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        fixture
-    }
 
     /// What uname(2) says, and the pod's own line of /etc/hosts.
     fn names(fixture: &Fixture) -> (String, String) {
@@ -144,7 +138,11 @@ mod tests {
             (json!({ "hostnameOverride": format!("{x63}x") }), x63.as_str(), x63.as_str()),
             (json!({ "hostnameOverride": format!("{}.x", &x63[1..]) }), &x63[1..], &x63[1..]),
         ] {
-            assert_eq!(names(&with(spec.clone())), (kernel.to_owned(), format!("127.0.0.1\t{line}")), "{spec}");
+            assert_eq!(
+                names(&Fixture::pod_with(spec.clone())),
+                (kernel.to_owned(), format!("127.0.0.1\t{line}")),
+                "{spec}"
+            );
         }
     }
 
@@ -158,18 +156,18 @@ mod tests {
     #[test]
     fn impossible_names() {
         let long = json!({ "hostname": "x".repeat(40), "subdomain": "sub", "setHostnameAsFQDN": true });
-        assert!(with(long).refusal().contains("the kernel keeps 64"));
+        assert!(Fixture::pod_with(long).refusal().contains("the kernel keeps 64"));
         for (field, value) in
             [("hostname", "a b"), ("subdomain", "a\nb"), ("hostnameOverride", "a/b"), ("hostname", "...")]
         {
-            let refusal = with(json!({ field: value })).refusal();
+            let refusal = Fixture::pod_with(json!({ field: value })).refusal();
             assert!(refusal.contains(&format!("spec.{field}")), "{refusal}");
         }
     }
 
     #[test]
     fn a_pod_in_the_hosts_network_has_the_nodes_name() {
-        let mut fixture = with(json!({ "hostNetwork": true, "hostname": "web" }));
+        let mut fixture = Fixture::pod_with(json!({ "hostNetwork": true, "hostname": "web" }));
         fixture.host.node.hosts = "127.0.0.1 localhost\n10.0.0.1\tnode\n".to_owned();
         assert_eq!(names(&fixture).0, "here");
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::profiles::{self, Profiles};
 use super::{
     Action, ContainerPlan, FilePlan, Layout, MessagePolicy, Namespace, NetAction, Operator, PodPlan, ProbePlan, Probes,
     Processes, RestartPolicy, RestartRule, SecretStrings, StdinPlan, Terminal, Verdict, VolumePlan,
@@ -14,6 +15,32 @@ use crate::host::IdExtent;
 /// # Errors
 /// Only where a path of the plan is not UTF-8, which JSON cannot hold.
 pub fn render(plan: &PodPlan) -> Result<Value> {
+    pod(plan, &mut |container| serde_json::to_value(&container.spec))
+}
+
+/// The same with digests in the place of seccomp profiles: what is kept of a pod that runs, to be compared with others.
+///
+/// # Errors
+/// Those of [`render`].
+pub fn render_kept(plan: &PodPlan) -> Result<Value> {
+    let mut profiles = Profiles::default();
+    pod(plan, &mut |container| {
+        let mut spec = container.spec.clone();
+        let digest = profiles.take(&mut spec)?;
+        let mut value = serde_json::to_value(&spec)?;
+        profiles::put(&mut value, digest);
+        Ok(value)
+    })
+}
+
+/// A container's Spec as JSON.
+type Spec<'a> = dyn FnMut(&ContainerPlan) -> serde_json::Result<Value> + 'a;
+
+fn pod(plan: &PodPlan, spec: &mut Spec) -> Result<Value> {
+    let mut list = |containers: &[ContainerPlan]| -> Result<Vec<Value>> {
+        containers.iter().map(|plan| container(plan, spec)).collect()
+    };
+    let (init_containers, containers) = (list(&plan.init_containers)?, list(&plan.containers)?);
     let mut value = json!({
         "name": plan.name,
         "hostname": plan.hostname,
@@ -21,8 +48,8 @@ pub fn render(plan: &PodPlan) -> Result<Value> {
         "terminationGracePeriodSeconds": plan.grace_period.as_secs(),
         "idMappings": { "uids": extents(&plan.ids.uids), "gids": extents(&plan.ids.gids) },
         "volumes": plan.volumes.iter().map(volume).collect::<Vec<_>>(),
-        "initContainers": plan.init_containers.iter().map(container).collect::<Result<Vec<_>>>()?,
-        "containers": plan.containers.iter().map(container).collect::<Result<Vec<_>>>()?,
+        "initContainers": init_containers,
+        "containers": containers,
         "report": plan.report.iter().map(verdict).collect::<Vec<_>>(),
     });
     if let Some(deadline) = plan.active_deadline {
@@ -86,8 +113,8 @@ fn file(file: &FilePlan) -> Value {
     value
 }
 
-fn container(container: &ContainerPlan) -> Result<Value> {
-    let mut spec = serde_json::to_value(&container.spec)
+fn container(container: &ContainerPlan, spec: &mut Spec) -> Result<Value> {
+    let mut spec = spec(container)
         .map_err(|e| Error::new(e.to_string()).context(format_args!("printing container {:?}", container.name)))?;
     sort_capabilities(&mut spec);
     hide_secrets(&mut spec, &container.secret);

@@ -140,14 +140,6 @@ mod tests {
     use super::*;
     use crate::plan::fixture::Fixture;
 
-    fn with(spec: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({}));
-        for (field, value) in spec.as_object().unwrap() {
-            fixture.pod["spec"][field] = value.clone();
-        }
-        fixture
-    }
-
     fn sysctl(name: &str) -> Value {
         json!({ "sysctls": [{ "name": name, "value": "1" }] })
     }
@@ -164,13 +156,13 @@ mod tests {
             ("kernel.sem", "kernel/sem"),
             ("fs.mqueue.msg_max", "fs/mqueue/msg_max"),
         ] {
-            let plan = with(json!({ "securityContext": sysctl(name) })).plan().unwrap();
+            let plan = Fixture::pod_with(json!({ "securityContext": sysctl(name) })).plan().unwrap();
             assert_eq!(plan.sandbox.sysctls, [(expected.to_owned(), "1".to_owned())]);
         }
         for name in
             ["vm.swappiness", "kernel.semaphores", "fs.file-max", "kernel.pid_max", "kernel/hostname", "network"]
         {
-            let refusal = with(json!({ "securityContext": sysctl(name) })).refusal();
+            let refusal = Fixture::pod_with(json!({ "securityContext": sysctl(name) })).refusal();
             assert!(refusal.contains("sysctls[0].name") && refusal.contains("whole machine"), "{refusal}");
         }
     }
@@ -178,10 +170,10 @@ mod tests {
     #[test]
     fn the_hosts_namespaces_are_joined_by_nobody_and_changed_by_nobody() {
         let both = json!({ "hostNetwork": true, "hostIPC": true });
-        let plan = with(both.clone()).plan().unwrap();
+        let plan = Fixture::pod_with(both.clone()).plan().unwrap();
         assert_eq!((plan.sandbox.network, plan.sandbox.ipc), (Namespace::Hosts, Namespace::Hosts));
         assert_eq!(plan.report[0].path, "spec.hostNetwork");
-        let spec = with(both).spec();
+        let spec = Fixture::pod_with(both).spec();
         let kinds: Vec<_> = spec["linux"]["namespaces"].as_array().unwrap().iter().map(|n| n["type"].clone()).collect();
         assert_eq!(kinds, ["pid", "mount", "cgroup", "uts", "user"]);
         let mount = |path: &str| spec["mounts"].as_array().unwrap().iter().find(|m| m["destination"] == path).cloned();
@@ -189,14 +181,14 @@ mod tests {
         assert_eq!(mount("/dev/shm").unwrap()["source"], "/dev/shm");
         assert_eq!(mount("/dev/mqueue"), None);
         for (host, name) in [("hostNetwork", "net.ipv4.ip_forward"), ("hostIPC", "kernel.sem")] {
-            let refusal = with(json!({ host: true, "securityContext": sysctl(name) })).refusal();
+            let refusal = Fixture::pod_with(json!({ host: true, "securityContext": sysctl(name) })).refusal();
             assert!(refusal.contains(host), "{refusal}");
         }
     }
 
     #[test]
     fn a_host_network_has_the_hosts_name_and_files() {
-        let mut fixture = with(json!({ "hostNetwork": true, "hostname": "mine" }));
+        let mut fixture = Fixture::pod_with(json!({ "hostNetwork": true, "hostname": "mine" }));
         fixture.host.name = "node-1".to_owned();
         fixture.host.node.hosts = "127.0.0.1 localhost\n".to_owned();
         fixture.host.node.resolv_conf = "nameserver 192.0.2.1\n".to_owned();
@@ -213,12 +205,12 @@ mod tests {
     #[test]
     fn details_are_wanted_only_where_they_matter() {
         let of = |fixture: Fixture| wanted(&serde_json::from_value::<Pod>(fixture.pod).unwrap());
-        assert_eq!(of(with(json!({}))), []);
+        assert_eq!(of(Fixture::pod_with(json!({}))), []);
         let localhost = json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": "a.json" } });
         let pod = json!({ "hostNetwork": true, "hostIPC": true, "securityContext": localhost,
             "initContainers": [{ "name": "i", "securityContext": { "privileged": true, "seLinuxOptions": {} } }] });
         let expected =
             [Detail::Ipc, Detail::Devices, Detail::SeccompProfile("a.json".to_owned()), Detail::SecurityModules];
-        assert_eq!(of(with(pod)), expected);
+        assert_eq!(of(Fixture::pod_with(pod)), expected);
     }
 }

@@ -114,50 +114,45 @@ mod tests {
     use crate::plan::fixture::Fixture;
     use crate::plan::{Sharing, VolumePlan, VolumeSource};
 
-    fn fixture(volume: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({}));
-        fixture.pod["spec"]["volumes"] = json!([volume]);
-        fixture
-    }
-
     fn volume(fixture: &Fixture) -> VolumePlan {
         fixture.plan().unwrap().volumes.pop().unwrap()
     }
 
     #[test]
     fn empty_directories() {
-        let of = |said: Value| volume(&fixture(json!({ "name": "v", "emptyDir": said })));
+        let of = |said: Value| volume(&Fixture::with_volume(json!({ "name": "v", "emptyDir": said })));
         let memory = of(json!({ "medium": "Memory", "sizeLimit": "1Mi", "mode": 0o1750 }));
         assert_eq!((memory.mode, memory.files.len()), (0o1750, 0));
         assert_eq!(memory.source, VolumeSource::Memory { size_limit: Some(1 << 20) });
         assert_eq!(memory.path.to_str(), Some("/run/pod/volumes/v"));
         assert_eq!(of(json!({ "sizeLimit": "0" })).source, VolumeSource::Memory { size_limit: None });
         assert_eq!(of(json!({})).mode, 0o777);
-        let report = fixture(json!({ "name": "v", "emptyDir": { "sizeLimit": "1" } })).plan().unwrap().report;
+        let report =
+            Fixture::with_volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "1" } })).plan().unwrap().report;
         assert!(report[0].path == "spec.volumes[0].emptyDir" && report[0].how.contains("evict"), "{report:?}");
         for (said, field) in [
             (json!({ "medium": "HugePages" }), "emptyDir.medium"),
             (json!({ "sizeLimit": "lots" }), "emptyDir.sizeLimit: \"lots\""),
             (json!({ "mode": 0o2000 }), "emptyDir.mode"),
         ] {
-            let refusal = fixture(json!({ "name": "v", "emptyDir": said })).refusal();
+            let refusal = Fixture::with_volume(json!({ "name": "v", "emptyDir": said })).refusal();
             assert!(refusal.contains(field), "{refusal}");
         }
     }
 
     #[test]
     fn the_image_of_an_image_volume() {
-        let web = fixture(json!({ "name": "v", "image": { "reference": "web" } }));
+        let web = Fixture::with_volume(json!({ "name": "v", "image": { "reference": "web" } }));
         let VolumeSource::Image { digest, layers } = volume(&web).source else { panic!() };
         assert_eq!((digest.as_str(), layers.len()), ("sha256:0123", 2));
-        let none = fixture(json!({ "name": "v", "image": { "reference": "none" } })).refusal();
+        let none = Fixture::with_volume(json!({ "name": "v", "image": { "reference": "none" } })).refusal();
         assert!(none.contains("spec.volumes[0].image.reference: image \"none\" is not in the store"), "{none}");
     }
 
     #[test]
     fn claims() {
         let said = json!({ "name": "v", "persistentVolumeClaim": { "claimName": "data" } });
-        let refusal = fixture(said.clone()).refusal();
+        let refusal = Fixture::with_volume(said.clone()).refusal();
         assert!(
             refusal.contains("persistentVolumeClaim.claimName: ") && refusal.contains("podling volume import"),
             "{refusal}"
@@ -170,7 +165,7 @@ mod tests {
             let path = PathBuf::from("/state/volumes/default/data/data");
             ("data".to_owned(), "default".to_owned(), path, sharing)
         };
-        let known = fixture(said.clone()).known_volume("data", Sharing::Nobody);
+        let known = Fixture::with_volume(said.clone()).known_volume("data", Sharing::Nobody);
         assert_eq!(claim(&known), named(Sharing::Nobody));
         // What the input says goes before what was said when the volume was made.
         let both = known.claim(json!({ "metadata": { "name": "data" }, "spec": { "accessModes": ["ReadWriteOnce"] } }));
@@ -180,7 +175,7 @@ mod tests {
     #[test]
     fn an_ephemeral_volume_is_the_pods() {
         let template = json!({ "volumeClaimTemplate": { "spec": { "accessModes": ["ReadWriteOnce"] } } });
-        let plan = volume(&fixture(json!({ "name": "v", "ephemeral": template })));
+        let plan = volume(&Fixture::with_volume(json!({ "name": "v", "ephemeral": template })));
         assert_eq!(plan.source, VolumeSource::PodDirectory(PathBuf::from("/state/pod/v.volume")));
         assert_eq!(plan.mode, 0o777);
     }

@@ -122,15 +122,9 @@ fn shared_memory(scope: &Scope) -> VolumePlan {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use crate::plan::fixture::Fixture;
-
-    fn fixture(volume: Value) -> Fixture {
-        let mut fixture = Fixture::container(json!({}));
-        fixture.pod["spec"]["volumes"] = json!([volume]);
-        fixture
-    }
 
     #[test]
     fn impossible_volumes() {
@@ -141,7 +135,7 @@ mod tests {
             ),
             (json!({ "name": "../v", "emptyDir": {} }), "spec.volumes[0].name"),
         ] {
-            let refusal = fixture(said).refusal();
+            let refusal = Fixture::with_volume(said).refusal();
             assert!(refusal.contains(expected), "{refusal}");
         }
     }

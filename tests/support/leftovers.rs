@@ -77,6 +77,20 @@ pub fn assert_none(place: &Place) {
     }
 }
 
+/// Waits until nothing but directories is left of the pods of `place`, which the next podling takes away: processes and mounts go by
+/// themselves.
+#[track_caller]
+pub fn until_only_directories(place: &Place) {
+    let is_directory = |left: &String| left.starts_with("a directory");
+    for _ in 0..1000 {
+        if look(place).iter().all(is_directory) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("processes or mounts are left: {:?}", look(place));
+}
+
 /// What there is now of the pods of `place`, a line each.
 pub fn look(place: &Place) -> Vec<String> {
     let mut left = Vec::new();

@@ -93,30 +93,32 @@ impl<'a> Part<'a> {
     }
 
     fn of(path: String, container: &'a Container) -> Self {
-        Part {
-            path,
-            security: container.security_context.as_ref(),
-            ports: container.ports.as_deref().unwrap_or_default(),
-            probes: [
-                ("livenessProbe", container.liveness_probe.as_ref()),
-                ("readinessProbe", container.readiness_probe.as_ref()),
-                ("startupProbe", container.startup_probe.as_ref()),
-            ],
-            lifecycle: container.lifecycle.as_ref(),
-        }
+        let probes = [&container.liveness_probe, &container.readiness_probe, &container.startup_probe];
+        Part::new(path, &container.security_context, &container.ports, probes, &container.lifecycle)
     }
 
     fn of_ephemeral(path: String, container: &'a EphemeralContainer) -> Self {
+        let probes = [&container.liveness_probe, &container.readiness_probe, &container.startup_probe];
+        Part::new(path, &container.security_context, &container.ports, probes, &container.lifecycle)
+    }
+
+    fn new(
+        path: String,
+        security: &'a Option<SecurityContext>,
+        ports: &'a Option<Vec<ContainerPort>>,
+        [liveness, readiness, startup]: [&'a Option<Probe>; 3],
+        lifecycle: &'a Option<Lifecycle>,
+    ) -> Self {
         Part {
             path,
-            security: container.security_context.as_ref(),
-            ports: container.ports.as_deref().unwrap_or_default(),
+            security: security.as_ref(),
+            ports: ports.as_deref().unwrap_or_default(),
             probes: [
-                ("livenessProbe", container.liveness_probe.as_ref()),
-                ("readinessProbe", container.readiness_probe.as_ref()),
-                ("startupProbe", container.startup_probe.as_ref()),
+                ("livenessProbe", liveness.as_ref()),
+                ("readinessProbe", readiness.as_ref()),
+                ("startupProbe", startup.as_ref()),
             ],
-            lifecycle: container.lifecycle.as_ref(),
+            lifecycle: lifecycle.as_ref(),
         }
     }
 }
