@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Place, detached};
+use support::{Feature, Place, detached, require};
 
 /// A pod with fields of every verdict but refused.
 const POD: &str = "\
@@ -181,6 +181,51 @@ fn a_volume_of_another_kind_is_refused_once() {
     output.expect_code(2);
     let told: Vec<&str> = output.stdout.lines().filter(|line| line.starts_with("refused: ")).collect();
     assert!(matches!(told.as_slice(), [only] if only.contains("spec.volumes[0].nfs: ")), "{output}");
+}
+
+// shows: spec.volumes[].hostPath.type, spec.securityContext.sysctls[].name
+#[test]
+fn what_this_host_lacks_is_told_before_anything_is_started() {
+    if !require(Feature::UserNamespaces) {
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    place.write_file("file", "");
+    let allow = ["--allow", "hostPath,sysctls"];
+    for (from, to, text) in [
+        ("emptyDir: {}", "hostPath: {path: none, type: Directory}", "none is not a directory; nothing is there"),
+        ("emptyDir: {}", "hostPath: {path: file, type: Directory}", "file is not a directory; it is a file"),
+        ("emptyDir: {}", "hostPath: {path: file, type: DirectoryOrCreate}", "file is not a directory; it is a file"),
+        ("emptyDir: {}", "hostPath: {path: none/f, type: FileOrCreate}", "FileOrCreate makes no directory"),
+        ("emptyDir: {}", "hostPath: {path: file/f}", "ENOTDIR"),
+        ("emptyDir: {}", "hostPath: {path: none, type: Socket}", "none is not a socket file; nothing is there"),
+        ("emptyDir: {}", "hostPath: {path: /dev/null, type: BlockDevice}", "it is a character device"),
+        (
+            "priority: 3",
+            "securityContext: {sysctls: [{name: net.core.no_such_thing, value: '1'}]}",
+            "sysctls[0].name: \"net.core.no_such_thing\": this kernel has no such setting",
+        ),
+    ] {
+        place.write(&POD.replace(from, to));
+        let output = place.podling(&[&["check", "--quiet", "pod.yaml"], &allow[..]].concat());
+        output.expect_code(2);
+        let line = POD.lines().position(|line| line.contains(from)).unwrap() + 1;
+        let refusal = output.stdout.lines().find_map(|line| line.strip_prefix("refused: "));
+        let refusal = refusal.unwrap_or_else(|| panic!("{to}: {output}"));
+        assert!(refusal.starts_with(&format!("pod.yaml:{line}: ")) && refusal.contains(text), "{to}: {output}");
+        place.podling(&[&["run", "pod.yaml"], &allow[..]].concat()).expect_refusal(&[refusal]);
+        assert!(!place.data().join("pods").exists(), "a pod's directory was made for a refused pod");
+    }
+    // What is not allowed is not looked at.
+    place.write(&POD.replace("emptyDir: {}", "hostPath: {path: none, type: Directory}"));
+    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    assert!(output.stdout.contains("policy") && !output.stdout.contains("nothing is there"), "{output}");
+    for fits in ["{path: ., type: Directory}", "{path: file, type: File}", "{path: new, type: DirectoryOrCreate}"] {
+        place.write(&POD.replace("emptyDir: {}", &format!("hostPath: {fits}")));
+        place.podling(&[&["check", "--quiet", "pod.yaml"], &allow[..]].concat()).expect_success();
+    }
+    assert!(!place.path().join("new").exists(), "check made something");
 }
 
 #[test]

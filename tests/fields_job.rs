@@ -271,13 +271,14 @@ fn enough_indexes_end_the_job_and_the_others_are_stopped() {
 #[test]
 fn a_job_that_takes_too_long_is_stopped() {
     let place = place();
-    let spec = "activeDeadlineSeconds: 20\ncompletions: 2\nparallelism: 2";
+    // Two seconds, so that both have said what they do when they are asked.
+    let spec = "activeDeadlineSeconds: 200\ncompletions: 2\nparallelism: 2";
     let output = place.run_with(&job(spec, "trap 'echo asked; exit 0' TERM; sleep 1000 & wait"), &FAST);
     output.expect_code(124);
     assert_eq!(said(&output), ["asked", "asked"]);
     expect_said(&output, &["job \"j\" failed: DeadlineExceeded: Job was active longer than specified deadline"]);
-    // While it waits for its next pod, too.
-    place.run_with(&job("activeDeadlineSeconds: 15", "exit 3"), &["--time-scale", "0.02"]).expect_code(3);
+    // While it waits for its next pod, too: the first has four fifths of four seconds to fail.
+    place.run_with(&job("activeDeadlineSeconds: 8", "exit 3"), &["--time-scale", "0.4"]).expect_code(3);
     place.assert_nothing_left();
 }
 

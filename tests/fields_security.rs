@@ -473,10 +473,17 @@ fn sysctls_are_the_pods_own() {
     assert_eq!(names.map(here), before, "the host's have changed");
     for (name, parts) in [
         ("vm.swappiness", vec!["spec.securityContext.sysctls[0].name: ", "one setting of the whole machine"]),
-        ("net.ipv4.no_such_thing", vec!["sysctl \"net.ipv4.no_such_thing\": this kernel has no such setting"]),
+        (
+            "net.ipv4.no_such_thing",
+            vec!["sysctls[0].name: \"net.ipv4.no_such_thing\": this kernel has no such setting"],
+        ),
+        // It is there, and the host's network namespace alone has it.
+        ("net.core.netdev_max_backlog", vec!["pod.yaml:", "sysctls[0].name: ", "this kernel has no such setting"]),
+        // What a value means is the kernel's to say.
+        ("kernel.shm_rmid_forced", vec!["sysctl \"kernel.shm_rmid_forced\": the kernel does not take the value"]),
         ("Net", vec!["is not the name of a sysctl"]),
     ] {
-        refused("", &format!("securityContext: {{sysctls: [{{name: {name}, value: '1'}}]}}"), &parts);
+        refused("", &format!("securityContext: {{sysctls: [{{name: {name}, value: '9'}}]}}"), &parts);
     }
 }
 

@@ -123,8 +123,13 @@ fn host_paths_that_are_something_else_end_the_start_in_the_kubelets_words() {
     ] {
         let volumes = format!("[{{name: v, hostPath: {{path: {}/{path}, type: {kind}}}}}]", dir.display());
         let output = place.run_with(&mounting("true", "[]", &volumes), &["--allow", "hostPath"]);
-        output.expect_refusal(&["hostPath type check failed: ", what, "volume \"v\""]);
+        output.expect_refusal(&["pod.yaml:", "spec.volumes[0].hostPath.type: hostPath type check failed: ", what]);
     }
+    // What a volume above makes is there.
+    let volumes = "[{name: a, hostPath: {path: host/new/deep, type: DirectoryOrCreate}}, {name: b, hostPath: {path: host/new, type: Directory}}]";
+    let made =
+        place.run_with(&mounting("test -d /b/deep", "[{name: b, mountPath: /b}]", volumes), &["--allow", "hostPath"]);
+    made.expect_success();
     // From standard input there is nothing to be beside.
     let yaml = mounting("true", "[]", "[{name: v, hostPath: {path: data}}]");
     place.write(&yaml);
@@ -415,6 +420,43 @@ fn parts_of_volumes() {
     assert_eq!(said(&output), expected, "{output}");
     let yaml = mounting("true", "[{name: v, mountPath: /v, subPathExpr: $(NONE)}]", "[{name: v, emptyDir: {}}]");
     place.run(&yaml).expect_refusal(&["volumeMounts[0].subPathExpr: missing value for NONE"]);
+    place.assert_nothing_left();
+}
+
+// shows: spec.containers[].volumeMounts[].subPathExpr
+#[test]
+fn a_secret_in_the_name_of_a_directory_that_stays_is_told() {
+    if !require(Feature::UserNamespaces) {
+        return;
+    }
+    let place = Place::with(&["busybox"]);
+    let objects = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: hush}\n---\n\
+        apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n---\n";
+    let more = "env: [{name: K, valueFrom: {secretKeyRef: {name: s, key: k}}}]\nvolumeMounts: [{name: v, mountPath: /v, subPathExpr: of-$(K)}]";
+    let yaml = |volume: &str| {
+        format!(
+            "{objects}{}",
+            shell_with("busybox", "echo x > /v/x", more, &format!("volumes: [{{name: v, {volume}}}]"))
+        )
+    };
+    let told = "spec.containers[0].volumeMounts[0].subPathExpr: emulated: a Secret's value is in it";
+    let claim = yaml("persistentVolumeClaim: {claimName: c}");
+    let output = place.run(&claim);
+    output.expect_success();
+    let line = output.stderr.lines().find(|line| line.contains(told)).unwrap_or_else(|| panic!("{output}"));
+    let at = 1 + claim.lines().position(|line| line.contains("subPathExpr")).unwrap();
+    assert!(line.contains(&format!("pod.yaml:{at}: ")) && line.contains("outlives the pod"), "{line}");
+    assert!(!output.stderr.contains("hush"), "{output}");
+    let strict = place.podling(&["check", "--strict", "--quiet", "pod.yaml"]);
+    strict.expect_code(2);
+    assert!(
+        strict.stdout.contains("subPathExpr: --strict refuses what is emulated: a Secret's value is in it"),
+        "{strict}"
+    );
+    let memory = place.run(&yaml("emptyDir: {medium: Memory}"));
+    memory.expect_success();
+    assert!(!memory.stderr.contains("subPathExpr"), "{memory}");
+    place.podling(&["volume", "rm", "c"]).expect_success();
     place.assert_nothing_left();
 }
 

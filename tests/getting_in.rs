@@ -525,18 +525,18 @@ fn a_pod_with_secrets_and_claims_can_be_debugged() {
 
 #[test]
 fn a_pod_in_the_foreground_can_be_debugged_too() {
+    const POLITE: &str = "trap 'exit 0' TERM; echo ready; while true; do sleep 1000 & wait $!; done";
     let place = Place::with(&["busybox"]);
     let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {A: b}\n---\n";
     let yaml = pod(
         "p",
         "restartPolicy: Never",
-        &[container_yaml("c", "busybox", "echo ready; sleep 1000", "envFrom: [{configMapRef: {name: m}}]")],
+        &[container_yaml("c", "busybox", POLITE, "envFrom: [{configMapRef: {name: m}}]")],
     );
     let running = place.start(&format!("{config}{yaml}"));
     running.wait_for("ready");
     place.podling(&["debug", "-q", "p", "--image", "busybox", "--", "hostname"]).expect_success().expect_line("p");
-    running.signal(Signal::SIGINT).signal(Signal::SIGINT);
-    running.finish();
+    running.stop().expect_success();
     place.assert_nothing_left();
 }
 

@@ -183,7 +183,7 @@ fn a_job_fails_as_in_the_foreground_and_says_why() {
     never.expect_code(1);
     assert!(never.stderr.contains("BackoffLimitExceeded") && never.stderr.contains("cannot come any more"), "{never}");
     remove(&place);
-    start(&place, &job("activeDeadlineSeconds: 20", WAITS), &FAST).expect_success();
+    start(&place, &job("activeDeadlineSeconds: 200", WAITS), &FAST).expect_success();
     // Whoever waits for the other end learns that it cannot come.
     place.podling(&["wait", "job/j", "--for=complete", "--timeout=60s"]).expect_code(1);
     assert_eq!(reason(&status(&place), "Failed").as_deref(), Some("DeadlineExceeded"));
@@ -221,7 +221,7 @@ fn what_is_kept_goes_when_its_time_is_over() {
     place.podling(&["wait", "job/j", "--for=deleted", "--timeout=60s"]).expect_success();
     place.assert_nothing_left();
     // Later, on the scaled clock: until then everything is there.
-    start(&place, &job("ttlSecondsAfterFinished: 300", "echo once"), &FAST).expect_success();
+    start(&place, &job("ttlSecondsAfterFinished: 500", "echo once"), &FAST).expect_success();
     wait_for(&place, "complete");
     assert_eq!(place.podling(&["logs", "job/j"]).expect_success().stdout, "once\n");
     // What has ended needs no stopping, and keeps its time.
@@ -231,7 +231,7 @@ fn what_is_kept_goes_when_its_time_is_over() {
     assert!(pods(&place).is_empty());
     place.assert_nothing_left();
     // Where the keeper was killed meanwhile, how the Job ended is known, and the next podling that starts something sees to it.
-    start(&place, &job("ttlSecondsAfterFinished: 100", "echo once"), &FAST).expect_success();
+    start(&place, &job("ttlSecondsAfterFinished: 500", "echo once"), &FAST).expect_success();
     wait_for(&place, "complete");
     signal(&keeper(&place), Signal::SIGKILL);
     assert_eq!(reason(&status(&place), "Complete").as_deref(), Some("CompletionsReached"));

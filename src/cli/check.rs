@@ -141,7 +141,7 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
     }
     for (pod, options) in &pods {
         let (pod, options) = (pod.as_ref(), options.as_ref());
-        let facts = facts_for(pod, &facts);
+        let facts = facts_for(pod, &facts, options);
         refuse(examined, &pod.source, crate::plan::objections(pod, bundle, &facts, options));
         let paths = pod_paths(pod, &data, options)?;
         match crate::plan::decide(pod, bundle, &found, &facts, &paths, options) {

@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Result<u8> {
     let _held = images.values().map(|image| store.hold(image)).collect::<Result<Vec<_>>>()?;
 
     let paths = PodPaths { state_dir: pod_dir(&data, &found.name), ..pod_paths(pod, &data, &options)? };
-    let facts = facts_for(pod, &facts);
+    let facts = facts_for(pod, &facts, &options);
     let mut plan = ephemeral(pod, &container, &bundle, &images, &facts, &paths, &options)?;
     if args.given.tty {
         set_size(&mut plan)?;

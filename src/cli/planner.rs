@@ -89,7 +89,8 @@ impl<'a> Planner<'a> {
 
     fn plan(&self, pod: &Said<Pod>, facts: &HostFacts, uid: String) -> Result<PodPlan> {
         let paths = PodPaths { uid, ..pod_paths(pod, self.data, &self.options)? };
-        crate::plan::plan(pod, &self.given.bundle, &self.images, &facts_for(pod, facts), &paths, &self.options)
+        let facts = facts_for(pod, facts, &self.options);
+        crate::plan::plan(pod, &self.given.bundle, &self.images, &facts, &paths, &self.options)
     }
 }
 
@@ -110,8 +111,8 @@ pub fn first_pod(said: &SaidJob, plan: &JobPlan) -> Said<Pod> {
 }
 
 /// `facts`, and what else of this host the plan of `pod` depends on; what it names relative to its file is beside that.
-pub fn facts_for<'a>(pod: &Said<Pod>, facts: &'a HostFacts) -> Cow<'a, HostFacts> {
-    let wanted = crate::plan::wanted(&pod.object);
+pub fn facts_for<'a>(pod: &Said<Pod>, facts: &'a HostFacts, options: &Options) -> Cow<'a, HostFacts> {
+    let wanted = crate::plan::wanted(pod, options);
     let beside = pod.source.file_path().and_then(Path::parent);
     if wanted.is_empty() { Cow::Borrowed(facts) } else { Cow::Owned(facts.with(&wanted, beside)) }
 }

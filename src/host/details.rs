@@ -1,13 +1,17 @@
 //! Details of this host that only a few pods depend on: looked up for those, so that the others do not pay for it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 
-use super::HostFacts;
+use super::place::FileKind;
+use super::{HostFacts, place, sysctl};
+use crate::sys::SysError;
 
 /// Something that a pod's plan has to know besides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,30 @@ pub enum Detail {
     SecurityModules,
     /// What the host's ipc namespace has in the file system.
     Ipc,
+    /// Which of these settings, by their paths below /proc/sys, the kernel would refuse to a pod.
+    Sysctls(Vec<String>),
+    /// What is at a path of the host.
+    Place(Place),
+}
+
+/// A path of the host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The directory that it must not lead out of.
+    pub beneath: Option<PathBuf>,
+    /// Absolute, or relative to that directory.
+    pub path: PathBuf,
+}
+
+impl Place {
+    /// The whole path.
+    pub fn whole(&self) -> PathBuf {
+        match &self.beneath {
+            None => self.path.clone(),
+            Some(beneath) if self.path == Path::new(".") => beneath.clone(),
+            Some(beneath) => beneath.join(&self.path),
+        }
+    }
 }
 
 /// What was found of it.
@@ -37,6 +65,10 @@ pub struct Details {
     pub selinux: Module,
     /// Whether the host's POSIX message queues are at /dev/mqueue.
     pub message_queues: Module,
+    /// The settings among those looked for that the kernel refuses to a pod, with what it refuses them.
+    pub refused_sysctls: BTreeMap<String, Errno>,
+    /// What is at each place; `None` is nothing.
+    pub places: BTreeMap<Place, Result<Option<FileKind>, SysError>>,
 }
 
 /// Whether a part of the kernel is in use on this host.
@@ -68,6 +100,10 @@ impl HostFacts {
                     let apparmor = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
                     details.apparmor = Module::of(apparmor.is_ok_and(|text| text.starts_with('Y')));
                     details.selinux = Module::of(Path::new("/sys/fs/selinux/enforce").exists());
+                }
+                Detail::Sysctls(names) => details.refused_sysctls = sysctl::look(names),
+                Detail::Place(at) => {
+                    details.places.insert(at.clone(), place::look(at.beneath.as_deref(), &at.path));
                 }
                 Detail::Ipc => details.message_queues = Module::of(Path::new("/dev/mqueue").is_dir()),
             }
@@ -108,11 +144,16 @@ fn profile(beside: Option<&Path>, name: &str) -> Result<String, String> {
     };
     let path = dir.join(name);
     let failed = |e: std::io::Error| format!("cannot read {path:?}: {e}");
-    let metadata = fs::metadata(&path).map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > LONGEST_PROFILE {
-        return Err(format!("{path:?} is not a file of at most {LONGEST_PROFILE} bytes"));
+    // What is looked at is what is read, and a FIFO that somebody has put there is not waited for.
+    let open = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(&path);
+    let file = open.map_err(failed)?;
+    let unfit = || format!("{path:?} is not a file of at most {LONGEST_PROFILE} bytes");
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(unfit());
     }
-    fs::read_to_string(&path).map_err(failed)
+    let mut text = String::new();
+    file.take(LONGEST_PROFILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > LONGEST_PROFILE { Err(unfit()) } else { Ok(text) }
 }
 
 fn kernel() -> (u32, u32) {
@@ -133,11 +174,16 @@ mod tests {
         assert_eq!(facts.with(&[], None), facts);
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join("a.json"), "{}").unwrap();
-        let wanted = ["a.json", "b.json", "."].map(|name| Detail::SeccompProfile(name.to_owned()));
+        nix::unistd::mkfifo(&place.path().join("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        fs::write(place.path().join("long"), vec![b' '; LONGEST_PROFILE as usize + 1]).unwrap();
+        let wanted = ["a.json", "b.json", ".", "fifo", "long"].map(|name| Detail::SeccompProfile(name.to_owned()));
         let details = facts.with(&wanted, Some(place.path())).details;
         assert_eq!(details.seccomp_profiles["a.json"], Ok("{}".to_owned()));
         assert!(details.seccomp_profiles["b.json"].as_ref().unwrap_err().contains("b.json\": No such file"));
-        assert!(details.seccomp_profiles["."].as_ref().unwrap_err().contains("is not a file"));
+        for unfit in [".", "fifo", "long"] {
+            let why = details.seccomp_profiles[unfit].as_ref().unwrap_err();
+            assert!(why.contains("is not a file of at most"), "{why}");
+        }
         assert!(details.kernel >= (5, 0));
         let details = facts.with(&[wanted[0].clone(), Detail::Devices], None).details;
         assert!(details.seccomp_profiles["a.json"].is_err());

@@ -23,7 +23,7 @@ const SWITCHES: [(&str, &str, &str); 3] = [
 ];
 
 /// What else a failed call may mean: the call (its name and arguments' beginning), its errnos, and the mend. The first match counts.
-const CAUSES: [(&str, &[&str], &str); 13] = [
+const CAUSES: [(&str, &[&str], &str); 14] = [
     (
         "clone3",
         &["ENOSPC"],
@@ -38,6 +38,7 @@ const CAUSES: [(&str, &[&str], &str); 13] = [
     ("clone3", &["EAGAIN"], "the limit on this user's processes is reached: see ulimit -u"),
     // Where a process has changed its user before (execve(2)).
     ("execve", &["EAGAIN"], "the limit on this user's processes is reached: see ulimit -u"),
+    ("openat2(", &["EAGAIN"], "find who that is with lsof or fuser, and try again when they are done"),
     (
         "mount(\"overlay\"",
         &["EPERM", "ENODEV", "EINVAL"],

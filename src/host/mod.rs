@@ -8,13 +8,15 @@ mod facts;
 mod idmap;
 mod node;
 mod own_program;
+pub mod place;
 mod private;
 pub mod subids;
+pub mod sysctl;
 pub mod userns;
 
 use std::path::PathBuf;
 
-pub use details::{Detail, Details, Module};
+pub use details::{Detail, Details, Module, Place};
 pub use diagnose::explain;
 pub use facts::{architecture, find_program};
 pub use idmap::{IdExtent, IdMap};

@@ -116,7 +116,7 @@ impl Fixture {
         super::ephemeral(&self.said(), container, &self.bundle, &self.images, &self.host, &self.paths(), &self.options)
     }
 
-    fn said(&self) -> Said<Pod> {
+    pub fn said(&self) -> Said<Pod> {
         let source = self.file.as_deref().map_or_else(Source::default, Source::of_file);
         Said { object: serde_json::from_value(self.pod.clone()).unwrap(), source }
     }

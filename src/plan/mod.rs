@@ -70,11 +70,10 @@ pub use lifecycle::{
     Action, Hooks, HttpGet, MessagePlan, MessagePolicy, NetAction, Operator, ProbePlan, Probes, Restart, RestartPolicy,
     RestartRule, Role, StdinPlan, Terminal,
 };
-pub use objections::objections;
+pub use objections::{objections, wanted};
 pub use options::{Allow, Emulation, Options, PolicyLevel};
 pub use policy::objections as policy_objections;
 pub use render::{render, render_kept};
-pub use sandbox::wanted;
 pub use signal::number as signal_number;
 pub use storage::sharing;
 

@@ -9,7 +9,7 @@ use super::security::{self, Masks, Privilege};
 use super::sub_path::{SubPath, sub_path};
 use super::text::Vars;
 use super::volumes::{self, Access};
-use super::{Namespace, message, sandbox};
+use super::{Namespace, Verdict, message, sandbox};
 use crate::error::Result;
 use crate::host::Module;
 
@@ -63,9 +63,9 @@ fn covered(subject: &Subject, paths: &[&str]) -> Vec<String> {
 ///
 /// # Errors
 /// For a mount whose volume does not exist, two mounts at one path, and paths that must stay the kernel's or climb out of a volume.
-pub(super) fn mounts(subject: &Subject, vars: &Vars) -> Result<(Vec<Mount>, Vec<usize>)> {
+pub(super) fn mounts(subject: &Subject, vars: &Vars, report: &mut Vec<Verdict>) -> Result<(Vec<Mount>, Vec<usize>)> {
     let run_dir = &subject.scope.paths.run_dir;
-    let mut binds = volume_mounts(subject, vars)?;
+    let mut binds = volume_mounts(subject, vars, report)?;
     let taken = |binds: &[Bind], path: &str| binds.iter().any(|bind| bind.to == Path::new(path));
     binds.push(last_message(subject, &binds)?);
     // The kubelet lets a container write these files unless its root is read-only.
@@ -171,7 +171,7 @@ fn last_message(subject: &Subject, volumes: &[Bind]) -> Result<Bind> {
     Ok(Bind::plain(message::message(subject)?.file, to, Access::ReadWrite))
 }
 
-fn volume_mounts(subject: &Subject, vars: &Vars) -> Result<Vec<Bind>> {
+fn volume_mounts(subject: &Subject, vars: &Vars, report: &mut Vec<Verdict>) -> Result<Vec<Bind>> {
     let mut binds: Vec<Bind> = Vec::new();
     for (i, said) in subject.container.volume_mounts.iter().flatten().enumerate() {
         let field = |name: &str| format!("volumeMounts[{i}].{name}");
@@ -201,12 +201,19 @@ fn volume_mounts(subject: &Subject, vars: &Vars) -> Result<Vec<Bind>> {
                 return Err(subject.error(&field("mountPropagation"), format!("{other:?} cannot be honoured")));
             }
         };
+        let below = sub_path(subject, &format!("volumeMounts[{i}]"), said, vars)?;
+        if below.as_ref().is_some_and(|below| below.secret)
+            && let Some(where_to) = volumes::on_disk(volume)
+        {
+            let how = format!("a Secret's value is in it, and so in the name of a directory {where_to}");
+            report.push(subject.verdict(&field("subPathExpr"), how));
+        }
         binds.push(Bind {
             from: volumes::path(subject.scope, &volume.name),
             to,
             access,
             reach,
-            below: sub_path(subject, &format!("volumeMounts[{i}]"), said, vars)?,
+            below,
             propagation,
             options: said.bind_mount_options.clone().unwrap_or_default(),
         });

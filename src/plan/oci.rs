@@ -28,7 +28,7 @@ pub(super) fn spec(
         .set_readonly(Some(security::read_only_root(subject)));
     let said = env::said_variables(subject, report)?;
     let (process, mut secret, late) = process(subject, identity, held, &labels, &said)?;
-    let (mounts, with_secrets) = mounts::mounts(subject, &said)?;
+    let (mounts, with_secrets) = mounts::mounts(subject, &said, report)?;
     secret.mounts = with_secrets;
     let mut spec = Spec::default();
     spec.set_version("1.1.0".to_owned())

@@ -2,18 +2,21 @@
 //! the plan of a pod depends on.
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Sysctl};
+use nix::errno::Errno;
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::scope::Scope;
 use super::{ContainerPlan, Namespace, SandboxOwner, SandboxPlan, Sysfs, Verdict};
 use crate::error::Result;
-use crate::host::Detail;
+use crate::host::sysctl::why_not;
+use crate::host::{Detail, HostFacts};
+use crate::manifest::{Objection, Said};
 
 /// Processes and threads of one pod at any time.
 pub(super) const PIDS: u64 = 2048;
 
 /// What a plan of `pod` has to know about the host besides what every plan does.
-pub fn wanted(pod: &Pod) -> Vec<Detail> {
+pub(super) fn wanted(pod: &Pod) -> Vec<Detail> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let mut wanted = Vec::new();
     let mut want = |detail: Detail| {
@@ -38,7 +41,42 @@ pub fn wanted(pod: &Pod) -> Vec<Detail> {
     if labelled || pods.is_some_and(|c| c.app_armor_profile.is_some() || c.se_linux_options.is_some()) {
         want(Detail::SecurityModules);
     }
+    let sysctls: Vec<String> =
+        sysctls(spec).filter(|(_, name)| is_own(spec, name)).map(|(_, name)| file(name)).collect();
+    if !sysctls.is_empty() {
+        want(Detail::Sysctls(sysctls));
+    }
     wanted
+}
+
+/// The settings among the pod's that its kernel refuses to a pod.
+pub(super) fn objections(pod: &Said<Pod>, host: &HostFacts) -> Vec<Objection> {
+    let refused = |(i, name): (usize, &str)| {
+        let errno = *host.details.refused_sysctls.get(&file(name))?;
+        let why = why_not(errno).unwrap_or("the kernel refuses it");
+        let mend = match errno {
+            Errno::ENOENT => "leave it out, or load the module of the kernel that it is one of",
+            _ => "leave it out",
+        };
+        let path = format!("spec.securityContext.sysctls[{i}].name");
+        Some(Objection { path, why: format!("{name:?}: {why}"), mend: Some(mend.to_owned()) })
+    };
+    pod.object.spec.iter().flat_map(sysctls).filter_map(refused).collect()
+}
+
+/// The names of the pod's sysctls, with their places in the list.
+fn sysctls(spec: &PodSpec) -> impl Iterator<Item = (usize, &str)> {
+    let said = spec.security_context.as_ref().and_then(|context| context.sysctls.as_ref());
+    said.into_iter().flatten().map(|sysctl| sysctl.name.as_str()).enumerate()
+}
+
+/// Whether a sysctl is of a namespace that is the pod's own.
+fn is_own(spec: &PodSpec, name: &str) -> bool {
+    match namespaced(name) {
+        Some(Kind::Network) => network(spec) == Namespace::Own,
+        Some(Kind::Ipc) => ipc(spec) == Namespace::Own,
+        None => false,
+    }
 }
 
 /// Whose network namespace the containers are in.
@@ -212,5 +250,36 @@ mod tests {
         let expected =
             [Detail::Ipc, Detail::Devices, Detail::SeccompProfile("a.json".to_owned()), Detail::SecurityModules];
         assert_eq!(of(Fixture::pod_with(pod)), expected);
+        let names =
+            ["net.ipv4.ip_forward", "vm.swappiness", "kernel.sem"].map(|name| json!({ "name": name, "value": "1" }));
+        let sysctls = json!({ "sysctls": names });
+        let wanted = |paths: &[&str]| [Detail::Sysctls(paths.iter().map(|path| (*path).to_owned()).collect())];
+        assert_eq!(
+            of(Fixture::pod_with(json!({ "securityContext": sysctls }))),
+            wanted(&["net/ipv4/ip_forward", "kernel/sem"])
+        );
+        // Of the host's namespaces none is set.
+        assert_eq!(
+            of(Fixture::pod_with(json!({ "hostNetwork": true, "securityContext": sysctls }))),
+            wanted(&["kernel/sem"])
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_to_pods_is_told_before_the_start() {
+        for (errno, expected) in [
+            (Errno::ENOENT, "this kernel has no such setting in a pod's namespaces"),
+            (Errno::EACCES, "the kernel lets only the host's root change it"),
+        ] {
+            let mut fixture = Fixture::pod_with(json!({ "securityContext": sysctl("net/core/rmem_max") }));
+            fixture.host.details.refused_sysctls.insert("net/core/rmem_max".to_owned(), errno);
+            let refusal = fixture.refusal();
+            assert!(refusal.contains("spec.securityContext.sysctls[0].name: \"net/core/rmem_max\": "), "{refusal}");
+            assert!(refusal.contains(expected) && refusal.contains("leave it out"), "{refusal}");
+            // A policy that forbids it, too, has no mend for that.
+            fixture.options.policy = None;
+            let refusal = fixture.refusal();
+            assert!(refusal.contains("policy forbids") && !refusal.contains("--allow"), "{refusal}");
+        }
     }
 }

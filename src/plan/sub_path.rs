@@ -67,7 +67,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::plan::fixture::Fixture;
-    use crate::plan::render;
+    use crate::plan::{Sharing, render};
 
     fn fixture(mount: Value) -> Fixture {
         let env = json!([
@@ -132,5 +132,32 @@ mod tests {
         assert_eq!(word(&fixture).as_deref(), Some("of-secret"));
         let shown = render(&fixture.plan().unwrap()).unwrap().to_string();
         assert!(!shown.contains("of-secret") && shown.contains("X-mount.subdir=<9 bytes with a Secret>"), "{shown}");
+    }
+
+    #[test]
+    fn a_secret_in_the_name_of_a_directory_on_the_disk_is_told() {
+        let template = json!({ "volumeClaimTemplate": { "spec": { "accessModes": ["ReadWriteOnce"] } } });
+        for (volume, expected) in [
+            (
+                json!({ "persistentVolumeClaim": { "claimName": "c" } }),
+                Some("the claim's local volume, which outlives"),
+            ),
+            (json!({ "hostPath": { "path": "/srv" } }), Some("of the host, which outlives")),
+            (json!({ "ephemeral": template }), Some("on the disk until the pod ends")),
+            (json!({ "emptyDir": {} }), None),
+        ] {
+            for (path, is_secret) in [("of-$(HUSH)", true), ("of-$(POD)", false)] {
+                let mut fixture = fixture(json!({ "subPathExpr": path })).known_volume("c", Sharing::Pods);
+                fixture.pod["spec"]["volumes"] = json!([volume]);
+                fixture.pod["spec"]["volumes"][0]["name"] = json!("data");
+                let report = fixture.plan().unwrap().report;
+                let told = report.iter().find(|v| v.path == "spec.containers[0].volumeMounts[0].subPathExpr");
+                assert_eq!(told.is_some(), expected.is_some() && is_secret, "{volume} {path}: {report:?}");
+                assert!(
+                    told.is_none_or(|v| v.how.contains(expected.unwrap()) && !v.how.contains("of-secret")),
+                    "{told:?}"
+                );
+            }
+        }
     }
 }

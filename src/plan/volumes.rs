@@ -107,6 +107,17 @@ pub(super) fn access(volume: &Volume) -> Access {
     if writable { Access::ReadWrite } else { Access::ReadOnly }
 }
 
+/// Where on the disk a container's directories in `volume` are, and for how long; `None` where they are in memory or none can be made.
+pub(super) fn on_disk(volume: &Volume) -> Option<&'static str> {
+    if volume.persistent_volume_claim.is_some() {
+        Some("of the claim's local volume, which outlives the pod")
+    } else if volume.host_path.is_some() {
+        Some("of the host, which outlives the pod")
+    } else {
+        volume.ephemeral.is_some().then_some("on the disk until the pod ends")
+    }
+}
+
 fn shared_memory(scope: &Scope) -> VolumePlan {
     VolumePlan {
         name: "shm".to_owned(),

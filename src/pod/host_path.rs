@@ -2,20 +2,21 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open};
-use nix::sys::stat::{Mode, fstatat};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::host::beneath::open_or_make_with;
+use crate::host::place::{kind, open_base, open_place};
 use crate::plan::{HostPathKind, HostPathPlan, PodPlan, VolumeSource};
+use crate::sys::Named;
 use crate::sys::fs::open_beneath;
 use crate::sys::mount::clone_tree;
-use crate::sys::{Named, SysError};
 
 /// The trees of a pod's `hostPath` volumes, by the volumes' names.
 pub(super) type HostTrees = Vec<(String, OwnedFd)>;
@@ -37,71 +38,22 @@ pub(super) fn trees(plan: &PodPlan) -> Result<HostTrees> {
 
 /// Opens the path as a place, makes what its type asks for where nothing is, and checks its type on what was opened.
 fn find(host: &HostPathPlan) -> Result<OwnedFd> {
-    let base = host.beneath.as_deref().map(open_directory).transpose()?;
-    let look = || match &base {
-        Some(base) => open_beneath(base, &host.path, OFlag::O_PATH, 0),
-        None => open_place(&host.path),
-    };
-    let place = match look() {
+    let base = host.beneath.as_deref().map(open_base).transpose().map_err(|e| host.explained(e))?;
+    let look = || open_place(base.as_ref(), &host.path);
+    let found = match look() {
         Err(e) if e.errno == Errno::ENOENT => {
+            host.fits(None)?;
             match host.kind {
-                HostPathKind::Any | HostPathKind::DirectoryOrCreate => make_directory(base.as_ref(), &host.path)?,
                 HostPathKind::FileOrCreate => make_file(base.as_ref(), &host.path)?,
-                kind => return Err(unfit(host, kind)),
+                _ => make_directory(base.as_ref(), &host.path)?,
             }
-            look().map_err(|e| explained(host, e))?
+            look()
         }
-        found => found.map_err(|e| explained(host, e))?,
+        found => found,
     };
-    let stat = fstatat(place.as_fd(), "", AtFlags::AT_EMPTY_PATH).named(|| "fstatat(\"\", AT_EMPTY_PATH)")?;
-    let wanted = match host.kind {
-        HostPathKind::Any => return Ok(place),
-        HostPathKind::DirectoryOrCreate | HostPathKind::Directory => libc::S_IFDIR,
-        HostPathKind::FileOrCreate | HostPathKind::File => libc::S_IFREG,
-        HostPathKind::Socket => libc::S_IFSOCK,
-        HostPathKind::CharDevice => libc::S_IFCHR,
-        HostPathKind::BlockDevice => libc::S_IFBLK,
-    };
-    if stat.st_mode & libc::S_IFMT == wanted { Ok(place) } else { Err(unfit(host, host.kind)) }
-}
-
-/// The kubelet's words.
-fn unfit(host: &HostPathPlan, kind: HostPathKind) -> Error {
-    let what = match kind {
-        HostPathKind::Any | HostPathKind::DirectoryOrCreate | HostPathKind::Directory => "directory",
-        HostPathKind::FileOrCreate | HostPathKind::File => "file",
-        HostPathKind::Socket => "socket file",
-        HostPathKind::CharDevice => "character device",
-        HostPathKind::BlockDevice => "block device",
-    };
-    Error::new(format!("hostPath type check failed: {} is not a {what}", shown(host)))
-}
-
-fn shown(host: &HostPathPlan) -> String {
-    host.beneath.as_deref().unwrap_or(Path::new("")).join(&host.path).display().to_string()
-}
-
-fn explained(host: &HostPathPlan, e: SysError) -> Error {
-    match (e.errno, &host.beneath) {
-        (Errno::EXDEV, Some(beneath)) => Error::new(format!("{} leads out of {}: {e}", shown(host), beneath.display()))
-            .mend(format!(
-                "--allow hostPath={} allows what is below that directory, links included",
-                beneath.display()
-            )),
-        (Errno::EACCES, _) => {
-            Error::from(e).mend("the pod has this user's own rights, without those of its supplementary groups")
-        }
-        _ => e.into(),
-    }
-}
-
-fn open_place(path: &Path) -> std::result::Result<OwnedFd, SysError> {
-    open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({path:?}, O_PATH)"))
-}
-
-fn open_directory(path: &Path) -> Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    Ok(open(path, flags, Mode::empty()).named(|| format!("open({path:?}, O_PATH)"))?)
+    let place = found.map_err(|e| host.explained(e))?;
+    host.fits(Some(kind(&place)?))?;
+    Ok(place)
 }
 
 /// As the kubelet makes it: mode 0755, and what is missing above it, too.
@@ -161,7 +113,7 @@ mod tests {
             for plan in [host(None, dir.path().join(name), kind), host(Some(dir.path()), name, kind)] {
                 let error = find(&plan).unwrap_err().to_string();
                 assert!(error.starts_with("hostPath type check failed: "), "{error}");
-                assert!(error.ends_with(&format!("{name} is not a {what}")), "{error}");
+                assert!(error.contains(&format!(" is not a {what}; ")), "{error}");
             }
         }
         for (name, kind) in [(".", Directory), ("file", File), ("socket", Socket), ("socket", Any), ("file", Any)] {

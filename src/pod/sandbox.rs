@@ -10,7 +10,7 @@ use nix::unistd::sethostname;
 
 use crate::error::{Error, Result};
 use crate::host::userns::{map_text, write_file};
-use crate::host::{IdExtent, IdMap};
+use crate::host::{IdExtent, IdMap, sysctl};
 use crate::plan::{Namespace, SandboxOwner, SandboxPlan, Sysfs};
 use crate::runtime::Joined;
 use crate::sys::clone::{Child, Exit, spawn};
@@ -158,7 +158,7 @@ fn configure(hostname: &str, max_gid: u32, plan: &SandboxPlan) -> Result<Vec<Own
         }
     }
     for (name, value) in &plan.sysctls {
-        write_sysctl(name, value)?;
+        sysctl::set(name, value)?;
     }
     let open = |kind: &str| {
         let path = format!("/proc/self/ns/{kind}");
@@ -175,18 +175,6 @@ fn configure(hostname: &str, max_gid: u32, plan: &SandboxPlan) -> Result<Vec<Own
         .filter(|(_, own)| *own)
         .map(|(kind, _)| open(kind))
         .collect::<std::result::Result<_, SysError>>()?)
-}
-
-/// Sets what the pod asks for, by its path below /proc/sys, and says why that cannot be.
-fn write_sysctl(name: &str, value: &str) -> Result<()> {
-    let Err(error) = write_file(&format!("proc/sys/{name}"), value.as_bytes()) else { return Ok(()) };
-    let why = match error.errno {
-        Errno::ENOENT => "this kernel has no such setting in a pod's namespaces",
-        Errno::EACCES | Errno::EPERM => "the kernel lets only the host's root change it",
-        Errno::EINVAL | Errno::ERANGE => "the kernel does not take the value",
-        _ => return Err(error.into()),
-    };
-    Err(Error::new(format!("sysctl {:?}: {why}: {error}", name.replace('/', "."))))
 }
 
 /// The network namespace as every container may expect it, whatever its user.

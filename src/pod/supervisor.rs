@@ -1,12 +1,15 @@
 //! The supervisor's life: PID 1 of the pod's pid namespace, from its birth in the user namespace to the pod's end.
 //!
-//! One epoll loop. What it does about each thing is in the files below: `lives` starts containers and sees them end, `ending` is the
+//! One epoll loop. What it does about each thing is in the files below: `inheritance` is what it has from the client, and `birth` what it
+//! makes of that before it begins to watch; `lives` starts containers and sees them end, `ending` is the
 //! pod's way out, `probes` and `hooks` look after what runs, `requests` answers clients, `output` moves bytes, `report` says how it is.
 
+mod birth;
 mod ending;
 mod errands;
 mod following;
 mod hooks;
+mod inheritance;
 mod lives;
 mod output;
 mod probes;
@@ -19,121 +22,31 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::stat::Mode;
+use nix::sys::signalfd::SignalFd;
 
 use super::clock::now;
 use super::container::{Container, State};
-use super::control::server::{Owner, Server};
+use super::control::server::Server;
 use super::errand::Errand;
 use super::events::{Events, Source};
-use super::follow::{Follow, Watched};
 use super::happenings::Happenings;
-use super::host_path::HostTrees;
 use super::link::{Fact, hear, tell};
 use super::output::Label;
-use super::record;
-use super::root::mount_root;
-use super::sandbox::{self, Sandbox};
-use super::status::{EventKind, TracePoint, trace_table};
+use super::sandbox::Sandbox;
+use super::status::{EventKind, trace_table};
+use super::storage;
 use super::stream::Sink;
-use super::{host_path, storage, volumes};
-use crate::error::{Context, Result};
-use crate::host::confine::{Tree, become_root};
-use crate::plan::{PodPlan, Processes, Role};
-use crate::runtime::{Pause, Prepared};
+use crate::error::Result;
+use crate::plan::{PodPlan, Role};
+use crate::runtime::Pause;
 use crate::sys::process::is_ignored;
-use crate::sys::{Named, SysError};
 
 use ending::Ending;
 use following::Following;
+pub use inheritance::ShowTrace;
+pub(super) use inheritance::{About, FrontDescriptors, Inheritance, Keep, Notices, Tells};
 use output::Attached;
-
-/// What the supervisor inherits from the client.
-#[derive(Debug)]
-pub(super) struct Inheritance<'a> {
-    pub(super) plan: PodPlan,
-    /// The init containers, then the others, each made ready.
-    pub(super) prepared: Vec<Prepared>,
-    pub(super) data: &'a Tree,
-    /// The pod's directory on disk.
-    pub(super) dir: &'a Path,
-    pub(super) link: OwnedFd,
-    /// The control socket.
-    pub(super) listener: OwnedFd,
-    pub(super) owner: Owner,
-    pub(super) stdin: File,
-    /// Where the containers' lines go, unless the pod is started detached.
-    pub(super) front: Option<FrontDescriptors>,
-    pub(super) notices: Notices,
-    pub(super) about: About,
-    /// What the volumes follow, if they do.
-    pub(super) follow: Option<Follow>,
-    /// The trees of `hostPath` volumes, where the client had to look for them: a pod of real root is nobody on the host.
-    pub(super) host_trees: Option<HostTrees>,
-}
-
-/// The client's own streams, and how each container is called there, in the order of the plan.
-#[derive(Debug)]
-pub(super) struct FrontDescriptors {
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
-    pub(super) labels: Vec<Label>,
-}
-
-/// What is known of the pod beside its plan.
-#[derive(Debug)]
-pub(super) struct About {
-    /// The Pod as said, as JSON text.
-    pub(super) object: String,
-    pub(super) namespace: String,
-    pub(super) uid: String,
-    pub(super) keep: Keep,
-    pub(super) tells: Tells,
-    /// By how much waits are stretched.
-    pub(super) time_scale: f64,
-    /// When the command began.
-    pub(super) begun: Instant,
-    pub(super) trace: Vec<TracePoint>,
-    /// Whether the foreground shows it.
-    pub(super) show_trace: ShowTrace,
-}
-
-/// What the client learns beside the pod's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tells {
-    /// Nothing.
-    PodsEnd,
-    /// How each container has ended, and their restarts: a Job decides by them.
-    ContainersEnds,
-}
-
-/// Whether the user is shown where the start-up time went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShowTrace {
-    /// Not, or not any more.
-    No,
-    /// Once the pod is ready, or has ended.
-    Yes,
-}
-
-/// What stays of the pod when it has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    /// Nothing.
-    Nothing,
-    /// Its last state and its logs, until `podling rm`.
-    Record,
-}
-
-/// Whether podling says what the user may like to know, beside errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Notices {
-    Said,
-    LeftOut,
-}
 
 /// The signals that ask the supervisor to end its pod.
 ///
@@ -225,101 +138,6 @@ enum Client {
 const TURN: usize = 64 * 1024;
 
 impl<'a> Supervisor<'a> {
-    fn new(inheritance: Inheritance<'a>) -> Result<Self> {
-        let Inheritance {
-            mut plan,
-            prepared,
-            data,
-            dir,
-            link,
-            listener,
-            owner,
-            stdin,
-            front,
-            notices,
-            mut about,
-            follow,
-            host_trees,
-        } = inheritance;
-        trace(&mut about, "clone, id map");
-        // What is followed is looked at before the host's files are out of sight.
-        let (watched, unwatched) = match follow.map(watch).transpose() {
-            Ok(watched) => (watched, None),
-            Err(e) => (None, Some(e)),
-        };
-        let sandbox = build(&plan, data, host_trees)?;
-        let following = Following::new(&mut plan, watched);
-        trace(&mut about, "sandbox, volumes");
-        let plans = std::mem::take(&mut plan.init_containers).into_iter().chain(std::mem::take(&mut plan.containers));
-        let containers: Vec<_> = plans.zip(prepared).map(|(p, r)| Container::new(Rc::new(p), Rc::new(r))).collect();
-        let pause = match plan.processes {
-            Processes::Shared => Some(Pause::new(containers.iter().map(|container| &*container.prepared))?),
-            Processes::Apart => None,
-        };
-        let events = Events::new()?;
-        let signals = SignalFd::with_flags(&stop_signals(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-            .named(|| "signalfd()")?;
-        events.watch(&link, Source::Client)?;
-        events.watch(&signals, Source::Signals)?;
-        if let Some(pause) = &pause {
-            events.watch(pause, Source::Pause)?;
-        }
-        let front = match front {
-            None => None,
-            Some(f) => Some(Front {
-                stdout: Sink::new(f.stdout, Source::Stdout)?,
-                stderr: Sink::new(f.stderr, Source::Stderr)?,
-                labels: f.labels,
-            }),
-        };
-        let control = Server::new(listener, owner, &events)?;
-        let active_until = plan.active_deadline.map(|d| Instant::now() + d.mul_f64(about.time_scale));
-        let started_at = now();
-        let pod_dir =
-            open(dir, OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).named(|| format!("open({dir:?})"))?;
-        if about.keep == Keep::Record {
-            record::reserve_last(&pod_dir);
-        }
-        let mut supervisor = Supervisor {
-            plan,
-            about,
-            dir: Rc::new(pod_dir),
-            path: dir,
-            client: Client::There,
-            sandbox,
-            pause,
-            containers,
-            errands: Vec::new(),
-            next_errand: 0,
-            events,
-            link,
-            control,
-            signals,
-            stdin,
-            front,
-            attached: Vec::new(),
-            notices,
-            happenings: Happenings::default(),
-            following,
-            started_at,
-            ended_at: None,
-            conditions: Vec::new(),
-            active_until,
-            ending: None,
-            failure: None,
-            verdict: None,
-            changed: false,
-            buffer: vec![0; TURN],
-            batch: Vec::new(),
-        };
-        supervisor.begin_following()?;
-        if let Some(e) = unwatched {
-            let why = format!("the volumes will not follow their files: {e}");
-            supervisor.happened(EventKind::Warning, "FailedUpdate", None, &why);
-        }
-        Ok(supervisor)
-    }
-
     /// The pod's exit code: 0, or the code of the container that failed first.
     fn run(mut self) -> Result<u8> {
         let outcome = self.watch_over();
@@ -509,48 +327,7 @@ impl<'a> Supervisor<'a> {
         let Some(plan) = self.containers.get(n).map(|c| Rc::clone(&c.plan)) else { return };
         // What is added to a running pod is no part of its start.
         if plan.role != Role::Ephemeral {
-            trace(&mut self.about, &format!("{}: {step}", plan.name));
+            self.about.trace(&format!("{}: {step}", plan.name));
         }
     }
-}
-
-fn trace(about: &mut About, step: &str) {
-    // Only the first time is the start's: containers may start again, and probes change their minds, for as long as the pod lives.
-    if about.trace.iter().any(|point| point.step == step) {
-        return;
-    }
-    let at_us = u64::try_from(about.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-    about.trace.push(TracePoint { step: step.to_owned(), at_us });
-}
-
-fn watch(follow: Follow) -> std::result::Result<(Watched, Follow), SysError> {
-    Ok((Watched::new(&follow.files)?, follow))
-}
-
-/// Makes everything that the containers share: the supervisor's root, the sandbox, the volumes.
-fn build(plan: &PodPlan, data: &Tree, host_trees: Option<HostTrees>) -> Result<Sandbox> {
-    // Directories of the host are made with mode 0755, as the kubelet makes them; and the new root may cover what is looked for.
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    let host_trees = host_trees.map_or_else(|| host_path::trees(plan), Ok)?;
-    mount_root(data).context(|| "building the pod's root")?;
-    let making = sandbox::make(&plan.hostname, &plan.ids, &plan.sandbox)?;
-    for volume in &plan.volumes {
-        storage::mount(Path::new("."), volume, &host_trees)?;
-        volumes::make(Path::new("."), volume)?;
-    }
-    for container in plan.init_containers.iter().chain(&plan.containers) {
-        make_root_directory(container, Path::new("."))?;
-    }
-    let sandbox = making.finish()?;
-    become_root()?;
-    Ok(sandbox)
-}
-
-/// Makes the directory below `base` that a container's root is mounted on.
-fn make_root_directory(container: &crate::plan::ContainerPlan, base: &Path) -> Result<()> {
-    if let Some(root) = container.spec.root() {
-        let at = base.join(root.path().strip_prefix("/").unwrap_or(root.path()));
-        std::fs::create_dir_all(&at).named(|| format!("mkdir({at:?})"))?;
-    }
-    Ok(())
 }

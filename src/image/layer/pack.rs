@@ -97,8 +97,12 @@ impl Packer<'_> {
         if kind.is_fifo() {
             return self.entry(path, &stat, EntryType::Fifo, None, &[], None);
         }
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let file = File::from(openat(dir, name, flags, Mode::empty()).named(|| "openat")?);
+        // Another may have put a FIFO or a device in its place.
+        if file.metadata()?.file_type() != kind {
+            return Err(Error::new("it became something else while it was read"));
+        }
         if kind.is_dir() {
             return self.directory(&file, path);
         }

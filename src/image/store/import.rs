@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -99,13 +101,16 @@ fn import(
     store: &Store,
 ) -> Result<StagedImage> {
     let mut warnings = Vec::new();
-    let content = if source.is_dir() {
-        let file = tempfile::tempfile_in(workshop.scratch()).context(|| "cannot make a temporary file in the store")?;
-        let dir = File::open(source).context(|| "cannot open it")?;
-        warnings.extend(pack(&dir, &file, store.ids())?);
-        Extent::whole(file)?
-    } else {
-        Extent::open(source)?
+    // O_DIRECTORY opens nothing else, and so waits for no FIFO.
+    let content = match File::options().read(true).custom_flags(libc::O_DIRECTORY).open(source) {
+        Err(e) if e.kind() == ErrorKind::NotADirectory => Extent::open(source)?,
+        dir => {
+            let dir = dir.context(|| format!("cannot open {}", source.display()))?;
+            let file =
+                tempfile::tempfile_in(workshop.scratch()).context(|| "cannot make a temporary file in the store")?;
+            warnings.extend(pack(&dir, &file, store.ids())?);
+            Extent::whole(file)?
+        }
     };
     let blob = LayerBlob { content: Content::Here(content), digest: None, diff_id: None, compression: None };
     let made = workshop.layers(&[&blob])?;

@@ -52,7 +52,8 @@ pub(super) const MOUNTS: &[Field] = &[
     (
         "spec.containers[].volumeMounts[].subPathExpr",
         Enforced(
-            "the same after $(NAME) is replaced by the container's variables, none of which may be unset or empty",
+            "the same after $(NAME) is replaced by the container's variables, none of which may be unset or empty; a Secret's value \
+             in the name of a directory on the disk is reported",
         ),
     ),
 ];

@@ -117,7 +117,7 @@ pub(super) const SECURITY: &[Field] = &[
     (
         "spec.securityContext.sysctls",
         Enforced(
-            "those of the pod's network and ipc namespaces are written before a container starts; a setting of the whole machine is refused",
+            "those of the pod's network and ipc namespaces are written before a container starts; a setting of the whole machine, or that this kernel gives to no pod, is refused",
         ),
     ),
     ("spec.securityContext.sysctls[]", Group),

@@ -117,7 +117,7 @@ pub(super) const VOLUMES: &[Field] = &[
     (
         "spec.volumes[].hostPath.type",
         Enforced(
-            "checked as the kubelet does when the pod starts; with \"\" a missing directory is made, as containerd makes it",
+            "checked as the kubelet does, before anything is started and when the pod starts; with \"\" a missing directory is made, as containerd makes it",
         ),
     ),
     ("spec.volumes[].image", Group),

@@ -1,29 +1,21 @@
-//! What is kept of a detached Job in `jobs/NAME`: how it was started (`job.json`), how far it has come (`status.json`), and its keeper's
-//! socket. The keeper has the directory locked; the kernel drops the lock with it.
+//! What is kept of a detached Job in `jobs/NAME`: how it was started (`job.json`), and how far it has come (`status.json`).
 
-use std::fs::{self, DirBuilder, File};
-use std::io::ErrorKind;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::status::{condition, condition_of, is_finished};
-use crate::error::{Context, Error, Result};
-use crate::host::HostFacts;
+use super::status::{condition, condition_of};
+use crate::error::Result;
 use crate::image::timestamp;
 use crate::plan::Options;
-use crate::pod::control::{Connection, connect, listen};
-use crate::pod::list;
-use crate::pod::record::{RecordedInput, boot_id, read, read_first, remove_files, remove_socket, reserve_last, write};
-use crate::pod::state::{Claim, Kept, lock, pod_dir};
-use crate::sys::Named;
+use crate::pod::record::{RecordedInput, boot_id, read};
 
-const FIRST: &str = "job.json";
-const STATUS: &str = "status.json";
+/// How a Job was started, in its directory.
+pub(super) const FIRST: &str = "job.json";
+/// `status`, in its directory.
+pub(super) const STATUS: &str = "status.json";
 
 /// How a Job was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,257 +46,30 @@ pub struct JobFirst {
     pub suspended: bool,
 }
 
-/// The directory of one Job, locked.
-#[derive(Debug)]
-pub struct JobClaim {
-    dir: PathBuf,
-    lock: File,
-}
-
-/// A Job of which something is kept.
-#[derive(Debug)]
-pub struct FoundJob {
-    /// Its name.
-    pub name: String,
-    /// Its directory.
-    pub dir: PathBuf,
-    /// How it was started.
-    pub first: JobFirst,
-    /// `status`.
-    pub status: Value,
-    /// Its keeper, where it has one.
-    pub keeper: Option<Connection>,
-}
-
-/// The name in a word that names a Job as kubectl does: `job/NAME`.
-pub fn job_in(word: &str) -> Option<&str> {
-    ["job/", "jobs/", "job.batch/", "jobs.batch/"].iter().find_map(|prefix| word.strip_prefix(prefix))
-}
-
-fn job_dir(data: &Path, name: &str) -> PathBuf {
+/// Where what is kept of the Job called `name` is.
+pub(super) fn job_dir(data: &Path, name: &str) -> PathBuf {
     data.join("jobs").join(name)
 }
 
-/// How often, and how long apart, a lock that another podling may hold for a moment is tried again.
-const TRIES: u32 = 20;
-const BETWEEN_TRIES: Duration = Duration::from_millis(10);
-
-impl Drop for JobClaim {
-    /// A claim of which nothing has come leaves no directory.
-    fn drop(&mut self) {
-        if !self.dir.join(FIRST).exists() {
-            let _ = fs::remove_dir(&self.dir);
-        }
-    }
-}
-
-impl JobClaim {
-    /// Makes and locks the directory of the Job called `name`. What is kept of an ended one of that name goes, if `kept` says so.
-    ///
-    /// # Errors
-    /// There is a Job of that name, or the directory cannot be made.
-    pub fn new(data: &Path, name: &str, kept: Kept) -> Result<JobClaim> {
-        let dir = job_dir(data, name);
-        DirBuilder::new().mode(0o700).recursive(true).create(&dir).named(|| format!("mkdir({dir:?})"))?;
-        let mut locked = lock(&dir)?;
-        for _ in 0..TRIES {
-            if locked.is_some() {
-                break;
-            }
-            // Another podling may have looked whether anybody has it, or removed it just now.
-            std::thread::sleep(BETWEEN_TRIES);
-            DirBuilder::new().mode(0o700).recursive(true).create(&dir).named(|| format!("mkdir({dir:?})"))?;
-            locked = lock(&dir)?;
-        }
-        let Some(lock) = locked else {
-            return Err(Error::new(format!("a Job named {name:?} is already running"))
-                .mend(format!("stop it first, or give this one another name: --name {name}-2")));
-        };
-        if kept == Kept::Stays && dir.join(FIRST).exists() {
-            return Err(Error::new(format!("there is a Job named {name:?} already, and what it has done is kept"))
-                .mend(format!("remove it with `podling rm job/{name}`, or say --replace")));
-        }
-        let claim = JobClaim { dir, lock };
-        remove_files(&claim.descriptor_of_own()?);
-        Ok(claim)
-    }
-
-    /// Locks what is kept of a Job that has no keeper; `None` where it has one, or is not there.
-    ///
-    /// # Errors
-    /// The failed call.
-    pub fn of_ended(dir: &Path) -> Result<Option<JobClaim>> {
-        Ok(lock(dir)?.map(|lock| JobClaim { dir: dir.to_owned(), lock }))
-    }
-
-    /// The keeper's socket, listening.
-    pub(in crate::pod) fn listen(&self) -> Result<OwnedFd> {
-        listen(self.lock.as_fd())
-    }
-
-    /// Keeps how the Job is started.
-    ///
-    /// # Errors
-    /// The failed call.
-    pub fn write_first(&self, first: &JobFirst) -> Result<()> {
-        write(self.lock.as_fd(), FIRST, first)
-    }
-
-    pub(in crate::pod) fn write_status(&self, status: &Value) -> Result<()> {
-        let written = write(self.lock.as_fd(), STATUS, status);
-        // Room for the next one: logs may have filled the disk by then.
-        reserve_last(self.lock.as_fd());
-        written
-    }
-
-    /// The lock's descriptor, for a process that must not hold it.
-    pub(in crate::pod) fn descriptor(&self) -> RawFd {
-        self.lock.as_raw_fd()
-    }
-
-    /// Nobody answers there any more.
-    pub(in crate::pod) fn remove_socket(&self) -> Result<()> {
-        remove_socket(&self.descriptor_of_own()?);
-        Ok(())
-    }
-
-    /// Removes what is kept.
-    ///
-    /// # Errors
-    /// The failed call.
-    pub fn remove(self) -> Result<()> {
-        remove_files(&self.descriptor_of_own()?);
-        match fs::remove_dir(&self.dir) {
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-            removed => Ok(removed.named(|| format!("rmdir({:?})", self.dir))?),
-        }
-    }
-
-    fn descriptor_of_own(&self) -> Result<OwnedFd> {
-        Ok(self.lock.as_fd().try_clone_to_owned().named(|| format!("dup({:?})", self.dir))?)
-    }
-}
-
-/// Removes what is kept of the ended pods of the Job with this uid.
-pub(in crate::pod) fn remove_pods(data: &Path, uid: &str, facts: &HostFacts) -> Result<()> {
-    for name in pod_names(data, uid) {
-        if let Some(claim) = Claim::of_ended(&pod_dir(data, &name))? {
-            claim.release(facts)?;
-        }
-    }
-    Ok(())
-}
-
-/// The names of the pods of the Job with this uid, in the order in which they were started.
-pub fn pod_names(data: &Path, uid: &str) -> Vec<String> {
-    let mut pods = Vec::new();
-    for name in list::names(data) {
-        if let Ok(Some(first)) = read_first(&pod_dir(data, &name))
-            && owner(&first.object).is_some_and(|(_, owner)| owner == uid)
-        {
-            pods.push((first.started_at, name));
-        }
-    }
-    pods.sort_unstable();
-    pods.into_iter().map(|(_, name)| name).collect()
-}
-
-/// The name and uid of the Job that a pod is one of, whose object is `pod` as JSON text.
-pub fn owner(pod: &str) -> Option<(String, String)> {
-    let pod: Value = serde_json::from_str(pod).ok()?;
-    let mut owners = pod["metadata"]["ownerReferences"].as_array()?.iter();
-    let owner = owners.find(|owner| owner["controller"] == true && owner["kind"] == "Job")?;
-    Some((owner["name"].as_str()?.to_owned(), owner["uid"].as_str()?.to_owned()))
-}
-
-/// The names of all Jobs of which something is kept.
-pub fn job_names(data: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(data.join("jobs")) else { return Vec::new() };
-    let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    names
-}
-
-/// All Jobs of which something is kept, by name.
+/// How the Job of `dir` was started; `None` where nothing is kept.
 ///
 /// # Errors
-/// A socket that cannot be connected to.
-pub fn jobs(data: &Path) -> Result<Vec<FoundJob>> {
-    let mut found = Vec::new();
-    for name in job_names(data) {
-        found.extend(find_job(data, &name)?);
-    }
-    Ok(found)
+/// A file that cannot be read.
+pub(super) fn read_first(dir: &Path) -> Result<Option<JobFirst>> {
+    read(&dir.join(FIRST))
 }
 
-/// The Job called `name`.
+/// How far the Job of `dir` has come; `None` where it has not said so.
 ///
 /// # Errors
-/// There is none, and which of the others may have been meant.
-pub fn get_job(data: &Path, name: &str) -> Result<FoundJob> {
-    if let Some(found) = find_job(data, name)? {
-        return Ok(found);
-    }
-    let names = job_names(data);
-    let error = Error::new(format!("there is no Job {name:?}"));
-    Err(match crate::manifest::nearest(name, names.iter().map(String::as_str).filter(|other| *other != name)) {
-        Some(meant) => error.mend(format!("did you mean job/{meant}?")),
-        None if names.is_empty() => error.mend("no Job is kept here; start one with: podling run -d FILE"),
-        None => error.mend("podling ps --jobs lists them all"),
-    })
-}
-
-/// The Job called `name`, if there is one.
-///
-/// # Errors
-/// As [`jobs`].
-pub fn find_job(data: &Path, name: &str) -> Result<Option<FoundJob>> {
-    if name.contains('/') || name.starts_with('.') || name.is_empty() {
-        return Ok(None);
-    }
-    let dir = job_dir(data, name);
-    let keeper = connect(&dir)?;
-    let first = match read::<JobFirst>(&dir.join(FIRST)) {
-        // One whose record cannot be read must not hide the others, and can be removed like them.
-        Err(_) => JobFirst::damaged(name),
-        // It is being made or removed.
-        Ok(None) => return Ok(None),
-        Ok(Some(first)) => first,
-    };
-    let status = read::<Value>(&dir.join(STATUS)).ok().flatten();
-    let status = match status {
-        Some(status) if keeper.is_some() || is_finished(&status) => status,
-        None if first.suspended => first.suspended_status(),
-        None if keeper.is_some() => json!({ "startTime": timestamp::format(first.started_at), "active": 0 }),
-        status => first.lost_status(status),
-    };
-    Ok(Some(FoundJob { name: name.to_owned(), dir, first, status, keeper }))
-}
-
-/// Removes directories below `jobs` that were never a Job's, since their makers were killed, and Jobs that have outlived their time while they
-/// had no keeper to see to it.
-pub fn sweep_jobs(data: &Path, facts: &HostFacts) {
-    for name in job_names(data) {
-        let dir = job_dir(data, &name);
-        // One that is being made is locked by its maker.
-        let Ok(Some(claim)) = JobClaim::of_ended(&dir) else { continue };
-        if !dir.join(FIRST).exists() {
-            let _ = claim.remove();
-            continue;
-        }
-        // Of one whose keeper could not say how it ended nobody knows when that was, so it stays.
-        if let Ok(Some(first)) = read::<JobFirst>(&dir.join(FIRST))
-            && let Ok(Some(status)) = read::<Value>(&dir.join(STATUS))
-            && first.is_past(&status, crate::pod::now())
-            && remove_pods(data, &first.uid, facts).is_ok()
-        {
-            let _ = claim.remove();
-        }
-    }
+/// A file that cannot be read.
+pub(super) fn read_status(dir: &Path) -> Result<Option<Value>> {
+    read(&dir.join(STATUS))
 }
 
 impl JobFirst {
-    fn damaged(name: &str) -> JobFirst {
+    /// What stands for a record that cannot be read: it has no boot's name.
+    pub(super) fn damaged(name: &str) -> JobFirst {
         JobFirst {
             boot_id: String::new(),
             name: name.to_owned(),
@@ -322,7 +87,7 @@ impl JobFirst {
     }
 
     /// Whether the Job has ended, and its time to live after that is over.
-    fn is_past(&self, status: &Value, now: i64) -> bool {
+    pub(super) fn is_past(&self, status: &Value, now: i64) -> bool {
         let ended = ["Complete", "Failed"].iter().find_map(|kind| condition_of(status, kind));
         let ended = ended.and_then(|condition| timestamp::parse(condition["lastTransitionTime"].as_str()?));
         let scale: f64 = self.time_scale.parse().unwrap_or(1.0);
@@ -331,7 +96,8 @@ impl JobFirst {
         ended.zip(ttl).is_some_and(|(ended, ttl)| now > ended.saturating_add(ttl))
     }
 
-    fn suspended_status(&self) -> Value {
+    /// What is told of a Job of which nothing is started.
+    pub(super) fn suspended_status(&self) -> Value {
         let object: Value = serde_json::from_str(&self.object).unwrap_or_default();
         let mut conditions = Vec::new();
         // With no parallelism it has no pods, but is not suspended.
@@ -342,7 +108,7 @@ impl JobFirst {
     }
 
     /// What can truly be said of a Job whose keeper could not say how it ended; its pods have ended with it.
-    fn lost_status(&self, last: Option<Value>) -> Value {
+    pub(super) fn lost_status(&self, last: Option<Value>) -> Value {
         let (reason, message) = if self.boot_id.is_empty() {
             (
                 "RecordDamaged",
@@ -358,133 +124,5 @@ impl JobFirst {
         // Nobody saw when.
         status["conditions"] = json!([condition("Failed", reason, message, self.started_at)]);
         status
-    }
-}
-
-impl FoundJob {
-    /// Whether a keeper has something to do for it, beside waiting for its removal.
-    pub fn runs(&self) -> bool {
-        self.keeper.is_some() && !is_finished(&self.status)
-    }
-
-    /// Whether it was ended by something else than its own rules, so that it has not done what it was for.
-    pub fn was_cut_short(&self) -> bool {
-        let reasons = ["Stopped", "PodNotRun", "KeeperKilled", "NodeRebooted", "RecordDamaged"];
-        condition_of(&self.status, "Failed")
-            .is_some_and(|failed| reasons.iter().any(|reason| failed["reason"] == *reason))
-    }
-
-    /// The Job as a Kubernetes object, with its status.
-    ///
-    /// # Errors
-    /// The record's object is damaged.
-    pub fn object(&self) -> Result<Value> {
-        let said = serde_json::from_str(&self.first.object).map_err(|e| Error::new(e.to_string()));
-        let mut object: Value = said.context(|| format!("the object of the Job {:?}", self.name))?;
-        if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.insert("name".into(), json!(self.name));
-            metadata.insert("namespace".into(), json!(self.first.namespace));
-            metadata.insert("uid".into(), json!(self.first.uid));
-            metadata.insert("creationTimestamp".into(), json!(timestamp::format(self.first.started_at)));
-            if self.first.time_scale != "1"
-                && let Some(annotations) = metadata.entry("annotations").or_insert_with(|| json!({})).as_object_mut()
-            {
-                annotations.insert("podling.dev/time-scale".into(), json!(self.first.time_scale));
-            }
-        }
-        object["status"] = self.status.clone();
-        Ok(object)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::{IdExtent, IdMap};
-
-    fn first() -> JobFirst {
-        let object = json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "said" }, "spec": {} });
-        let boot_id = boot_id();
-        JobFirst { boot_id, uid: "u".to_owned(), object: object.to_string(), started_at: 1, ..JobFirst::damaged("j") }
-    }
-
-    fn facts() -> HostFacts {
-        let extent = vec![IdExtent { inside: 0, outside: 1000, count: 1 }];
-        HostFacts::sample(IdMap { uids: extent.clone(), gids: extent })
-    }
-
-    #[test]
-    fn a_job_that_nobody_keeps_goes_when_its_time_is_over() {
-        let place = tempfile::tempdir().unwrap();
-        let ended =
-            json!({ "conditions": [condition("Complete", "CompletionsReached", "m", crate::pod::now() - 100)] });
-        for (ttl_seconds, scale, stays) in
-            [(Some(50), "1", false), (Some(500), "1", true), (Some(500), "0.1", false), (None, "1", true)]
-        {
-            let claim = JobClaim::new(place.path(), "j", Kept::Goes).unwrap();
-            claim.write_first(&JobFirst { ttl_seconds, time_scale: scale.to_owned(), ..first() }).unwrap();
-            claim.write_status(&ended).unwrap();
-            // Whoever has it locked sees to it.
-            sweep_jobs(place.path(), &facts());
-            assert_eq!(job_names(place.path()), ["j"]);
-            drop(claim);
-            sweep_jobs(place.path(), &facts());
-            assert_eq!(!job_names(place.path()).is_empty(), stays, "{ttl_seconds:?} {scale}");
-        }
-    }
-
-    #[test]
-    fn words_that_name_jobs() {
-        assert_eq!(job_in("job/j"), Some("j"));
-        assert_eq!(job_in("jobs.batch/j"), Some("j"));
-        assert_eq!((job_in("pod/j"), job_in("j")), (None, None));
-    }
-
-    #[test]
-    fn whose_a_pod_is() {
-        let pod = json!({ "metadata": { "ownerReferences": [{ "kind": "Job", "name": "j", "uid": "u", "controller": true }] } });
-        assert_eq!(owner(&pod.to_string()), Some(("j".to_owned(), "u".to_owned())));
-        assert_eq!(owner(r#"{"metadata":{"ownerReferences":[{"kind":"Job","name":"j","uid":"u"}]}}"#), None);
-        assert_eq!(owner("{"), None);
-    }
-
-    #[test]
-    fn a_job_without_a_keeper_has_failed_unless_it_says_how_it_ended() {
-        let place = tempfile::tempdir().unwrap();
-        let reason = |data: &Path| {
-            let found = find_job(data, "j").unwrap().unwrap();
-            assert!(!found.runs() && found.object().unwrap()["metadata"]["name"] == "j");
-            condition_of(&found.status, "Failed").map(|c| c["reason"].as_str().unwrap().to_owned())
-        };
-        let claim = JobClaim::new(place.path(), "j", Kept::Stays).unwrap();
-        assert!(find_job(place.path(), "j").unwrap().is_none());
-        claim.write_first(&first()).unwrap();
-        claim.write_status(&json!({ "active": 2, "succeeded": 1 })).unwrap();
-        let other = JobClaim::new(place.path(), "j", Kept::Goes).unwrap_err();
-        assert!(other.what().contains("already running"), "{other}");
-        drop(claim);
-        assert_eq!(reason(place.path()).as_deref(), Some("KeeperKilled"));
-        let found = get_job(place.path(), "j").unwrap();
-        assert_eq!((&found.status["active"], &found.status["succeeded"]), (&json!(0), &json!(1)));
-        let claim = JobClaim::of_ended(&found.dir).unwrap().unwrap();
-        claim.write_first(&JobFirst { boot_id: "another".to_owned(), ..first() }).unwrap();
-        assert_eq!(reason(place.path()).as_deref(), Some("NodeRebooted"));
-        let status = json!({ "conditions": [condition("Failed", "BackoffLimitExceeded", "m", 1)] });
-        claim.write_status(&status).unwrap();
-        drop(claim);
-        assert_eq!(reason(place.path()).as_deref(), Some("BackoffLimitExceeded"));
-        fs::write(found.dir.join(FIRST), "{").unwrap();
-        fs::remove_file(found.dir.join(STATUS)).unwrap();
-        assert_eq!(reason(place.path()).as_deref(), Some("RecordDamaged"));
-        assert!(JobClaim::new(place.path(), "j", Kept::Stays).unwrap_err().what().contains("is kept"));
-        JobClaim::new(place.path(), "j", Kept::Goes)
-            .unwrap()
-            .write_first(&JobFirst { suspended: true, ..first() })
-            .unwrap();
-        assert_eq!(reason(place.path()), None);
-        JobClaim::of_ended(&found.dir).unwrap().unwrap().remove().unwrap();
-        fs::create_dir(&found.dir).unwrap();
-        sweep_jobs(place.path(), &facts());
-        assert!(job_names(place.path()).is_empty() && get_job(place.path(), "j").is_err());
     }
 }

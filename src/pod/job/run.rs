@@ -4,9 +4,10 @@ use std::io::Write;
 use std::os::fd::RawFd;
 use std::time::Instant;
 
+use super::claim::JobClaim;
 use super::controller::{Action, Controller, Outcome};
 use super::policy::PodEnd;
-use super::record::{JobClaim, JobFirst};
+use super::record::JobFirst;
 use super::status::{End, EndKind, Progress};
 use crate::error::{Context, Error, Result};
 use crate::plan::{CompletionMode, FailureAction, JobPlan, JobPod};

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::Supervisor;
+use super::birth::make_root_directory;
 use super::ending::Why;
 use super::errands::Belongings;
 use super::output::Attached;
-use super::{Supervisor, make_root_directory};
 use crate::error::{Context, Error, Result};
 use crate::plan::ContainerPlan;
 use crate::pod::container::{Container, State};
