@@ -310,6 +310,30 @@ fn starts_beside_a_container_without_a_wall_cannot_be_looked_into() {
     place.assert_nothing_left();
 }
 
+/// Reading a command line takes no right, and podling's may hold a login or paths of the host.
+#[test]
+fn no_container_reads_podlings_command_line() {
+    let place = Place::with(&["busybox"]);
+    // Whoever comes in to probe is there for a moment before it is the probe's program.
+    let script = "until [ -e /there ]; do sleep 0.01; done
+        n=0; while [ $n -lt 300 ]; do n=$((n + 1)); for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null; echo; done; done | sort -u";
+    let probe = "readinessProbe: {exec: {command: [touch, /there]}, periodSeconds: 1}";
+    for (shared, pauses) in [("false", 0), ("true", 1)] {
+        let spec = format!("restartPolicy: Never\nshareProcessNamespace: {shared}");
+        let yaml = pod("p", &spec, &[container_yaml("c", "busybox", script, probe)]);
+        let options = ["--creds", "somebody:hunter2", "-e", "HIDDEN=treasure", "--time-scale", "0.001"];
+        let output = place.run_with(&yaml, &options);
+        output.expect_success();
+        let lines = output.lines_of("c");
+        let pause = lines.iter().filter(|line| line.trim_end() == "podling-pod p").count();
+        assert!(pause >= pauses, "{output}");
+        for word in ["hunter2", "treasure", "pod.yaml", "time-scale"] {
+            assert!(lines.iter().all(|line| !line.contains(word)), "{word}: {output}");
+        }
+    }
+    place.assert_nothing_left();
+}
+
 #[test]
 fn a_privileged_container_owns_nothing_of_the_host() {
     let place = Place::with(&["debian", "busybox"]);

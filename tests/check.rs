@@ -109,6 +109,25 @@ fn exit_codes_tell_invalid_refused_and_unreadable_apart() {
 }
 
 #[test]
+fn what_one_field_says_is_not_said_again_by_the_one_around_it() {
+    let place = Place::with(&["busybox"]);
+    place.write(&POD.replace("emptyDir: {}", "nfs: {server: a, path: /}"));
+    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+    output.expect_code(2);
+    let told: Vec<&str> = output.stdout.lines().collect();
+    assert!(told.len() == 1 && told[0].starts_with("refused: pod.yaml:7: spec.volumes[0].nfs: "), "{output}");
+}
+
+#[test]
+fn a_directory_is_none_of_the_files() {
+    let place = Place::with(&[]);
+    std::fs::create_dir(place.path().join("dir")).unwrap();
+    place
+        .podling(&["check", "dir"])
+        .expect_refusal(&["cannot read dir: it is a directory", "name the files in it: dir/*.yaml"]);
+}
+
+#[test]
 fn an_image_that_is_not_here_is_said_and_keeps_nothing_from_being_checked() {
     let place = Place::with(&[]);
     place.write(POD);
@@ -116,6 +135,17 @@ fn an_image_that_is_not_here_is_said_and_keeps_nothing_from_being_checked() {
     output.expect_success();
     assert!(output.stderr.contains("spec.containers[0].image: \"busybox\" is not in the store"), "{output}");
     assert!(output.stdout.contains("spec.volumes[0].emptyDir"), "{output}");
+    // What names no image cannot be pulled, whoever tries.
+    for (from, to, path) in [
+        ("image: busybox", "image: Busybox:latest", "spec.containers[0].image"),
+        ("emptyDir: {}", "image: {reference: \"a b\"}", "spec.volumes[0].image.reference"),
+    ] {
+        place.write(&POD.replace(from, to));
+        let output = place.podling(&["check", "--quiet", "pod.yaml"]);
+        output.expect_code(2);
+        assert!(output.stdout.contains(&format!(": {path}: ")), "{output}");
+        assert!(output.stdout.contains("is not an image reference"), "{output}");
+    }
     // One that is never pulled cannot come.
     place.write(&POD.replace("image: busybox", "image: busybox\n    imagePullPolicy: Never"));
     let output = place.podling(&["check", "--quiet", "pod.yaml"]);
@@ -170,17 +200,6 @@ fn a_claim_answers_for_itself() {
         assert_eq!(output.stdout.matches(&text).count(), 1, "{output}");
     }
     place.podling(&["run", "--strict", "pod.yaml"]).expect_refusal(&["pod.yaml:5: spec.accessModes: --strict refuses"]);
-}
-
-/// The field table and the plan both refuse it, and name the same field.
-#[test]
-fn a_volume_of_another_kind_is_refused_once() {
-    let place = Place::with(&["busybox"]);
-    place.write(&POD.replace("emptyDir: {}", "nfs: {server: s, path: /}"));
-    let output = place.podling(&["check", "--quiet", "pod.yaml"]);
-    output.expect_code(2);
-    let told: Vec<&str> = output.stdout.lines().filter(|line| line.starts_with("refused: ")).collect();
-    assert!(matches!(told.as_slice(), [only] if only.contains("spec.volumes[0].nfs: ")), "{output}");
 }
 
 // shows: spec.volumes[].hostPath.type, spec.securityContext.sysctls[].name

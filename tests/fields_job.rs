@@ -209,6 +209,17 @@ fn rules_about_exit_codes() {
         "with exit code 42 matching FailJob rule at index 0",
     ];
     expect_said(&output, &words);
+    // The same code of another container than the one that the rule is for.
+    let init =
+        |script: &str| format!("initContainers:\n{}", container_yaml("i", "busybox", script, "")).trim_end().to_owned();
+    let of_init = format!(
+        "backoffLimit: 0\n{}",
+        rules("{action: FailJob, onExitCodes: {containerName: i, operator: In, values: [42]}}")
+    );
+    let output = place.run(&job_with(&of_init, &init("true"), "exit 42"));
+    expect_said(&output, &["BackoffLimitExceeded"]);
+    let output = place.run(&job_with(&of_init, &init("exit 42"), "echo never"));
+    expect_said(&output, &["PodFailurePolicy: Container i for pod default/j-"]);
     // The second rule is for every code that is not 7; the first is for another.
     let two = rules(
         "{action: FailJob, onExitCodes: {operator: In, values: [1]}}, {action: Ignore, onExitCodes: {operator: NotIn, values: [7]}}",

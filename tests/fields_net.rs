@@ -98,6 +98,28 @@ fn name_servers() {
     assert!(output.said().contains("more.example\n") && output.said().contains("attempts:1"), "{output}");
 }
 
+// shows: spec.dnsConfig, spec.dnsConfig.nameservers
+#[test]
+fn a_pod_in_the_hosts_network_reaches_its_name_servers_and_those_too_many_are_told() {
+    let place = Place::with(&["busybox"]);
+    let env = "env: [{name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]";
+    let three = "[203.0.113.1, 203.0.113.2, 203.0.113.3]";
+    let spec = format!("hostNetwork: true\ndnsPolicy: Default\ndnsConfig: {{nameservers: {three}}}");
+    let yaml = shell_with("busybox", "grep -c nameserver /etc/resolv.conf", env, &spec);
+    let output = place.run_with(&yaml, &["--allow", "hostNetwork"]);
+    output.expect_success();
+    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let hosts = host.lines().filter(|line| line.trim_start().starts_with("nameserver")).count();
+    assert_eq!(output.said(), "3", "{output}");
+    let told = output
+        .stderr
+        .contains("spec.dnsConfig.nameservers: emulated: the host's name servers and these are more than the 3");
+    assert_eq!(told, hosts > 0, "{output}");
+    assert!(!output.stderr.contains("loopback interface"), "{output}");
+    assert!(output.stderr.contains("status.podIP is 127.0.0.1, where this host reaches itself"), "{output}");
+    place.assert_nothing_left();
+}
+
 // shows: spec.enableServiceLinks
 #[test]
 fn no_variables_of_services() {

@@ -216,6 +216,11 @@ fn a_request_is_taken_and_sets_nothing_aside() {
     assert!(without.ends_with("3 MiB"), "{without}");
     assert_eq!(said(&format!("{requests}\n{resize}"), ""), without);
     assert_eq!(said("", "resources: {requests: {cpu: 100m, memory: 16Mi}}"), without);
+    // What this machine cannot give is told.
+    let output = place.run(&shell_with("busybox", "true", "resources: {requests: {cpu: 100000, memory: 1Mi}}", ""));
+    output.expect_success();
+    let told = "spec.containers[0].resources.requests.cpu: emulated: this host has ";
+    assert!(output.stderr.contains(told) && !output.stderr.contains("requests.memory"), "{output}");
     // It is remembered, and decides what would go first in a cluster.
     let yaml = pod("p", "terminationGracePeriodSeconds: 0", &[container_yaml("c", "busybox", LIVES, requests)]);
     detached::start(&place, &yaml);

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::running::output_of;
@@ -25,15 +25,53 @@ fn refused(container: &str, spec: &str, parts: &[&str]) {
     place.assert_nothing_left();
 }
 
-/// busybox as image `name`, whose user is `user`.
-fn image_with_user(place: &Place, name: &str, user: &str) {
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// The layer of busybox, as a file.
+fn layer(place: &Place) -> PathBuf {
     let outer = place.path().join("outer");
     fs::create_dir_all(&outer).unwrap();
-    let text = |path: &Path| path.to_str().unwrap().to_owned();
     output_of(Command::new("tar").args(["-xf", &text(&archive("busybox")), "-C", &text(&outer)])).expect_success();
-    let layer =
-        fs::read_dir(&outer).unwrap().flatten().map(|e| e.path().join("layer.tar")).find(|p| p.exists()).unwrap();
-    place.podling(&["image", "import", "--change", &format!("USER {user}"), &text(&layer), name]).expect_success();
+    fs::read_dir(&outer).unwrap().flatten().map(|e| e.path().join("layer.tar")).find(|p| p.exists()).unwrap()
+}
+
+/// busybox as image `name`, whose user is `user`.
+fn image_with_user(place: &Place, name: &str, user: &str) {
+    let change = format!("USER {user}");
+    place.podling(&["image", "import", "--change", &change, &text(&layer(place)), name]).expect_success();
+}
+
+// shows: spec.securityContext.supplementalGroupsPolicy
+#[test]
+fn the_groups_that_the_image_gives_its_user_count_unless_the_policy_is_strict() {
+    let place = Place::with(&[]);
+    let root = place.path().join("root");
+    fs::create_dir(&root).unwrap();
+    output_of(Command::new("tar").args(["-xf", &text(&layer(&place)), "-C", &text(&root)])).expect_success();
+    fs::write(root.join("etc/group"), "root:x:0:\nuser:x:1000:\ntool:x:77:other,user\n").unwrap();
+    let tree = place.path().join("tree.tar");
+    output_of(Command::new("tar").args(["--owner=0", "--group=0", "-cf", &text(&tree), "-C", &text(&root), "."]))
+        .expect_success();
+    place.podling(&["image", "import", &text(&tree), "member"]).expect_success();
+    for (policy, groups) in [("", "1000 77 4000"), ("Merge", "1000 77 4000"), ("Strict", "1000 4000")] {
+        let policy = if policy.is_empty() { String::new() } else { format!(", supplementalGroupsPolicy: {policy}") };
+        let spec = format!("securityContext: {{runAsUser: 1000, supplementalGroups: [4000]{policy}}}");
+        let output = place.run(&shell_with("member", "id -G", "", &spec));
+        output.expect_success();
+        if ids() == Ids::One {
+            assert_eq!(output.said(), "1000", "{policy}: {output}");
+            assert_eq!(
+                output.stderr.contains("supplementary groups 77 are left out"),
+                groups.contains("77"),
+                "{output}"
+            );
+        } else {
+            assert_eq!(output.said(), groups, "{policy}: {output}");
+        }
+    }
+    place.assert_nothing_left();
 }
 
 // shows: spec.securityContext.runAsUser, spec.securityContext.runAsGroup, spec.securityContext.runAsNonRoot,
@@ -487,7 +525,7 @@ fn sysctls_are_the_pods_own() {
     }
 }
 
-// shows: spec.hostNetwork, spec.containers[].ports[].hostPort
+// shows: spec.hostNetwork, spec.containers[].ports[].hostPort, spec.containers[].ports[].hostIP
 #[test]
 fn the_hosts_network() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -499,7 +537,7 @@ fn the_hosts_network() {
          md5sum </etc/resolv.conf; ip link set lo mtu 1400 2>/dev/null || echo not its own; touch /sys/x 2>/dev/null || echo read-only; ls /sys/class/net | wc -l"
     );
     let ports = format!(
-        "ports: [{{containerPort: {port}, hostPort: {port}}}]\nsecurityContext: {{capabilities: {{add: [NET_ADMIN]}}}}"
+        "ports: [{{containerPort: {port}, hostPort: {port}, hostIP: 127.0.0.9}}]\nsecurityContext: {{capabilities: {{add: [NET_ADMIN]}}}}"
     );
     let yaml = shell_with("busybox", &script, &ports, "hostNetwork: true\nhostname: another");
     let place = Place::with(&["busybox"]);

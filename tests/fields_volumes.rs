@@ -201,8 +201,17 @@ fn an_image_volume_is_its_files_to_read_only() {
     assert!(release.contains("Debian"), "{output}");
     let expected = format!("\n{release}\nPermission denied\nkept\nkept\n/one/bin\noverlay ro,nosuid,nodev,noexec");
     assert_eq!(rest, expected, "{output}");
-    let missing = mounting("true", "[]", "[{name: v, image: {reference: 'localhost:1/none:1', pullPolicy: Never}}]");
-    place.run(&missing).expect_refusal(&["spec.volumes[0].image.reference", "localhost:1/none"]);
+    // Nobody listens there, so whoever asks is told so.
+    let of = |reference: &str, policy: &str| {
+        let volume = format!("[{{name: v, image: {{reference: 'localhost:1/{reference}', pullPolicy: {policy}}}}}]");
+        place.run(&mounting("echo ran", "[]", &volume))
+    };
+    let at = "spec.volumes[0].image.reference: ";
+    of("none:1", "Never").expect_refusal(&[at, "localhost:1/none", "imagePullPolicy is Never"]);
+    of("none:1", "IfNotPresent").expect_refusal(&[at, "it was not pulled", "nobody listens at localhost:1"]);
+    place.podling(&["tag", "busybox", "localhost:1/busybox:1"]).expect_success();
+    assert_eq!(said(&of("busybox:1", "IfNotPresent")), "ran");
+    of("busybox:1", "Always").expect_refusal(&[at, "imagePullPolicy is Always", "nobody listens at localhost:1"]);
     place.assert_nothing_left();
 }
 
@@ -524,7 +533,7 @@ fn a_sibling_that_swaps_links_gets_nothing_mounted_from_outside() {
 }
 
 // shows: spec.containers[].volumeMounts[].recursiveReadOnly, spec.containers[].volumeMounts[].mountPropagation,
-// shows: spec.containers[].volumeMounts[].readOnly
+// shows: spec.containers[].volumeMounts[].readOnly, spec.containers[].volumeMounts[].bindMountOptions
 #[test]
 fn mounts_below_a_host_path_and_those_that_come_later() {
     if !require(Feature::UserNamespaces) || !require(Feature::Program("unshare")) {
@@ -537,8 +546,10 @@ fn mounts_below_a_host_path_and_those_that_come_later() {
     let volumes = format!("volumes: [{{name: h, hostPath: {{path: {}}}}}]", dir.display());
     let mounts = "volumeMounts: [{name: h, mountPath: /ro, readOnly: true}, {name: h, mountPath: /rro, readOnly: true, recursiveReadOnly: Enabled}, \
         {name: h, mountPath: /maybe, readOnly: true, recursiveReadOnly: IfPossible}, \
-        {name: h, mountPath: /slave, mountPropagation: HostToContainer}, {name: h, mountPath: /none, mountPropagation: None}]";
-    let script = "for m in ro rro maybe; do touch /$m/top 2>/dev/null && echo $m top; touch /$m/early/$m 2>/dev/null && echo $m early; done
+        {name: h, mountPath: /slave, mountPropagation: HostToContainer}, {name: h, mountPath: /none, mountPropagation: None}, \
+        {name: h, mountPath: /bound, bindMountOptions: [noexec]}]";
+    let script = "awk '$2 ~ \"^/bound\" { print $2, $4 }' /proc/mounts | grep -w noexec | cut -d ' ' -f 1
+        for m in ro rro maybe; do touch /$m/top 2>/dev/null && echo $m top; touch /$m/early/$m 2>/dev/null && echo $m early; done
         echo looked; until [ -e /slave/late/came ]; do sleep 0.05; done; ls /none/late; echo came";
     place.write(&pod(
         "p",
@@ -559,7 +570,7 @@ fn mounts_below_a_host_path_and_those_that_come_later() {
         .args([namespaces, "--propagation", "shared", "sh", "-c", &outer])
         .arg(support::binary());
     let output = output_of(&mut command);
-    assert_eq!(said(&output), "ro early\nlooked\ncame", "{output}");
+    assert_eq!(said(&output), "/bound\n/bound/early\nro early\nlooked\ncame", "{output}");
 }
 
 // shows: spec.containers[].volumeMounts[].mountPropagation, spec.containers[].volumeDevices

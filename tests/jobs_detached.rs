@@ -441,6 +441,9 @@ fn names_are_taken_and_up_leaves_alone_what_is_the_same() {
     ] {
         place.podling(verb).expect_refusal(&["names a Job", "inspect, logs, wait, stop, rm, down and ps --jobs"]);
     }
+    for verb in [["logs", "j"], ["inspect", "j"]] {
+        place.podling(&verb).expect_refusal(&["there is no pod \"j\"", "a Job is called so: job/j"]);
+    }
     place.podling(&["logs", "-f", "job/k"]).expect_refusal(&["--follow follows one pod"]);
     place.podling(&["wait", "job/k", "p", "--for=deleted"]).expect_refusal(&["two commands"]);
     place.podling(&["wait", "job/k", "--for=ready"]).expect_refusal(&["--for=complete, --for=failed or --for=deleted"]);

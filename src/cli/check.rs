@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::host::HostFacts;
 use crate::image::store::Found;
 use crate::image::store::acquire::PullPolicy;
-use crate::image::{Accounts, Image, Store};
+use crate::image::{Accounts, Image, Reference, Store};
 use crate::manifest::{
     self, Answer, Bundle, Class, Examined, ExaminedObject, Objection, Problem, Said, Source, Verdict,
 };
@@ -106,7 +106,8 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
     for (name, wanted) in images::wanted(bundle) {
         let image = match store.find(&name) {
             Ok(Found::Ready(image)) => *image,
-            Err(e) if wanted.policy == PullPolicy::Never => {
+            // What is no reference cannot be pulled, and what is never pulled cannot come.
+            Err(e) if wanted.policy == PullPolicy::Never || Reference::parse(&name).is_err() => {
                 let mend = e.hint().map(str::to_owned);
                 let objection = Objection { path: wanted.path.clone(), why: e.what().to_owned(), mend };
                 examined.refuse(&wanted.pod.source, vec![objection]);
@@ -153,7 +154,7 @@ fn judge(bundle: &Bundle, options: &Options, examined: &mut Examined) -> Result<
             Err(e) => {
                 let objection = objection(&e, &pod.source);
                 // A plan fails at what reading has told already, such as a ConfigMap that the input lacks.
-                if objection.path.is_empty() || !examined.stands_against(&pod.source, &objection.path) {
+                if objection.path.is_empty() || !examined.stands_within(&pod.source, &objection.path) {
                     examined.refuse(&pod.source, vec![objection]);
                 }
             }

@@ -202,6 +202,10 @@ fn read_file(file: &Path) -> Result<Input> {
         return Ok(Input { name: "standard input".to_owned(), bytes, path: None });
     }
     let name = file.display().to_string();
+    if file.is_dir() {
+        let why = format!("cannot read {name}: it is a directory");
+        return Err(Error::new(why).mend(format!("name the files in it: {}", file.join("*.yaml").display())));
+    }
     let bytes = std::fs::read(file).context(|| format!("cannot read {name}"))?;
     Ok(Input { name, bytes, path: std::path::absolute(file).ok() })
 }

@@ -81,6 +81,14 @@ impl Examined {
         self.problems.iter().any(|problem| problem.object == object && problem.path == path)
     }
 
+    /// Whether something stands against the field at `path` of the object at `source`, or against one within it.
+    pub fn stands_within(&self, source: &Source, path: &str) -> bool {
+        let (object, path) = (Some(source.place()), source.full_path(path));
+        let is_within =
+            |at: &str| at.strip_prefix(&path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.problems.iter().any(|problem| problem.object == object && is_within(&problem.path))
+    }
+
     /// Lays `answers`, which depend on values and the host, over those of the object at `source`.
     pub fn answer(&mut self, source: &Source, answers: Vec<Answer>) {
         if let Some(object) = self.objects.iter_mut().find(|object| object.place == source.place()) {

@@ -234,8 +234,11 @@ impl Builder {
 
     fn begin(&mut self, collection: Open, line: usize) -> Result<(), Fault> {
         if let Some(Open::Map { key: None, .. }) = self.open.last() {
-            return Err(Fault::new(line, "the name of a field must be a text, found a list or a mapping")
-                .mend("quote a value that begins with { or ["));
+            let mend = match collection {
+                Open::Map { .. } => "quote a value that begins with {; a template ({{ ... }}) has to be rendered first",
+                Open::List { .. } => "quote a value that begins with [",
+            };
+            return Err(Fault::new(line, "the name of a field must be a text, found a list or a mapping").mend(mend));
         }
         if self.open.len() >= MAX_DEPTH {
             return Err(Fault::new(line, format!("nested deeper than {MAX_DEPTH} levels")));

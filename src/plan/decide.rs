@@ -1,6 +1,6 @@
 //! The plan of a pod: every decision put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -95,6 +95,9 @@ pub fn decide(
                    and changing a file's owner is answered with success and does nothing";
         report.push(scope.verdict("spec.containers", how));
     }
+    // What a field of the pod's means for several containers is told once.
+    let mut told = BTreeSet::new();
+    report.retain(|verdict| told.insert((verdict.path.clone(), verdict.how.clone())));
     Ok(PodPlan {
         name: name.clone(),
         ids: host.ids.clone(),
@@ -284,6 +287,16 @@ mod tests {
         assert_eq!(signal("SIGUSR1"), Ok(10));
         assert_eq!(signal("SIGRTMAX-1"), Ok(63));
         assert!(signal("SIGNOPE").unwrap_err().to_string().contains("spec.containers[0].lifecycle.stopSignal"));
+    }
+
+    #[test]
+    fn what_a_field_of_the_pods_means_for_several_containers_is_told_once() {
+        let mut fixture = with("securityContext", json!({ "seccompProfile": { "type": "Unconfined" } })).single_id();
+        let mut second = fixture.pod["spec"]["containers"][0].clone();
+        second["name"] = json!("second");
+        fixture.pod["spec"]["containers"].as_array_mut().unwrap().push(second);
+        let report = fixture.plan().unwrap().report;
+        assert_eq!(report.iter().filter(|v| v.path == "spec.securityContext.seccompProfile").count(), 1, "{report:?}");
     }
 
     #[test]

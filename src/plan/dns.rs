@@ -25,6 +25,12 @@ struct Resolver {
     options: Vec<(String, Option<String>)>,
 }
 
+/// Which lines of a resolv.conf lost what no resolver looks at.
+struct LeftOut {
+    servers: bool,
+    searches: bool,
+}
+
 /// The text of the pod's resolv.conf.
 ///
 /// # Errors
@@ -43,14 +49,20 @@ pub(super) fn resolv_conf(scope: &Scope, report: &mut Vec<Verdict>) -> Result<St
     if let Some(config) = &scope.spec.dns_config {
         resolver.add(scope, config)?;
     }
-    if resolver.fit() {
+    let left_out = resolver.fit();
+    if left_out.searches {
         let how = "the host's search domains and these are more than 32, or longer than 2048 characters together: the last ones are \
                    left out, as the kubelet does";
         report.push(scope.verdict("spec.dnsConfig", how));
     }
+    if left_out.servers && scope.spec.dns_config.is_some() {
+        let how = "the host's name servers and these are more than the 3 that resolvers ask: the last ones are left out, as the kubelet does";
+        report.push(scope.verdict("spec.dnsConfig.nameservers", how));
+    }
     let is_said = if scope.spec.dns_config.is_some() { Some("spec.dnsConfig") } else { None };
     let is_said = is_said.or(if policy.is_empty() { None } else { Some("spec.dnsPolicy") });
-    if let (Some(path), false) = (is_said, resolver.servers.iter().all(|server| is_loopback(server))) {
+    let is_within_reach = scope.spec.host_network == Some(true) || resolver.servers.iter().all(|s| is_loopback(s));
+    if let (Some(path), false) = (is_said, is_within_reach) {
         let how = "/etc/resolv.conf is as in a cluster, but the pod's network is a loopback interface: no name server beyond it can be asked";
         report.push(scope.verdict(path, how));
     }
@@ -119,8 +131,9 @@ impl Resolver {
         Ok(())
     }
 
-    /// Leaves out what no resolver looks at; tells whether domains are among it.
-    fn fit(&mut self) -> bool {
+    /// Leaves out what no resolver looks at, and tells what that was.
+    fn fit(&mut self) -> LeftOut {
+        let servers = self.servers.len() > MOST_SERVERS;
         self.servers.truncate(MOST_SERVERS);
         let before = self.searches.len();
         self.searches.truncate(MOST_SEARCHES);
@@ -128,7 +141,7 @@ impl Resolver {
         while self.searches.join(" ").len() > LONGEST_SEARCHES {
             self.searches.pop();
         }
-        self.searches.len() < before
+        LeftOut { servers, searches: self.searches.len() < before }
     }
 
     fn text(&self) -> String {

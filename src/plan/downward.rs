@@ -38,10 +38,14 @@ pub(super) fn field(scope: &Scope, at: &str, said: &ObjectFieldSelector, report:
             .or_else(|| named(&scope.spec.service_account))
             .unwrap_or_else(|| "default".to_owned()),
         "status.podIP" | "status.podIPs" | "status.hostIP" | "status.hostIPs" => {
-            let whose = if path.starts_with("status.pod") { "the pod's" } else { "the node's" };
-            let how = format!(
-                "{path} is {POD_IP}: the pod has a loopback interface and no other, where a cluster has {whose} address"
-            );
+            let how = if scope.spec.host_network == Some(true) {
+                format!("{path} is {POD_IP}, where this host reaches itself; a cluster has the node's address")
+            } else {
+                let whose = if path.starts_with("status.pod") { "the pod's" } else { "the node's" };
+                format!(
+                    "{path} is {POD_IP}: the pod has a loopback interface and no other, where a cluster has {whose} address"
+                )
+            };
             report.push(scope.verdict(format!("{at}.fieldPath"), how));
             POD_IP.to_owned()
         }

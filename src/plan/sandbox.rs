@@ -113,7 +113,7 @@ pub(super) fn sandbox(scope: &Scope, report: &mut Vec<Verdict>) -> Result<Sandbo
             Some(_) => Ok((file(&sysctl.name), sysctl.value.clone())),
             None => Err(scope
                 .error(&path, format!("{:?} is one setting of the whole machine, not of a namespace", sysctl.name))
-                .mend("those of a pod begin with net., kernel.shm, kernel.msg, kernel.sem or fs.mqueue.")),
+                .mend(OF_A_POD)),
         }
     };
     let sysctls = said.into_iter().flatten().enumerate().map(of).collect::<Result<_>>()?;
@@ -133,6 +133,14 @@ pub(super) fn owner<'a>(containers: impl IntoIterator<Item = &'a ContainerPlan>)
         true => SandboxOwner::Containers { pids: PIDS },
         false => SandboxOwner::Supervisor,
     }
+}
+
+/// Which sysctls can be set at all.
+pub(super) const OF_A_POD: &str = "those of a pod begin with net., kernel.shm, kernel.msg, kernel.sem or fs.mqueue.";
+
+/// Whether a sysctl is of a pod's namespaces, and not one setting of the whole machine.
+pub(super) fn is_of_a_pod(name: &str) -> bool {
+    namespaced(name).is_some()
 }
 
 /// Which of a pod's namespaces has a sysctl.

@@ -23,10 +23,19 @@ pub(super) fn empty_dir(
     plan: VolumePlan,
     report: &mut Vec<Verdict>,
 ) -> Result<VolumePlan> {
+    let size_limit = match &said.size_limit {
+        Some(quantity) => {
+            let size = Quantity::parse(&quantity.0).map_err(|why| scope.error(&format!("{at}.sizeLimit"), why))?;
+            Some(size.units())
+        }
+        None => None,
+    };
+    // A limit of zero is no limit, as with the kubelet.
+    let size_limit = size_limit.filter(|bytes| *bytes > 0);
     match said.medium.as_deref() {
         Some("Memory") => {}
         None | Some("") => {
-            let limit = match said.size_limit {
+            let limit = match size_limit {
                 Some(_) => "; beyond its sizeLimit nothing can be written, where a cluster would evict the pod",
                 None => "",
             };
@@ -37,13 +46,6 @@ pub(super) fn empty_dir(
             return Err(scope.error(&format!("{at}.medium"), format!("{other:?} is not honoured, only \"Memory\"")));
         }
     }
-    let size_limit = match &said.size_limit {
-        Some(quantity) => {
-            let size = Quantity::parse(&quantity.0).map_err(|why| scope.error(&format!("{at}.sizeLimit"), why))?;
-            Some(size.units())
-        }
-        None => None,
-    };
     let mode = match said.mode {
         None => MODE,
         Some(mode) => u32::try_from(mode)
@@ -51,8 +53,7 @@ pub(super) fn empty_dir(
             .filter(|mode| *mode <= 0o1777)
             .ok_or_else(|| scope.error(&format!("{at}.mode"), format!("{mode} is not between 0 and 01777 (1023)")))?,
     };
-    // A limit of zero is no limit, as with the kubelet.
-    let source = VolumeSource::Memory { size_limit: size_limit.filter(|bytes| *bytes > 0) };
+    let source = VolumeSource::Memory { size_limit };
     Ok(VolumePlan { source, mode, ..plan })
 }
 
@@ -126,6 +127,9 @@ mod tests {
         assert_eq!(memory.source, VolumeSource::Memory { size_limit: Some(1 << 20) });
         assert_eq!(memory.path.to_str(), Some("/run/pod/volumes/v"));
         assert_eq!(of(json!({ "sizeLimit": "0" })).source, VolumeSource::Memory { size_limit: None });
+        let report =
+            Fixture::with_volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "0" } })).plan().unwrap().report;
+        assert!(report.iter().all(|v| !v.how.contains("beyond its sizeLimit")), "{report:?}");
         assert_eq!(of(json!({})).mode, 0o777);
         let report =
             Fixture::with_volume(json!({ "name": "v", "emptyDir": { "sizeLimit": "1" } })).plan().unwrap().report;

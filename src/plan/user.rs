@@ -116,8 +116,22 @@ fn mapping(container: u32, host: u32, size: u32) -> Result<LinuxIdMapping> {
     mapping.build().map_err(|e| Error::new(e.to_string()))
 }
 
+/// An error about an id that the pod's user namespace lacks, at the field that says it, or else at the container's security context.
 fn unmapped(subject: &Subject, what: &str, id: u32) -> Error {
-    groups::unmapped(subject.scope, &format!("{}.securityContext", subject.path), what, id)
+    let own = subject.container.security_context.as_ref().map(|c| (c.run_as_user, c.run_as_group));
+    let pods = subject.scope.spec.security_context.as_ref().map(|p| (p.run_as_user, p.run_as_group));
+    let around = format!("{}.securityContext", subject.path);
+    let field = if what == "user" { "runAsUser" } else { "runAsGroup" };
+    let says = |said: Option<(Option<i64>, Option<i64>)>| {
+        let (user, group) = said.unwrap_or_default();
+        if what == "user" { user } else { group }
+    };
+    let path = match (says(own), says(pods)) {
+        (Some(said), _) if said == i64::from(id) => format!("{around}.{field}"),
+        (None, Some(said)) if said == i64::from(id) => format!("spec.securityContext.{field}"),
+        _ => around,
+    };
+    groups::unmapped(subject.scope, &path, what, id)
 }
 
 /// `securityContext.FIELD` of the container, else of the pod.
@@ -275,8 +289,11 @@ mod tests {
             ("app:nothing", json!({}), "\"nothing\", which its own /etc/group"),
             ("4294967295", json!({}), "/etc/passwd"),
             ("far", json!({}), "subordinate ids"),
+            ("far", json!({}), "spec.containers[0].securityContext: user id"),
             ("", json!({ "runAsUser": 65_537 }), "highest is 65536"),
+            ("", json!({ "runAsUser": 65_537 }), "spec.securityContext.runAsUser: user id 65537"),
             ("", json!({ "runAsGroup": 65_537 }), "/etc/subgid"),
+            ("", json!({ "runAsGroup": 65_537 }), "spec.securityContext.runAsGroup: group id 65537"),
             ("", json!({ "runAsUser": -1 }), "spec.securityContext.runAsUser"),
             ("", json!({ "runAsUser": 1_i64 << 40 }), "between 0 and 2147483647"),
         ] {

@@ -58,18 +58,11 @@ pub(super) fn volumes(
         } else if let Some(files) = files(scope, &at, volume, report)? {
             VolumePlan { files, layout: Layout::Atomic, ..plan }
         } else {
-            return Err(scope.error(&source(&at, volume), "podling does not know this kind of volume"));
+            return Err(scope.error(&at, "podling does not know this kind of volume"));
         };
         plans.push(grouped(scope, volume, plan)?);
     }
     Ok(plans)
-}
-
-/// The path of the source of the `volume` at `at`: reading has told of that field why it is refused, and once is enough.
-fn source(at: &str, volume: &Volume) -> String {
-    let fields = serde_json::to_value(volume).unwrap_or_default();
-    let kind = fields.as_object().into_iter().flatten().map(|(field, _)| field).find(|field| *field != "name");
-    kind.map_or_else(|| at.to_owned(), |kind| format!("{at}.{kind}"))
 }
 
 /// Gives a volume that podling makes to the pod's `fsGroup`.
@@ -140,10 +133,7 @@ mod tests {
     #[test]
     fn impossible_volumes() {
         for (said, expected) in [
-            (
-                json!({ "name": "v", "nfs": { "server": "s", "path": "/" } }),
-                "spec.volumes[0].nfs: podling does not know",
-            ),
+            (json!({ "name": "v", "nfs": { "server": "s", "path": "/" } }), "spec.volumes[0]: podling does not know"),
             (json!({ "name": "../v", "emptyDir": {} }), "spec.volumes[0].name"),
         ] {
             let refusal = Fixture::with_volume(said).refusal();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::control::{Connection, Reply, Request, connect};
-use super::job::job_in;
+use super::job::{job_in, job_names};
 use super::lost;
 use super::record::{First, Last, read_first, read_last};
 use super::state::{is_locked, pod_dir};
@@ -81,6 +81,9 @@ pub fn get(data: &Path, name: &str) -> Result<Found> {
     }
     let names = names(data);
     let error = Error::new(format!("there is no pod {name:?}"));
+    if job_names(data).iter().any(|job| job == name) {
+        return Err(error.mend(format!("a Job is called so: job/{name}")));
+    }
     // One that is just being made or removed has its directory already, or still.
     Err(match crate::manifest::nearest(name, names.iter().map(String::as_str).filter(|other| *other != name)) {
         Some(meant) => error.mend(format!("did you mean {meant:?}?")),

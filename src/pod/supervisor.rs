@@ -40,7 +40,7 @@ use super::stream::Sink;
 use crate::error::Result;
 use crate::plan::{PodPlan, Role};
 use crate::runtime::Pause;
-use crate::sys::process::is_ignored;
+use crate::sys::process::{is_ignored, replace_arguments};
 
 use ending::Ending;
 use following::Following;
@@ -70,7 +70,9 @@ pub(super) fn live(inheritance: Inheritance) -> i32 {
         Ok(link) => link,
         Err(_) => return 125,
     };
-    let fact = match Supervisor::new(inheritance).and_then(Supervisor::run) {
+    // Containers see what visits them, and pause, with the command line that they have from here: the client's may hold a login.
+    let titled = replace_arguments(&format!("podling-pod {}", inheritance.plan.name));
+    let fact = match titled.map_err(Into::into).and_then(|()| Supervisor::new(inheritance)).and_then(Supervisor::run) {
         Ok(code) => Fact::PodEnded(code),
         Err(e) => Fact::PodFailed(e),
     };

@@ -155,3 +155,49 @@ pub fn loopback_up() -> Result<(), SysError> {
     let r = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
     Errno::result(r).map(drop).map_err(|errno| SysError::new("ioctl(\"lo\", SIOCSIFFLAGS, IFF_UP)", errno))
 }
+
+/// Writes `title` in the place of this process's arguments, as far as they were long enough for it: who reads its command line,
+/// and that of its children, which takes no right (proc_pid_cmdline(5)), no longer finds the arguments there.
+///
+/// # Errors
+/// The kernel does not say where they are.
+pub fn replace_arguments(title: &str) -> Result<(), SysError> {
+    let failed = |what: &str, errno| SysError::new(format!("{what}(\"/proc/self/stat\")"), errno);
+    let stat = std::fs::read_to_string("/proc/self/stat")
+        .map_err(|e| failed("read", Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
+    let Some((start, end)) = arguments_in(&stat) else {
+        return Err(failed("look for the arguments in ", Errno::EINVAL));
+    };
+    let len = end.saturating_sub(start);
+    // The last byte stays NUL, so that what follows, the environment, is no part of it.
+    let mut text: Vec<u8> = title.bytes().filter(|b| *b != 0).take(len.saturating_sub(1)).collect();
+    text.resize(len, 0);
+    // SAFETY: the kernel put the arguments there, between these two addresses, into memory of this process's stack that stays mapped
+    // and writable; no other thread runs, and no reference into it is alive: std copies arguments whenever it is asked for them.
+    unsafe { std::ptr::with_exposed_provenance_mut::<u8>(start).copy_from_nonoverlapping(text.as_ptr(), len) };
+    Ok(())
+}
+
+/// Where a process's arguments begin and end, from its `stat` (proc_pid_stat(5), fields 48 and 49, counted behind the name, field 2).
+fn arguments_in(stat: &str) -> Option<(usize, usize)> {
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(48 - 3);
+    let (start, end) = (fields.next()?.trim().parse().ok()?, fields.next()?.trim().parse().ok()?);
+    (start != 0 && start <= end).then_some((start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_where_the_arguments_are() {
+        let (start, end) = arguments_in(&std::fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+        assert_eq!(end - start, std::fs::read("/proc/self/cmdline").unwrap().len());
+        // A name may look like the end of itself; zeros are what the kernel says to whom it does not tell.
+        let fields = |start: &str| format!("7 (a) b) R {}{start} 250 0\n", "1 ".repeat(44));
+        assert_eq!(arguments_in(&fields("200")), Some((200, 250)));
+        assert_eq!(arguments_in(&fields("0")), None);
+        assert_eq!(arguments_in(&fields("251")), None);
+        assert_eq!(arguments_in("7 (a) R 1"), None);
+    }
+}

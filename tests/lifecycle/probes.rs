@@ -187,6 +187,14 @@ pub fn rows() -> Vec<Row> {
         .then("2 x c: up", Do::Look)
         .then("c: up", Do::End),
         row(
+            "and so does a startup probe's",
+            TASK,
+            one("Always", DEAF, &probe("startup", "exit 1", "failureThreshold: 1, terminationGracePeriodSeconds: 10")),
+            vec![Must::Order(&["c: up", "c: term", "c: up"]), Must::Looked("/containerStatuses/0/lastState/terminated/exitCode", json!(137))],
+        )
+        .then("2 x c: up", Do::Look)
+        .then("c: up", Do::End),
+        row(
             "no probe kills a container of a pod that ends",
             "kubelet, prober/worker.go, doProbe",
             one("Always", "trap 'touch /v/sick; sleep 0.5; exit 0' TERM; echo up; while :; do sleep 9 & wait $!; done", &probe("liveness", "test ! -e /v/sick", "failureThreshold: 1")),

@@ -7,6 +7,11 @@ use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec};
 use super::{Check, names};
 use crate::manifest::mistakes::nearest;
 
+const NOT_PUBLISHED: &str = "podling publishes no port of a pod's own network";
+/// What leads to a program in the pod instead.
+const REACHED: &str =
+    "podling port-forward reaches the pod's ports from this host; with hostNetwork: true they are the host's";
+
 impl Check<'_> {
     pub(super) fn container(&mut self, path: &str, container: &Container, spec: &PodSpec) {
         self.label(&format!("{path}.name"), &container.name);
@@ -67,13 +72,17 @@ impl Check<'_> {
         }
     }
 
-    /// In the host's network the container's port is the host's.
+    /// In the host's network the container's port is the host's, at whatever address its program listens.
     fn host_port(&mut self, path: &str, port: &ContainerPort, spec: &PodSpec) {
+        let is_hosts = spec.host_network == Some(true);
+        if !is_hosts && port.host_ip.as_deref().is_some_and(|ip| !ip.is_empty()) {
+            self.refuse(&format!("{path}.hostIP"), NOT_PUBLISHED).mend(REACHED);
+        }
         let Some(number) = port.host_port.filter(|number| *number != 0) else { return };
         if !(1..=65535).contains(&number) {
             self.problem(&format!("{path}.hostPort"), format!("{number} is outside 1 to 65535"));
-        } else if spec.host_network != Some(true) {
-            self.refuse(&format!("{path}.hostPort"), "podling publishes no port of a pod's own network");
+        } else if !is_hosts {
+            self.refuse(&format!("{path}.hostPort"), NOT_PUBLISHED).mend(REACHED);
         } else if number != port.container_port {
             self.problem(&format!("{path}.containerPort"), "must be the hostPort where hostNetwork is true");
         }

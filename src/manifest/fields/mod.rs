@@ -124,6 +124,10 @@ pub(super) fn elsewhere(kind: Kind, name: &str, parent: &str) -> Vec<String> {
         (last == name && !matches!(rule, Rule::Refused(_))).then_some(home)
     });
     let mut homes: Vec<&str> = homes.collect();
+    // Whoever forgets to indent writes a name or labels there, which much else has, too.
+    if parent.is_empty() && homes.contains(&"metadata") {
+        return vec!["metadata".to_owned()];
+    }
     if homes.is_empty() && kind == Kind::Job {
         let homes = elsewhere(Kind::Pod, name, "").into_iter();
         return homes.map(|home| format!("{TEMPLATE}.{home}")).collect();

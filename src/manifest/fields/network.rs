@@ -1,11 +1,7 @@
 //! Names, ports and name resolution.
 
-use super::Rule::{Enforced, Group, Refused, Trivial};
-use super::{Field, Rule};
-
-const PUBLISHED: Rule = Refused(
-    "podling publishes no port: a pod's network is a loopback interface of its own, which `podling port-forward` and `exec` reach",
-);
+use super::Field;
+use super::Rule::{Enforced, Group, Trivial};
 
 /// The rows, in the order of their paths.
 pub(super) const NETWORK: &[Field] = &[
@@ -15,7 +11,12 @@ pub(super) const NETWORK: &[Field] = &[
         "spec.containers[].ports[].containerPort",
         Enforced("says where the container listens, for probes and hooks; every other port can be listened on, too"),
     ),
-    ("spec.containers[].ports[].hostIP", PUBLISHED),
+    (
+        "spec.containers[].ports[].hostIP",
+        Enforced(
+            "with hostNetwork it is the program that chooses its address, as in a cluster; without it one is refused",
+        ),
+    ),
     (
         "spec.containers[].ports[].hostPort",
         Enforced("with hostNetwork the container's port is the host's; without it a port is refused"),
@@ -25,7 +26,7 @@ pub(super) const NETWORK: &[Field] = &[
     (
         "spec.dnsConfig",
         Enforced(
-            "goes into /etc/resolv.conf, behind what dnsPolicy puts there; the report says that no network leads to it",
+            "goes into /etc/resolv.conf, behind what dnsPolicy puts there; without hostNetwork the report says that no network leads to it",
         ),
     ),
     ("spec.dnsConfig.nameservers", Enforced("its nameserver lines; three are the most, the policy's own first")),

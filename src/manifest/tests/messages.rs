@@ -163,7 +163,14 @@ fn yaml_itself() {
             "? [a]\n: b",
             &[
                 "pod.yaml:1: the name of a field must be a text, found a list or a mapping",
-                "  quote a value that begins with { or [",
+                "  quote a value that begins with [",
+            ],
+        ),
+        (
+            "a: {{ .Values.name }}",
+            &[
+                "pod.yaml:1: the name of a field must be a text, found a list or a mapping",
+                "  quote a value that begins with {; a template ({{ ... }}) has to be rendered first",
             ],
         ),
         (": x", &["pod.yaml:1: the name of a field is missing before its colon"]),
@@ -314,6 +321,10 @@ fn unknown_and_misplaced_fields() {
                 "pod.yaml:8: spec.metadata: unknown field",
                 "  metadata belongs to the top level; is the indentation right?",
             ],
+        ),
+        (
+            "labels: {}",
+            &["pod.yaml:8: labels: unknown field", "  labels belongs to metadata; is the indentation right?"],
         ),
         ("spec2: {}", &["pod.yaml:8: spec2: unknown field", "  did you mean \"spec\"?"]),
         (

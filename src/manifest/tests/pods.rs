@@ -29,7 +29,10 @@ fn fields_that_are_refused() {
         ),
         (
             "    ports: [{containerPort: 80, hostPort: 80}]",
-            &["pod.yaml:8: spec.containers[0].ports[0].hostPort: podling publishes no port of a pod's own network"],
+            &[
+                "pod.yaml:8: spec.containers[0].ports[0].hostPort: podling publishes no port of a pod's own network",
+                "  podling port-forward reaches the pod's ports from this host; with hostNetwork: true they are the host's",
+            ],
         ),
         (
             "  hostPID: true",
@@ -42,9 +45,16 @@ fn fields_that_are_refused() {
             &["pod.yaml:8: spec.containers[0].securityContext.windowsOptions: podling runs Linux containers"],
         ),
         (
+            "    resources: {limits: {ephemeral-storage: 1Gi, nvidia.com/gpu: 1}}",
+            &[
+                "pod.yaml:8: spec.containers[0].resources.limits.ephemeral-storage: nothing here measures what a container writes; leave limits out here: requests may stay",
+                "pod.yaml:8: spec.containers[0].resources.limits[nvidia.com/gpu]: this machine offers cpu, memory and ephemeral-storage only",
+            ],
+        ),
+        (
             "    resources: {limits: {memory: 1Gi}, requests: {cpu: 100m, nvidia.com/gpu: 1}}",
             &[
-                "pod.yaml:8: spec.containers[0].resources.limits.memory: limits need control groups, which podling does not make, so nothing would hold a container to its limit",
+                "pod.yaml:8: spec.containers[0].resources.limits.memory: a limit needs control groups, which podling does not make, so nothing would hold a container to it; leave limits out here: requests may stay",
                 "pod.yaml:8: spec.containers[0].resources.requests[nvidia.com/gpu]: this machine offers cpu, memory and ephemeral-storage only",
             ],
         ),

@@ -3,6 +3,7 @@
 //! Preferences, tolerations and priorities are satisfied by any placement, so nothing here looks at them. What only a cluster can do is
 //! refused by the field table. What is left is what the pod requires of its node and of the pods beside it.
 
+mod capacity;
 mod node;
 mod pods;
 mod selector;
@@ -55,6 +56,7 @@ pub(super) fn verdicts(scope: &Scope) -> Vec<Verdict> {
         verdicts.push(scope.verdict("spec.schedulerName", how));
     }
     verdicts.extend(spread::verdicts(scope));
+    verdicts.extend(capacity::verdicts(scope));
     verdicts
 }
 

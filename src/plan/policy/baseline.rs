@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Volume;
 
 use super::parts::{Found, Part, Subject};
 use super::{Allow, Control, PolicyLevel, Remedy, profiles};
+use crate::plan::sandbox::{OF_A_POD, is_of_a_pod};
 
 /// The capabilities that a container may add.
 const CAPABILITIES: [&str; 13] = [
@@ -210,7 +211,12 @@ fn sysctls(subject: &Subject, found: &mut Found) {
         if !SYSCTLS.contains(&sysctl.name.as_str()) {
             let path = format!("spec.securityContext.sysctls[{at}].name");
             let why = format!("the baseline policy forbids to set {:?}", sysctl.name);
-            found.add(Control::Sysctls, path, why, Remedy::Allow(Allow::Sysctls));
+            // What is the whole machine's no --allow makes a pod's.
+            let (why, remedy) = match is_of_a_pod(&sysctl.name) {
+                true => (why, Remedy::Allow(Allow::Sysctls)),
+                false => (format!("{why}, which is one setting of the whole machine"), Remedy::Change(OF_A_POD)),
+            };
+            found.add(Control::Sysctls, path, why, remedy);
         }
     }
 }

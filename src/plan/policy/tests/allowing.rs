@@ -50,7 +50,7 @@ fn allow_lifts_what_it_names_at_every_level() {
         (at("securityContext/seccompProfile", json!({ "type": "Unconfined" })), "seccompProfile"),
         (at("securityContext/appArmorProfile", json!({ "type": "Unconfined" })), "appArmorProfile"),
         (at("securityContext/seLinuxOptions", json!({ "type": "spc_t" })), "seLinuxOptions"),
-        (changed(&[("/spec/securityContext/sysctls", json!([{ "name": "kernel.x", "value": "1" }]))]), "sysctls"),
+        (changed(&[("/spec/securityContext/sysctls", json!([{ "name": "kernel.msgmax", "value": "1" }]))]), "sysctls"),
         (at("livenessProbe", json!({ "tcpSocket": { "port": 1, "host": "h" } })), "probeHosts"),
         (with_volume(json!({ "hostPath": { "path": "./here" } })), "hostPath"),
     ] {
@@ -66,6 +66,17 @@ fn allow_lifts_what_it_names_at_every_level() {
     let pod = at("securityContext/capabilities", json!({ "add": ["KILL"] }));
     let told = texts(&pod, Some(PolicyLevel::Restricted), &["capabilities"]);
     assert!(told.len() == 1 && told[0].contains("capabilities.drop: "), "{told:?}");
+}
+
+#[test]
+fn no_allow_is_named_for_a_sysctl_of_the_whole_machine() {
+    let pod = changed(&[("/spec/securityContext/sysctls", json!([{ "name": "vm.swappiness", "value": "1" }]))]);
+    let told = texts(&pod, None, &["sysctls"]);
+    assert!(told.len() == 1 && told[0].contains("which is one setting of the whole machine"), "{told:?}");
+    assert!(
+        told[0].ends_with("\nthose of a pod begin with net., kernel.shm, kernel.msg, kernel.sem or fs.mqueue."),
+        "{told:?}"
+    );
 }
 
 #[test]
