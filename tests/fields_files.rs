@@ -202,7 +202,7 @@ fn impossible_sources() {
         ("projected: {sources: [{}]}", "a source is one of configMap"),
         ("projected: {sources: [{configMap: {name: map}, secret: {name: hush}}]}", "found several"),
         ("projected: {sources: [{serviceAccountToken: {path: t, expirationSeconds: 599}}]}", "599 is outside 600 to"),
-        ("projected: {sources: [{serviceAccountToken: {path: ../t}}]}", "must not climb out"),
+        ("projected: {sources: [{serviceAccountToken: {path: ../t}}]}", "\"../t\" must not contain \"..\""),
         (
             "projected: {sources: [{configMap: {name: map, items: [{key: a, path: x}]}}, {serviceAccountToken: {path: x}}]}",
             "the path \"x\" is already taken at pod.yaml:",
@@ -210,9 +210,12 @@ fn impossible_sources() {
         ("downwardAPI: {items: [{path: x}]}", "one of fieldRef and resourceFieldRef, found none"),
         (
             "downwardAPI: {items: [{path: x, fieldRef: {fieldPath: spec.nodeName}}]}",
-            "not a field that the downward API",
+            "\"spec.nodeName\" is not a field that can be selected here",
         ),
-        ("downwardAPI: {items: [{path: ..x, fieldRef: {fieldPath: metadata.name}}]}", "nor begin with \"..\""),
+        (
+            "downwardAPI: {items: [{path: ..x, fieldRef: {fieldPath: metadata.name}}]}",
+            "\"..x\" must not begin with \"..\"",
+        ),
         (
             "downwardAPI: {items: [{path: x, resourceFieldRef: {resource: limits.cpu}}]}",
             "resourceFieldRef.containerName: required",
@@ -223,7 +226,7 @@ fn impossible_sources() {
         ),
         (
             "downwardAPI: {items: [{path: x, resourceFieldRef: {containerName: c, resource: limits.cpu, divisor: 2m}}]}",
-            "cannot be the unit of limits.cpu",
+            "\"2m\" is not a divisor of CPUs, which are 1 and 1m",
         ),
         ("configMap: {name: map, items: [{key: a, path: x, mode: 01777}]}", "is outside 0 to 0777"),
         ("configMap: {name: map, defaultUser: -1}", "-1 is outside 0 to"),

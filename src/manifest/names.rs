@@ -165,29 +165,34 @@ pub(super) fn is_signal(name: &str) -> bool {
     SIGNALS.contains(&name) || offset("SIGRTMIN+", 15) || offset("SIGRTMAX-", 14)
 }
 
-/// The path of a file below a volume's root.
-pub(super) fn local_path(path: &str) -> Result<(), String> {
-    if path.starts_with('/') {
-        return Err(format!("{path:?} must be relative to the volume's directory"));
-    }
-    if path.split('/').any(|part| part == "..") || path.starts_with("..") {
-        return Err(format!("{path:?} must not climb out of the volume, nor begin with \"..\""));
-    }
-    if path.contains('\0') {
-        return Err("must not contain a NUL".into());
-    }
-    Ok(())
-}
-
-/// A path that leads down only, as the API server wants that of a profile.
+/// A path that leads down only, from the root of a volume or the directory of the profiles.
 pub(super) fn descending_path(path: &str) -> Result<(), String> {
     if path.starts_with('/') {
         return Err(format!("{path:?} must be a relative path"));
     }
+    no_backsteps(path)
+}
+
+/// The path of a file that is generated below a volume's root, where names that begin with `..` are kept for the kubelet's own.
+pub(super) fn local_path(path: &str) -> Result<(), String> {
+    descending_path(path)?;
+    if path.starts_with("..") {
+        return Err(format!("{path:?} must not begin with \"..\""));
+    }
+    Ok(())
+}
+
+/// A path none of whose parts leads up.
+pub(super) fn no_backsteps(path: &str) -> Result<(), String> {
     if path.split('/').any(|part| part == "..") {
         return Err(format!("{path:?} must not contain \"..\""));
     }
     Ok(())
+}
+
+/// An entry of a map as a field path has it, `map['key']`, as its two parts.
+pub fn subscripted(path: &str) -> Option<(&str, &str)> {
+    path.strip_suffix("']")?.split_once("['").filter(|(map, _)| !map.is_empty())
 }
 
 /// A label made of `name`, for a mend; nothing when no letter or digit is left.
@@ -241,7 +246,8 @@ mod tests {
                 vec!["", "a..b", "_", "a_", "-a", "A", "a b", "__a", &long],
             ),
             (name_prefix, vec!["a", "a-", "a.b--"], vec!["", "-", "A-", "a.", "a.-", &long]),
-            (descending_path, vec!["", "a", "a/..b"], vec!["/a", "..", "a/../b"]),
+            (descending_path, vec!["", "a", "a/..b", "..a"], vec!["/a", "..", "a/../b"]),
+            (no_backsteps, vec!["/a", "a..b/..c"], vec!["..", "/a/.."]),
             (qualified_name, vec!["app", "k8s.io/App_x.y"], vec!["", "/a", "K/a", "a/", "a/b/c", "a b"]),
             (label_value, vec!["", "v1.0", "A_b"], vec!["a b", "-a", "a/", &x64]),
             (env_name, vec!["A", "a.b-c", "1", "A B"], vec!["", "A=B", "A\n", "é"]),
@@ -251,7 +257,7 @@ mod tests {
                 vec!["http", "a-1"],
                 vec!["", "80", "a--b", "-a", "sixteen-letters-", "Http", "sixteen-letters1"],
             ),
-            (local_path, vec!["a", "a/b", "a..b", ".a"], vec!["/a", "..", "a/../b", "..a", "a\0"]),
+            (local_path, vec!["a", "a/b", "a..b", ".a"], vec!["/a", "..", "a/../b", "..a"]),
         ] {
             for name in good {
                 assert_eq!(grammar(name), Ok(()), "{name:?}");
@@ -262,5 +268,20 @@ mod tests {
         }
         assert_eq!(like_label("My_App"), Some("my-app".into()));
         assert_eq!(like_label("__"), None);
+    }
+    #[test]
+    fn entries_of_maps() {
+        for (path, parts) in [
+            ("metadata.labels['a']", Some(("metadata.labels", "a"))),
+            ("a['b']['c']", Some(("a", "b']['c"))),
+            ("['a']", None),
+            ("a['b'", None),
+            ("a[b]", None),
+            ("']", None),
+            ("a']", None),
+            ("a['']", Some(("a", ""))),
+        ] {
+            assert_eq!(subscripted(path), parts, "{path}");
+        }
     }
 }

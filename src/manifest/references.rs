@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, DownwardAPIVolumeFile, KeyToPath, PodSpec, Secret, Volume};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, KeyToPath, Secret, Volume};
 
 use super::check::containers;
 use super::mistakes::nearest;
@@ -17,7 +17,7 @@ pub(super) fn check(bundle: &Bundle, problems: &mut Problems) {
         let namespace = ObjectKey::of(&pod.object).namespace;
         let mut check = Check { bundle, namespace: &namespace, source: &pod.source, problems };
         for (at, volume) in spec.volumes.iter().flatten().enumerate() {
-            check.volume(&format!("spec.volumes[{at}]"), volume, spec);
+            check.volume(&format!("spec.volumes[{at}]"), volume);
         }
         for (path, container) in containers(spec) {
             check.container(&path, container);
@@ -43,7 +43,7 @@ struct Wanted<'a> {
 }
 
 impl Check<'_> {
-    fn volume(&mut self, path: &str, volume: &Volume, spec: &PodSpec) {
+    fn volume(&mut self, path: &str, volume: &Volume) {
         if let Some(map) = &volume.config_map {
             self.whole_config_map(&format!("{path}.configMap"), &map.name, map.items.as_deref(), map.optional);
         }
@@ -51,9 +51,6 @@ impl Check<'_> {
             let name = secret.secret_name.as_deref().unwrap_or_default();
             let path = format!("{path}.secret");
             self.whole_secret(&path, "secretName", name, secret.items.as_deref(), secret.optional);
-        }
-        if let Some(source) = &volume.downward_api {
-            self.told(&format!("{path}.downwardAPI"), source.items.as_deref(), spec);
         }
         for (at, source) in volume.projected.iter().flat_map(|p| &p.sources).flatten().enumerate() {
             let path = format!("{path}.projected.sources[{at}]");
@@ -63,9 +60,6 @@ impl Check<'_> {
             if let Some(secret) = &source.secret {
                 let path = format!("{path}.secret");
                 self.whole_secret(&path, "name", &secret.name, secret.items.as_deref(), secret.optional);
-            }
-            if let Some(source) = &source.downward_api {
-                self.told(&format!("{path}.downwardAPI"), source.items.as_deref(), spec);
             }
         }
     }
@@ -85,26 +79,6 @@ impl Check<'_> {
     ) {
         let keys = item_keys(path, items);
         self.secret(&Wanted { path: format!("{path}.{field}"), name, keys, optional });
-    }
-
-    /// The containers whose resources files tell.
-    fn told(&mut self, path: &str, items: Option<&[DownwardAPIVolumeFile]>, spec: &PodSpec) {
-        for (at, item) in items.into_iter().flatten().enumerate() {
-            let Some(name) = item.resource_field_ref.as_ref().and_then(|selector| selector.container_name.as_deref())
-            else {
-                continue;
-            };
-            let names: Vec<&str> = containers(spec).map(|(_, container)| container.name.as_str()).collect();
-            if name.is_empty() || names.contains(&name) {
-                continue;
-            }
-            let path = format!("{path}.items[{at}].resourceFieldRef.containerName");
-            let problem = self.problems.add(self.source, &path, format!("the pod has no container {name:?}"));
-            match nearest(name, names.iter().copied()) {
-                Some(meant) => problem.mend(format!("did you mean {meant:?}?")),
-                None => problem.mend(format!("it has {}", some_of(names.into_iter()))),
-            };
-        }
     }
 
     fn container(&mut self, path: &str, container: &Container) {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container, ObjectFieldSelector, ResourceFieldSe
 use super::scope::Scope;
 use super::{POD_IP, Verdict, placement};
 use crate::error::Result;
-use crate::manifest::Quantity;
+use crate::manifest::{Quantity, subscripted};
 
 /// The value of the field that `said`, at `at`, selects.
 ///
@@ -71,11 +71,6 @@ pub(super) fn in_file(
         "metadata.annotations" => Ok(lines(metadata.annotations.as_ref())),
         _ => field(scope, at, said, report),
     }
-}
-
-/// `map['key']` as its two parts.
-pub(super) fn subscripted(path: &str) -> Option<(&str, &str)> {
-    path.strip_suffix("']")?.split_once("['").filter(|(map, _)| !map.is_empty())
 }
 
 /// The value of the resource that `said`, at `at`, selects, in units of its divisor, rounded up. `own` is the container that says so.

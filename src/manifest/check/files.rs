@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection,
+    DownwardAPIVolumeFile, KeyToPath, PodSpec, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume,
+    VolumeProjection,
 };
 
+use super::downward::Target;
 use super::{Check, names};
 
 /// The kinds of sources that a projected volume may have.
@@ -16,7 +18,7 @@ const LIFETIMES: std::ops::RangeInclusive<i64> = 600..=1 << 32;
 
 impl Check<'_> {
     /// The parts of a volume whose files are generated, if it has any.
-    pub(super) fn generated(&mut self, path: &str, volume: &Volume) {
+    pub(super) fn generated(&mut self, path: &str, volume: &Volume, spec: &PodSpec) {
         if let Some(map) = &volume.config_map {
             let path = format!("{path}.configMap");
             self.required(&format!("{path}.name"), &map.name);
@@ -32,19 +34,19 @@ impl Check<'_> {
         if let Some(source) = &volume.downward_api {
             let path = format!("{path}.downwardAPI");
             self.defaults(&path, source.default_mode, source.default_user);
-            self.told_items(&path, source.items.as_deref());
+            self.told_items(&path, source.items.as_deref(), spec);
         }
         if let Some(source) = &volume.projected {
             let path = format!("{path}.projected");
             self.defaults(&path, source.default_mode, source.default_user);
             for (at, source) in source.sources.iter().flatten().enumerate() {
-                self.projection(&format!("{path}.sources[{at}]"), source);
+                self.projection(&format!("{path}.sources[{at}]"), source, spec);
             }
             self.unique_paths(&path, source);
         }
     }
 
-    fn projection(&mut self, path: &str, source: &VolumeProjection) {
+    fn projection(&mut self, path: &str, source: &VolumeProjection, spec: &PodSpec) {
         let there = [
             source.cluster_trust_bundle.is_some(),
             source.config_map.is_some(),
@@ -72,7 +74,7 @@ impl Check<'_> {
             self.items(&format!("{path}.secret"), secret.items.as_deref());
         }
         if let Some(source) = &source.downward_api {
-            self.told_items(&format!("{path}.downwardAPI"), source.items.as_deref());
+            self.told_items(&format!("{path}.downwardAPI"), source.items.as_deref(), spec);
         }
         if let Some(token) = &source.service_account_token {
             self.token(&format!("{path}.serviceAccountToken"), token);
@@ -120,16 +122,16 @@ impl Check<'_> {
         }
     }
 
-    fn told_items(&mut self, path: &str, items: Option<&[DownwardAPIVolumeFile]>) {
+    fn told_items(&mut self, path: &str, items: Option<&[DownwardAPIVolumeFile]>, spec: &PodSpec) {
         for (at, item) in items.into_iter().flatten().enumerate() {
             let path = format!("{path}.items[{at}]");
             self.local_path(&format!("{path}.path"), &item.path);
             self.mode(&format!("{path}.mode"), item.mode);
             self.id(&format!("{path}.user"), item.user);
             match (&item.field_ref, &item.resource_field_ref) {
-                (Some(field), None) => self.field_selector(&format!("{path}.fieldRef"), field),
+                (Some(field), None) => self.field_ref(&format!("{path}.fieldRef"), field, Target::File),
                 (None, Some(resource)) => {
-                    self.resource_selector(&format!("{path}.resourceFieldRef"), resource);
+                    self.resource_ref(&format!("{path}.resourceFieldRef"), resource, Target::File, spec);
                 }
                 (None, None) => {
                     self.problem(&path, "an item has one of fieldRef and resourceFieldRef, found none");

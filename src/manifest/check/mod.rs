@@ -46,7 +46,7 @@ pub(super) fn check(object: &Object, problems: &mut Problems) {
             check.metadata(&job.said.object.metadata);
             check.job(&job.said.object);
             let mut check = Check { source: &job.template.source, problems };
-            check.labels_and_annotations(&job.template.object.metadata);
+            check.labels_and_annotations("metadata", &job.template.object.metadata);
             if job.template.object.spec.is_some() {
                 check.pod(&job.template.object);
             }
@@ -154,22 +154,26 @@ impl Check<'_> {
         if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
             self.label("metadata.namespace", namespace);
         }
-        self.labels_and_annotations(metadata);
+        self.labels_and_annotations("metadata", metadata);
     }
 
-    fn labels_and_annotations(&mut self, metadata: &ObjectMeta) {
+    fn labels_and_annotations(&mut self, path: &str, metadata: &ObjectMeta) {
         for (key, value) in metadata.labels.iter().flatten() {
-            let path = key_path("metadata.labels", key);
+            let path = key_path(&format!("{path}.labels"), key);
             self.grammar(&path, names::qualified_name(key));
             self.grammar(&path, names::label_value(value));
         }
         let mut size = 0;
         for (key, value) in metadata.annotations.iter().flatten() {
             size += key.len() + value.len();
-            self.grammar(&key_path("metadata.annotations", key), names::qualified_name(&key.to_lowercase()));
+            let path = key_path(&format!("{path}.annotations"), key);
+            self.grammar(&path, names::qualified_name(&key.to_lowercase()));
         }
         if size > MAX_ANNOTATIONS {
-            self.problem("metadata.annotations", format!("{size} bytes together; Kubernetes takes {MAX_ANNOTATIONS}"));
+            self.problem(
+                &format!("{path}.annotations"),
+                format!("{size} bytes together; Kubernetes takes {MAX_ANNOTATIONS}"),
+            );
         }
     }
 }

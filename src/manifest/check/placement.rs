@@ -1,5 +1,7 @@
 //! What a pod may say about where it runs: node names and selectors, affinities, tolerations, spread.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{
     Affinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint,
 };
@@ -10,8 +12,11 @@ use super::{Check, key_path, names};
 /// The only field of a node that a node affinity can select by.
 const NODE_FIELD: &str = "metadata.name";
 
+/// The labels of the pod itself.
+type Labels = BTreeMap<String, String>;
+
 impl Check<'_> {
-    pub(super) fn placement(&mut self, spec: &PodSpec) {
+    pub(super) fn placement(&mut self, spec: &PodSpec, labels: &Labels) {
         for (field, name) in [("nodeName", &spec.node_name), ("priorityClassName", &spec.priority_class_name)] {
             if let Some(name) = name.as_deref().filter(|name| !name.is_empty()) {
                 self.grammar(&format!("spec.{field}"), names::dns_subdomain(name));
@@ -29,8 +34,7 @@ impl Check<'_> {
                 &["linux", "windows"],
             );
         }
-        let preemption = spec.preemption_policy.as_deref().filter(|policy| !policy.is_empty());
-        self.one_of("spec.preemptionPolicy", preemption, &["PreemptLowerPriority", "Never"]);
+        self.one_of("spec.preemptionPolicy", spec.preemption_policy.as_deref(), &["PreemptLowerPriority", "Never"]);
         for (key, value) in spec.node_selector.iter().flatten() {
             let path = key_path("spec.nodeSelector", key);
             self.grammar(&path, names::qualified_name(key));
@@ -38,14 +42,14 @@ impl Check<'_> {
         }
         self.gates(spec);
         if let Some(affinity) = &spec.affinity {
-            self.affinity(affinity);
+            self.affinity(affinity, labels);
         }
         for (at, toleration) in spec.tolerations.iter().flatten().enumerate() {
             self.toleration(&format!("spec.tolerations[{at}]"), toleration);
         }
         let constraints = spec.topology_spread_constraints.as_deref().unwrap_or_default();
         for (at, constraint) in constraints.iter().enumerate() {
-            self.spread(&format!("spec.topologySpreadConstraints[{at}]"), constraint);
+            self.spread(&format!("spec.topologySpreadConstraints[{at}]"), constraint, labels);
             let twin = |other: &TopologySpreadConstraint| {
                 other.topology_key == constraint.topology_key
                     && other.when_unsatisfiable == constraint.when_unsatisfiable
@@ -76,7 +80,7 @@ impl Check<'_> {
         }
     }
 
-    fn affinity(&mut self, affinity: &Affinity) {
+    fn affinity(&mut self, affinity: &Affinity, labels: &Labels) {
         const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
         const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
         if let Some(node) = &affinity.node_affinity {
@@ -108,12 +112,12 @@ impl Check<'_> {
         for (kind, required, preferred) in beside.into_iter().chain(apart) {
             let path = format!("spec.affinity.{kind}");
             for (at, term) in required.unwrap_or_default().iter().enumerate() {
-                self.pod_term(&format!("{path}.{REQUIRED}[{at}]"), term);
+                self.pod_term(&format!("{path}.{REQUIRED}[{at}]"), term, labels);
             }
             for (at, said) in preferred.unwrap_or_default().iter().enumerate() {
                 let path = format!("{path}.{PREFERRED}[{at}]");
                 self.weight(&path, said.weight);
-                self.pod_term(&format!("{path}.podAffinityTerm"), &said.pod_affinity_term);
+                self.pod_term(&format!("{path}.podAffinityTerm"), &said.pod_affinity_term, labels);
             }
         }
     }
@@ -149,7 +153,7 @@ impl Check<'_> {
         }
     }
 
-    fn pod_term(&mut self, path: &str, term: &PodAffinityTerm) {
+    fn pod_term(&mut self, path: &str, term: &PodAffinityTerm, labels: &Labels) {
         self.selector(&format!("{path}.labelSelector"), term.label_selector.as_ref());
         self.selector(&format!("{path}.namespaceSelector"), term.namespace_selector.as_ref());
         for (at, namespace) in term.namespaces.iter().flatten().enumerate() {
@@ -168,6 +172,8 @@ impl Check<'_> {
             }
             taken.extend(keys);
         }
+        let matched = term.match_label_keys.as_deref().unwrap_or_default();
+        self.selected_once(path, matched, term.label_selector.as_ref(), labels);
         self.required(&format!("{path}.topologyKey"), &term.topology_key);
         if !term.topology_key.is_empty() {
             self.grammar(&format!("{path}.topologyKey"), names::qualified_name(&term.topology_key));
@@ -201,7 +207,7 @@ impl Check<'_> {
         self.one_of(&format!("{path}.effect"), effect, &["NoSchedule", "PreferNoSchedule", "NoExecute"]);
     }
 
-    fn spread(&mut self, path: &str, said: &TopologySpreadConstraint) {
+    fn spread(&mut self, path: &str, said: &TopologySpreadConstraint, labels: &Labels) {
         if said.max_skew < 1 {
             self.problem(&format!("{path}.maxSkew"), format!("{} is not greater than 0", said.max_skew));
         }
@@ -228,6 +234,7 @@ impl Check<'_> {
         }
         let keys = said.match_label_keys.as_deref().unwrap_or_default();
         self.label_keys(&format!("{path}.matchLabelKeys"), keys, said.label_selector.is_some());
+        self.selected_once(path, keys, said.label_selector.as_ref(), labels);
         self.selector(&format!("{path}.labelSelector"), said.label_selector.as_ref());
     }
 

@@ -36,7 +36,7 @@ impl Check<'_> {
         if let Some(resources) = &spec.resources {
             self.resources("spec.resources", resources);
         }
-        self.placement(spec);
+        self.placement(spec, pod.metadata.labels.as_ref().unwrap_or(&BTreeMap::new()));
         self.volumes(spec, pod.metadata.name.as_deref().unwrap_or_default());
         if spec.containers.is_empty() {
             self.problem("spec.containers", "required: a Pod has at least one container");
@@ -77,12 +77,20 @@ impl Check<'_> {
                 );
             }
             self.storage(&path, volume, pod);
-            self.volume(&path, volume);
+            self.generated(&path, volume, spec);
+            self.others_claim(&path, volume, spec, pod);
         }
     }
 
-    fn volume(&mut self, path: &str, volume: &Volume) {
-        self.generated(path, volume);
+    /// The claim of an `ephemeral` volume is made for this pod, so that a volume that names it means another by the same name. A Job's pods
+    /// get their names when they start.
+    fn others_claim(&mut self, path: &str, volume: &Volume, spec: &PodSpec, pod: &str) {
+        let Some(claim) = volume.persistent_volume_claim.as_ref().filter(|_| !pod.is_empty()) else { return };
+        let made = |other: &&Volume| other.ephemeral.is_some() && claim.claim_name == format!("{pod}-{}", other.name);
+        if let Some(other) = spec.volumes.iter().flatten().find(made) {
+            let why = format!("{:?} is the claim that the ephemeral volume {:?} makes", claim.claim_name, other.name);
+            self.problem(&format!("{path}.persistentVolumeClaim.claimName"), why);
+        }
     }
 
     fn unique_containers(&mut self, spec: &PodSpec) {

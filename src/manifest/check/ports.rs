@@ -40,25 +40,26 @@ impl Check<'_> {
     }
 
     /// The containers of a pod share one network, so only one of them can listen on a port. An API server does not look at it. Plain
-    /// init containers are gone when the others run.
+    /// init containers are gone when the others run. One container may give a port of its own several names.
     fn pod_ports(&mut self, spec: &PodSpec) {
-        let mut seen: BTreeMap<(i32, &str), String> = BTreeMap::new();
+        let mut seen: BTreeMap<(i32, &str), (String, String)> = BTreeMap::new();
         let stays = |path: &str, c: &Container| {
             path.starts_with("spec.containers") || c.restart_policy.as_deref() == Some("Always")
         };
-        for (path, container) in containers(spec).filter(|(path, container)| stays(path, container)) {
+        for (own, container) in containers(spec).filter(|(path, container)| stays(path, container)) {
             for (at, port) in container.ports.iter().flatten().enumerate() {
-                let path = format!("{path}.ports[{at}].containerPort");
+                let path = format!("{own}.ports[{at}].containerPort");
                 let protocol = protocol(port);
                 match seen.get(&(port.container_port, protocol)) {
-                    Some(first) => {
+                    Some((whose, _)) if *whose == own => {}
+                    Some((_, first)) => {
                         let first = self.source.at(first);
                         let why = format!("{protocol} port {} is already taken at {first}", port.container_port);
                         self.refuse(&path, why)
                             .mend("the containers of a pod share one network: let one of them listen on another port");
                     }
                     None => {
-                        seen.insert((port.container_port, protocol), path);
+                        seen.insert((port.container_port, protocol), (own.clone(), path));
                     }
                 }
             }

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{
     AppArmorProfile, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext, Sysctl,
 };
 
-use super::Check;
 use super::pod::containers;
+use super::{Check, names};
 use crate::manifest::mistakes::nearest;
 
 /// The longest name of a sysctl, in bytes.
@@ -124,7 +124,7 @@ impl Check<'_> {
             (true, None | Some("")) => {
                 self.problem(&at, "required where the type is Localhost");
             }
-            (true, Some(name)) => self.grammar(&at, descending_path(name)),
+            (true, Some(name)) => self.grammar(&at, names::descending_path(name)),
             (false, Some(_)) => {
                 self.problem(&at, "may be there only where the type is Localhost");
             }
@@ -187,17 +187,6 @@ impl Check<'_> {
             }
         }
     }
-}
-
-/// A path that leads down only, as the API server wants that of a profile.
-fn descending_path(path: &str) -> Result<(), String> {
-    if path.starts_with('/') {
-        return Err(format!("{path:?} must be a relative path"));
-    }
-    if path.split('/').any(|part| part == "..") {
-        return Err(format!("{path:?} must not contain \"..\""));
-    }
-    Ok(())
 }
 
 /// Segments of lower case letters, digits, `-` and `_`, with dots or slashes between them.

@@ -1,5 +1,7 @@
 //! Label selectors, and the requirements that they share with node selectors.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{Check, key_path, names};
@@ -35,6 +37,34 @@ impl Check<'_> {
         }
     }
 
+    /// That the `labelSelector` at `path` says nothing about the `matchLabelKeys` beside it. An API server first adds to the selector what
+    /// they mean, and takes none that then says two things about one of them; a key that the pod has no label for means nothing.
+    pub(super) fn selected_once(
+        &mut self,
+        path: &str,
+        keys: &[String],
+        selector: Option<&LabelSelector>,
+        labels: &BTreeMap<String, String>,
+    ) {
+        let Some(selector) = selector else { return };
+        for (at, key) in keys.iter().enumerate() {
+            let said = places(&format!("{path}.labelSelector"), selector, key);
+            let meant = if labels.contains_key(key) {
+                keys.iter().take(at + 1).filter(|other| *other == key).count()
+            } else {
+                0
+            };
+            if said.len() + meant < 2 {
+                continue;
+            }
+            let why = match said.first() {
+                Some(first) => format!("{key:?} is in the labelSelector, too, at {}", self.source.at(first)),
+                None => format!("{key:?} is written twice"),
+            };
+            self.problem(&format!("{path}.matchLabelKeys[{at}]"), why).mend("remove one of them");
+        }
+    }
+
     /// One of `operators`, with the values that it takes.
     pub(super) fn requirement(
         &mut self,
@@ -65,4 +95,12 @@ impl Check<'_> {
             self.grammar(&format!("{path}.values[{at}]"), names::label_value(value));
         }
     }
+}
+
+/// Where the `selector` at `path` says something about the label `key`.
+fn places(path: &str, selector: &LabelSelector, key: &str) -> Vec<String> {
+    let equal = selector.match_labels.iter().flatten().filter(|(label, _)| *label == key);
+    let equal = equal.map(|(label, _)| key_path(&format!("{path}.matchLabels"), label));
+    let expressions = selector.match_expressions.iter().flatten().enumerate().filter(|(_, said)| said.key == key);
+    equal.chain(expressions.map(|(at, _)| format!("{path}.matchExpressions[{at}].key"))).collect()
 }

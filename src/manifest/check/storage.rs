@@ -52,9 +52,15 @@ impl Check<'_> {
         for (name, quantity) in limits.into_iter().flatten() {
             self.quantity(&key_path(&format!("{path}.resources.limits"), name), &quantity.0);
         }
-        if let Some(class) = spec.storage_class_name.as_deref().filter(|class| !class.is_empty()) {
-            self.grammar(&format!("{path}.storageClassName"), names::dns_subdomain(class));
+        for (field, class) in [
+            ("storageClassName", &spec.storage_class_name),
+            ("volumeAttributesClassName", &spec.volume_attributes_class_name),
+        ] {
+            if let Some(class) = class.as_deref().filter(|class| !class.is_empty()) {
+                self.grammar(&format!("{path}.{field}"), names::dns_subdomain(class));
+            }
         }
+        self.selector(&format!("{path}.selector"), spec.selector.as_ref());
         self.one_of(&format!("{path}.volumeMode"), spec.volume_mode.as_deref(), &["Filesystem", "Block"]);
     }
 
@@ -107,9 +113,7 @@ impl Check<'_> {
     fn host_path(&mut self, path: &str, host: &HostPathVolumeSource) {
         let at = format!("{path}.path");
         self.required(&at, &host.path);
-        if host.path.split('/').any(|name| name == "..") {
-            self.problem(&at, format!("{:?} must not contain \"..\"", host.path));
-        }
+        self.grammar(&at, names::no_backsteps(&host.path));
         const TYPES: [&str; 7] =
             ["DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
         let written = host.type_.as_deref().filter(|written| !written.is_empty());
@@ -148,6 +152,9 @@ impl Check<'_> {
                 }
             }
         }
+        if let Some(metadata) = &template.metadata {
+            self.labels_and_annotations(&format!("{path}.metadata"), metadata);
+        }
         self.claim_spec(&format!("{path}.spec"), &template.spec);
     }
 
@@ -159,16 +166,11 @@ impl Check<'_> {
             self.problem(&format!("{path}.subPathExpr"), "subPathExpr and subPath are mutually exclusive");
         }
         for (field, said) in [("subPath", sub_path), ("subPathExpr", expression)] {
-            let Some(said) = said else { continue };
-            let field = format!("{path}.{field}");
-            if said.starts_with('/') {
-                self.problem(&field, format!("{said:?} must be a relative path"));
-            }
-            if said.split('/').any(|name| name == "..") {
-                self.problem(&field, format!("{said:?} must not contain \"..\""));
+            if let Some(said) = said {
+                self.grammar(&format!("{path}.{field}"), names::descending_path(&said));
             }
         }
-        let propagation = mount.mount_propagation.as_deref().filter(|said| !said.is_empty());
+        let propagation = mount.mount_propagation.as_deref();
         let field = format!("{path}.mountPropagation");
         self.one_of(&field, propagation, &["None", "HostToContainer", "Bidirectional"]);
         let privileged = container.security_context.as_ref().and_then(|context| context.privileged) == Some(true);

@@ -153,6 +153,57 @@ fn pod_affinity() {
     }
 }
 
+/// What an API server makes of the keys of which the pod's own values are meant: it adds each that the pod has a label for to the selector,
+/// and takes none that then says two things about it.
+#[test]
+fn keys_in_both() {
+    let labelled = |labels: &str, fields: &str| {
+        let whole = pod(fields);
+        let named = format!("metadata: {{name: p, labels: {labels}}}");
+        assert!(whole.contains("metadata: {name: p}"), "{whole}");
+        error(&whole.replacen("metadata: {name: p}", &named, 1))
+    };
+    let constraint = |keys: &str| {
+        let said = format!("maxSkew: 1, topologyKey: a, whenUnsatisfiable: ScheduleAnyway, {keys}");
+        (format!("  topologySpreadConstraints:\n  - {{{said}}}"), "topologySpreadConstraints[0]".to_owned())
+    };
+    let term = |kind: &str, keys: &str| {
+        let fields = format!("  affinity: {{{kind}: {{{REQUIRED}:\n    [{{topologyKey: a, {keys}}}]}}}}");
+        (fields, format!("affinity.{kind}.{REQUIRED}[0]"))
+    };
+    for (labels, keys, problem) in [
+        (
+            "{app: x}",
+            "labelSelector: {matchLabels: {app: x}}, matchLabelKeys: [b, app]",
+            "[1]: \"app\" is in the labelSelector, too, at pod.yaml:9",
+        ),
+        (
+            "{app: x}",
+            "labelSelector: {matchExpressions: [{key: app, operator: Exists}]}, matchLabelKeys: [app]",
+            "[0]: \"app\" is in the labelSelector, too, at pod.yaml:9",
+        ),
+        (
+            "{}",
+            "labelSelector: {matchLabels: {app: x}, matchExpressions: [{key: app, operator: Exists}]}, matchLabelKeys: [app]",
+            "[0]: \"app\" is in the labelSelector, too, at pod.yaml:9",
+        ),
+        ("{app: x}", "labelSelector: {}, matchLabelKeys: [app, app]", "[1]: \"app\" is written twice"),
+        ("{b: x}", "labelSelector: {matchLabels: {app: x}}, matchLabelKeys: [app]", ""),
+        ("{app: x}", "labelSelector: {matchLabels: {b: x}}, matchLabelKeys: [app]", ""),
+    ] {
+        for (fields, at) in [constraint(keys), term("podAffinity", keys), term("podAntiAffinity", keys)] {
+            let expected = match problem {
+                "" => "no error".to_owned(),
+                problem => format!("pod.yaml:9: spec.{at}.matchLabelKeys{problem}\n  remove one of them"),
+            };
+            assert_eq!(labelled(labels, &fields), expected, "{labels} {fields}");
+        }
+    }
+    // A selector may narrow down those that differ.
+    let (fields, _) = term("podAffinity", "labelSelector: {matchLabels: {app: x}}, mismatchLabelKeys: [app]");
+    assert_eq!(labelled("{app: x}", &fields), "no error");
+}
+
 #[test]
 fn tolerations_and_spread() {
     for (item, problem) in [

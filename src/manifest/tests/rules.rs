@@ -52,6 +52,16 @@ fn defaults_stand_for_empty_words() {
                 &["invalid spec.containers[0].restartPolicy: expected Always, OnFailure or Never, found \"\""],
             ),
             (
+                "  preemptionPolicy: ''",
+                &["invalid spec.preemptionPolicy: expected PreemptLowerPriority or Never, found \"\""],
+            ),
+            (
+                "    volumeMounts: [{name: v, mountPath: /x, mountPropagation: ''}]\n  volumes: [{name: v, emptyDir: {}}]",
+                &[
+                    "invalid spec.containers[0].volumeMounts[0].mountPropagation: expected None, HostToContainer or Bidirectional, found \"\"",
+                ],
+            ),
+            (
                 "  runtimeClassName: ''",
                 &[
                     "invalid spec.runtimeClassName: \"\" is not a DNS name: lower-case letters, digits, \"-\" and \".\", a letter or digit at both ends and beside each \".\", at most 253 characters",
@@ -99,9 +109,17 @@ fn what_only_the_kubelet_would_refuse_is_no_invalid_pod() {
                     "invalid spec.containers[0].lifecycle.preStop.tcpSocket.port: required, 1 to 65535",
                 ],
             ),
+            ("    ports: [{containerPort: 1, name: web}, {containerPort: 1, name: metrics}]", &[]),
             (
-                "    ports: [{containerPort: 1}, {containerPort: 1}]",
-                &["refused spec.containers[0].ports[1].containerPort: TCP port 1 is already taken at pod.yaml:8"],
+                "    ports: [{containerPort: 1}]\n  - {name: d, image: i, ports: [{containerPort: 1}]}",
+                &["refused spec.containers[1].ports[0].containerPort: TCP port 1 is already taken at pod.yaml:8"],
+            ),
+            (
+                "  volumes: [{name: v, downwardAPI: {items: [{path: \"a\\0\", fieldRef: {fieldPath: metadata.uid}}]}}]\n  securityContext: {seccompProfile: {type: Localhost, localhostProfile: \"a\\0\"}}",
+                &[
+                    "refused spec.volumes[0].downwardAPI.items[0].path: holds a NUL character, which the kernel would cut it at",
+                    "refused spec.securityContext.seccompProfile.localhostProfile: holds a NUL character, which the kernel would cut it at",
+                ],
             ),
             (
                 "    args: [\"a\\0b\"]",

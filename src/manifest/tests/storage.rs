@@ -66,6 +66,15 @@ fn volumes_that_an_api_server_refuses() {
                 "pod.yaml:8: spec.volumes[1].ephemeral.volumeClaimTemplate.spec.resources.requests.storage: required",
             ],
         ),
+        (
+            "  volumes: [{name: v, ephemeral: {volumeClaimTemplate: {metadata: {labels: {'a b': c}, annotations: {-x: z}}, spec: {accessModes: [ReadWriteOnce],\n    \
+             resources: {requests: {storage: 1Gi}}}}}}, {name: w, persistentVolumeClaim: {claimName: p-v}}, {name: x, persistentVolumeClaim: {claimName: p-w}}]",
+            &[
+                "pod.yaml:8: spec.volumes[0].ephemeral.volumeClaimTemplate.metadata.labels[a b]: \"a b\" cannot be the name of a label or annotation: letters, digits, \"-\", \"_\" and \".\", a letter or digit at both ends, at most 63 characters, with a DNS name and \"/\" before it if need be",
+                "pod.yaml:8: spec.volumes[0].ephemeral.volumeClaimTemplate.metadata.annotations.-x: \"-x\" cannot be the name of a label or annotation: letters, digits, \"-\", \"_\" and \".\", a letter or digit at both ends, at most 63 characters, with a DNS name and \"/\" before it if need be",
+                "pod.yaml:9: spec.volumes[1].persistentVolumeClaim.claimName: \"p-v\" is the claim that the ephemeral volume \"v\" makes",
+            ],
+        ),
     ];
     check(rows, pod);
 }
@@ -142,4 +151,28 @@ fn claims() {
         ),
     ];
     check(rows, claim);
+}
+
+/// The values of what podling refuses anyway are an API server's to judge, too.
+#[test]
+fn claims_that_select() {
+    let whole = "accessModes: [ReadWriteOnce], resources: {requests: {storage: 1}}";
+    for (field, expected) in [
+        ("selector: {matchExpressions: [{key: a, operator: Exists}]}", ""),
+        ("volumeAttributesClassName: fast", ""),
+        (
+            "selector: {matchExpressions: [{key: a, operator: In}]}",
+            "invalid spec.selector.matchExpressions[0].values: required where the operator is In",
+        ),
+        (
+            "volumeAttributesClassName: Fast",
+            "invalid spec.volumeAttributesClassName: \"Fast\" is not a DNS name: lower-case letters, digits, \"-\" and \".\", a letter or digit at both ends and beside each \".\", at most 253 characters",
+        ),
+    ] {
+        let told = super::rules::problems(&claim(&format!("{{{whole}, {field}}}")));
+        let invalid: Vec<&str> = told.iter().map(String::as_str).filter(|line| line.starts_with("invalid")).collect();
+        assert_eq!(invalid.join("\n"), expected, "{field}");
+        let refused = format!("refused spec.{}: ", field.split(':').next().unwrap());
+        assert!(!expected.is_empty() || told.iter().any(|line| line.starts_with(&refused)), "{told:?}");
+    }
 }
