@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, ServiceAccountTokenProjection, Volume};
 
 use super::scope::{Scope, plain_name};
-use super::{FilePlan, Origin, Verdict, downward, follow, groups, token};
+use super::{FilePlan, Origin, Verdict, downward, followed, groups, token};
 use crate::error::Result;
 
 const DEFAULT_MODE: u32 = 0o644;
@@ -139,8 +139,8 @@ impl<'a> Files<'a> {
             return Err(self.scope.error(&format!("{at}.{}", object.field), why).mend(mend));
         };
         let origin = match object.kind {
-            Kind::ConfigMap => follow::config_map(self.scope, name),
-            Kind::Secret => follow::secret(self.scope, name),
+            Kind::ConfigMap => followed::config_map(self.scope, name),
+            Kind::Secret => followed::secret(self.scope, name),
         };
         let origin = if origin.is_some() { Origin::Followed } else { Origin::Plan };
         if object.items.is_empty() {

@@ -1,14 +1,15 @@
 //! What of a running pod follows its input: the volumes that ConfigMaps and Secrets are in.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Volume};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use serde::{Deserialize, Serialize};
 
+use super::followed::{References, followed, references};
 use super::mounts::SUBDIRECTORY;
 use super::names::Names;
 use super::scope::Scope;
-use super::{FilePlan, FollowedInput, Options, Origin, PodPaths, PodPlan, VolumePlan, files};
+use super::{FilePlan, Options, Origin, PodPaths, PodPlan, VolumePlan, files};
 use crate::error::Result;
 use crate::host::HostFacts;
 use crate::manifest::{Bundle, ObjectKey, Said, Source};
@@ -46,39 +47,6 @@ pub fn constant(pod: &Said<Pod>, bundle: &Bundle) -> Option<Constant> {
         }
     }
     changes.then_some(constant)
-}
-
-/// The file of an object that volumes follow; `None` for one that stays what it is.
-fn followed(source: &Source, immutable: Option<bool>) -> Option<&Path> {
-    source.file_path().filter(|_| immutable != Some(true))
-}
-
-/// The file of the ConfigMap `name`, where volumes follow that.
-pub(super) fn config_map<'a>(scope: &Scope<'a>, name: &str) -> Option<&'a Path> {
-    let said = scope.bundle.config_maps.get(&scope.key(name))?;
-    followed(&said.source, said.object.immutable)
-}
-
-/// The file of the Secret `name`, where volumes follow that.
-pub(super) fn secret<'a>(scope: &Scope<'a>, name: &str) -> Option<&'a Path> {
-    let said = scope.bundle.secrets.get(&scope.key(name))?;
-    followed(&said.source, said.object.immutable)
-}
-
-/// What of the input `volume` follows.
-///
-/// # Errors
-/// The volume cannot be written as JSON.
-pub(super) fn input(scope: &Scope, at: &str, volume: &Volume) -> Result<Option<FollowedInput>> {
-    let References { config_maps, secrets } = references(volume);
-    let maps = config_maps.into_iter().filter_map(|name| config_map(scope, name));
-    let secrets = secrets.into_iter().filter_map(|name| secret(scope, name));
-    let from: Vec<PathBuf> = maps.chain(secrets).map(Path::to_owned).collect();
-    if from.is_empty() {
-        return Ok(None);
-    }
-    let said = serde_json::to_value(volume).map_err(|e| scope.error(at, e))?;
-    Ok(Some(FollowedInput { said, from }))
 }
 
 /// Whether `file` is what its volume's input says at any time: it follows that, and so does every container that has it. A container keeps a part of
@@ -164,30 +132,6 @@ pub fn anew(
         anew.push(Anew { name: volume.name.clone(), path: super::volumes::path(&scope, &volume.name), files });
     }
     anew
-}
-
-#[derive(Default)]
-struct References<'a> {
-    config_maps: Vec<&'a str>,
-    secrets: Vec<&'a str>,
-}
-
-impl References<'_> {
-    fn is_empty(&self) -> bool {
-        self.config_maps.is_empty() && self.secrets.is_empty()
-    }
-}
-
-/// The objects whose content is in a volume.
-fn references(volume: &Volume) -> References<'_> {
-    let mut names = References::default();
-    names.config_maps.extend(volume.config_map.iter().map(|source| source.name.as_str()));
-    names.secrets.extend(volume.secret.iter().filter_map(|source| source.secret_name.as_deref()));
-    for source in volume.projected.iter().flat_map(|projected| &projected.sources).flatten() {
-        names.config_maps.extend(source.config_map.iter().map(|source| source.name.as_str()));
-        names.secrets.extend(source.secret.iter().map(|source| source.name.as_str()));
-    }
-    names
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod fingerprint;
 #[cfg(test)]
 mod fixture;
 mod follow;
+mod followed;
 mod groups;
 mod host_path;
 mod job;

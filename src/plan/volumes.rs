@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Volume;
 use super::files::files;
 use super::groups::{self, GroupAccess};
 use super::scope::{Scope, plain_name};
-use super::{Layout, Verdict, VolumePlan, VolumeSource, etc, follow, host_path, storage};
+use super::{Layout, Verdict, VolumePlan, VolumeSource, etc, followed, host_path, storage};
 use crate::error::Result;
 use crate::image::Image;
 
@@ -57,7 +57,7 @@ pub(super) fn volumes(
         } else if volume.ephemeral.is_some() {
             storage::ephemeral(scope, plan)
         } else if let Some(files) = files(scope, &at, volume, report)? {
-            VolumePlan { files, layout: Layout::Atomic, follows: follow::input(scope, &at, volume)?, ..plan }
+            VolumePlan { files, layout: Layout::Atomic, follows: followed::input(scope, &at, volume)?, ..plan }
         } else {
             return Err(scope.error(&at, "podling does not know this kind of volume"));
         };
