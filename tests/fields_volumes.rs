@@ -207,11 +207,11 @@ fn an_image_volume_is_its_files_to_read_only() {
         place.run(&mounting("echo ran", "[]", &volume))
     };
     let at = "spec.volumes[0].image.reference: ";
-    of("none:1", "Never").expect_refusal(&[at, "localhost:1/none", "imagePullPolicy is Never"]);
+    of("none:1", "Never").expect_refusal(&[at, "localhost:1/none", "its pull policy is Never"]);
     of("none:1", "IfNotPresent").expect_refusal(&[at, "it was not pulled", "nobody listens at localhost:1"]);
     place.podling(&["tag", "busybox", "localhost:1/busybox:1"]).expect_success();
     assert_eq!(said(&of("busybox:1", "IfNotPresent")), "ran");
-    of("busybox:1", "Always").expect_refusal(&[at, "imagePullPolicy is Always", "nobody listens at localhost:1"]);
+    of("busybox:1", "Always").expect_refusal(&[at, "its pull policy is Always", "nobody listens at localhost:1"]);
     place.assert_nothing_left();
 }
 

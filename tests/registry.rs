@@ -297,7 +297,7 @@ fn a_pod_s_image_is_pulled_as_its_policy_says() {
     let policy = |policy: &str| format!("imagePullPolicy: {policy}");
 
     let output = net.run(&name, &policy("Never"), &[]);
-    output.expect_refusal(&["pod.yaml:", "spec.containers[0].image", "imagePullPolicy is Never", "podling pull"]);
+    output.expect_refusal(&["pod.yaml:", "spec.containers[0].image", "its pull policy is Never", "podling pull"]);
     net.run(&name, &policy("Always"), &["--pull", "never"]).expect_code(125);
     net.assert_silent();
     assert_eq!(net.run(&name, "", &[]).expect_success().said(), "ran");

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use crate::error::{Context, Error, Result};
+use crate::host::find_program;
 
 /// One login.
 #[derive(Clone, PartialEq, Eq)]
@@ -215,21 +216,14 @@ fn ask_helper(name: &str, domain: &str) -> Result<Option<Credential>> {
         return Err(Error::new(format!("{name:?} is no credential helper's name")));
     }
     let program = format!("docker-credential-{name}");
+    // A configuration that came from another machine. That a directory of PATH cannot be searched is no reason to fail.
+    let Some(file) = find_program(&program) else { return Ok(None) };
     let servers: &[&str] =
         if domain == "docker.io" { &["https://index.docker.io/v1/", "docker.io"] } else { &[domain] };
     for server in servers {
-        let child = Command::new(&program)
-            .arg("get")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = match child {
-            Ok(child) => child,
-            // A configuration that came from another machine.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::new(format!("cannot run {program}: {e}"))),
-        };
+        let child =
+            Command::new(&file).arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.map_err(|e| Error::new(format!("cannot run {}: {e}", file.display())))?;
         if let Some(mut stdin) = child.stdin.take() {
             let _ = stdin.write_all(server.as_bytes());
         }

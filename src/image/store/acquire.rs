@@ -112,7 +112,7 @@ impl Store {
                     Ok(Acquired { image: ready(&name.to_string())?, pulled: None, notice: Some(notice) })
                 }
                 None if found.is_some() => {
-                    let what = format!("imagePullPolicy is Always, and {}", e.what());
+                    let what = format!("its pull policy is Always, and {}", e.what());
                     let mend = e.hint().unwrap_or_default();
                     let or = if mend.is_empty() { "" } else { "; " };
                     Err(Error::new(what)
@@ -170,7 +170,7 @@ fn never(index: &Index, written: &str) -> Error {
         Ok(reference) => {
             let error = not_found(index, &reference, written);
             let mend = format!("get it with `podling pull {written}`, or `podling image load FILE`");
-            Error::new(format!("{}, and imagePullPolicy is Never", error.what())).mend(mend)
+            Error::new(format!("{}, and its pull policy is Never", error.what())).mend(mend)
         }
         Err(e) => e,
     }
