@@ -76,7 +76,7 @@ pub(super) fn write_failed(error: SysError) -> Error {
     let full = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT);
     let error = Error::from(error);
     if full {
-        error.mend("make room on that file system, or copy to another; what came before is complete")
+        error.mend("make room on that file system, or copy to another")
     } else {
         error
     }
