@@ -75,11 +75,7 @@ impl Drop for Temporary {
 pub(super) fn write_failed(error: SysError) -> Error {
     let full = matches!(error.errno, Errno::ENOSPC | Errno::EDQUOT);
     let error = Error::from(error);
-    if full {
-        error.mend("make room on that file system, or copy to another")
-    } else {
-        error
-    }
+    if full { error.mend("make room on that file system, or copy to another") } else { error }
 }
 
 #[cfg(test)]

@@ -91,9 +91,7 @@ impl New {
         }
         Err(Error::new(format!("volume {} cannot be made: its directory is removed again and again", shown(key))))
     }
-}
 
-impl New {
     /// Takes the place of `old`, which no pod may be using, and removes that one: whoever looks, and whenever podling is killed, sees the
     /// one or the other.
     ///
