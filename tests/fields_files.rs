@@ -514,7 +514,15 @@ fn what_cannot_be_watched_is_compared() {
     assert_eq!(up(), "pod/p unchanged\n");
     map("two");
     assert_eq!(up(), "pod/p replaced\n");
-    assert_eq!(place.podling(&["exec", "p", "--", "cat", "/conf/a"]).expect_success().stdout, "two");
+    let shown = || place.podling(&["exec", "p", "--", "cat", "/conf/a"]).expect_success().stdout.clone();
+    assert_eq!(shown(), "two");
+    // By its name it is the standard input of another command now.
+    map("three");
+    let mut command = place.command(&["restart", "p"]);
+    command.stdin(std::fs::File::open(place.path().join("map.yaml")).unwrap());
+    let output = Running::spawn(&place, command).finish();
+    assert!(output.expect_success().stderr.contains("cannot read /dev/stdin again: it is no regular file"), "{output}");
+    assert_eq!(shown(), "two");
     detached::end_all(&place);
 }
 

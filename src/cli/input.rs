@@ -1,10 +1,13 @@
 //! From the command line's files to plans: what `run` and `plan` share.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
+use nix::fcntl::OFlag;
 
 use crate::error::{Context, Error, Result};
 use crate::manifest::{self, Bundle, Input, Said};
@@ -145,7 +148,7 @@ impl Given {
         let mut now = Vec::new();
         for input in &first.inputs {
             let path = input.path.as_ref();
-            now.push(match path.map(std::fs::read) {
+            now.push(match path.map(|path| read_anew(path)) {
                 Some(Ok(bytes)) => Input { name: input.name.clone(), bytes, path: input.path.clone() },
                 Some(Err(e)) => {
                     notes.push(format!("cannot read {} again: {e}: the pod starts with what it said", input.name));
@@ -185,7 +188,7 @@ fn recorded(input: &Input, bundle: &Bundle) -> RecordedInput {
 fn read_again(input: &RecordedInput) -> Result<Input> {
     let bytes = match (&input.text, &input.path) {
         (Some(text), _) => text.clone().into_bytes(),
-        (None, Some(path)) => std::fs::read(path).context(|| format!("cannot read {path:?} again"))?,
+        (None, Some(path)) => read_anew(path).context(|| format!("cannot read {path:?} again"))?,
         (None, None) => {
             return Err(Error::new(
                 "the pod was started with Secrets from standard input, which are not kept on the disk",
@@ -194,6 +197,23 @@ fn read_again(input: &RecordedInput) -> Result<Input> {
         }
     };
     Ok(Input { name: input.name.clone(), bytes, path: input.path.clone() })
+}
+
+/// Reads a file of the input another time. By its name standard input is that of another command by now, and what is no regular file may
+/// be waited for without end.
+fn read_anew(path: &Path) -> std::io::Result<Vec<u8>> {
+    let unfit = || Err(std::io::Error::other("it is no regular file"));
+    if ["/dev", "/proc"].iter().any(|own| path.starts_with(own)) {
+        return unfit();
+    }
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let mut file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return unfit();
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A running pod's name is all that podling knows it by, whatever its namespace.
