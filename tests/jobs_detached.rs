@@ -86,9 +86,10 @@ fn waiting(place: &Place, condition: &str) -> Running {
     let is_socket = |fd: std::fs::DirEntry| {
         std::fs::read_link(fd.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
     };
-    while !std::fs::read_dir(format!("/proc/{}/fd", waiting.pid())).unwrap().flatten().any(is_socket) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    waiting.wait_until("the connection", || {
+        let mut fds = std::fs::read_dir(format!("/proc/{}/fd", waiting.pid())).unwrap().flatten();
+        fds.any(is_socket).then_some(())
+    });
     // From here to its question is no time, and to look whether it sleeps is nothing that every kernel lets one do.
     std::thread::sleep(Duration::from_millis(50));
     waiting
@@ -329,9 +330,7 @@ fn a_keeper_that_is_dying_is_as_a_killed_one() {
     start(&place, &job("", WAITS), &[]).expect_success();
     until_ready(&place, 1);
     signal(&keeper(&place), Signal::SIGKILL);
-    while !keepers(&place).is_empty() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    support::leftovers::until_only_directories(&place);
     for connections in 1..4 {
         let dying = dying::start(&place.data().join("jobs/j"), connections);
         let output = place.podling(&["wait", "job/j", "--for=complete", "--timeout=60s"]);

@@ -1,11 +1,10 @@
 //! The end of one pod: what `down`, `rm`, `up` and the verbs of Jobs share.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::host::HostFacts;
-use crate::pod::list::{self, Found, Life};
+use crate::pod::list::{self, Found, Life, pauses};
 use crate::pod::{Claim, Request};
 
 /// Whether a pod or Job that is not there is an error.
@@ -64,8 +63,7 @@ pub fn end(found: &Found, grace_seconds: Option<u64>) -> Result<()> {
 /// What could not be removed.
 pub fn remove(found: &Found, facts: &HostFacts) -> Result<()> {
     // The supervisor closes its socket before its last breath, so its lock may be held for a moment more.
-    let mut pause = Duration::from_micros(200);
-    for _ in 0..500 {
+    for pause in pauses(500) {
         if let Some(claim) = Claim::of_ended(&found.dir)? {
             return claim.release(facts);
         }
@@ -73,7 +71,6 @@ pub fn remove(found: &Found, facts: &HostFacts) -> Result<()> {
             return Ok(());
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
     }
     Err(Error::new(format!("pod {:?} has ended, but something holds its directory {:?}", found.name, found.dir))
         .mend("another podling may be starting a pod of that name: look at podling ps -a"))

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -94,8 +93,7 @@ pub fn end_and_remove(data: &Path, facts: &HostFacts, name: &str, grace_seconds:
 /// # Errors
 /// What could not be removed.
 pub fn take_away(data: &Path, facts: &HostFacts, job: &FoundJob) -> Result<()> {
-    let mut pause = Duration::from_micros(200);
-    for _ in 0..500 {
+    for pause in list::pauses(500) {
         // A keeper that waits to remove the Job itself leaves that to whoever asks.
         if let Some(FoundJob { keeper: Some(keeper), .. }) = find_job(data, &job.name)? {
             keeper.ask(&Request::Stop { grace_seconds: None }, &[])?;
@@ -113,7 +111,6 @@ pub fn take_away(data: &Path, facts: &HostFacts, job: &FoundJob) -> Result<()> {
             return Ok(());
         }
         std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
     }
     Err(Error::new(format!("Job {:?} has ended, but something holds its directory {:?}", job.name, job.dir))
         .mend("another podling may be starting a Job of that name: look at podling ps --jobs"))

@@ -118,7 +118,7 @@ fn look_into(dir: &Path, name: &str) -> Result<Option<Found>> {
     let last = || read_last(dir).map_err(|_| ());
     let damaged = || Life::Lost(Box::new(First::damaged(name, dir)));
     let found = |life| Ok(Some(Found { name: name.to_owned(), dir: dir.to_owned(), life }));
-    let mut pauses = pauses();
+    let mut pauses = pauses(LOOKS);
     loop {
         return match connect(dir)? {
             Some(connection) => found(Life::Live(connection)),
@@ -154,7 +154,7 @@ fn look_into(dir: &Path, name: &str) -> Result<Option<Found>> {
 /// # Errors
 /// As [`all`].
 pub fn again(dir: &Path, name: &str) -> Result<Option<Found>> {
-    for pause in pauses() {
+    for pause in pauses(LOOKS) {
         let now = look_into(dir, name)?;
         match now.as_ref().map(|now| &now.life) {
             Some(Life::Live(connection)) if connection.call(&Request::Summary, &[])?.is_none() => {}
@@ -165,10 +165,13 @@ pub fn again(dir: &Path, name: &str) -> Result<Option<Found>> {
     Ok(None)
 }
 
-/// The pauses between looks at what can last for a moment only: a third of a second in all.
-fn pauses() -> impl Iterator<Item = Duration> {
+/// How often what lasts for a moment only is looked at: for a third of a second in all.
+const LOOKS: usize = 40;
+
+/// The pauses between so many looks at something that nobody tells of: short ones first, and none longer than 10 ms.
+pub fn pauses(looks: usize) -> impl Iterator<Item = Duration> {
     let doubled = |pause: &Duration| Some((*pause * 2).min(Duration::from_millis(10)));
-    std::iter::successors(Some(Duration::from_micros(200)), doubled).take(40)
+    std::iter::successors(Some(Duration::from_micros(200)), doubled).take(looks)
 }
 
 /// The summaries of all pods; those of running ones are asked for at the same time. A pod that ends meanwhile is left out if nothing is
